@@ -1,0 +1,21 @@
+# -fPIC for executables too: all targets then share one precompiled header of LibTorch.
+add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
+
+# Warnings and sanitizers for this project's own targets: axlstm_compile_options(<target>).
+function(axlstm_compile_options target)
+  set(warnings -Wall -Wextra -Wpedantic)
+  if(AXLSTM_WERROR)
+    list(APPEND warnings -Werror)
+  endif()
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${warnings}>)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)  # needed by ccache
+  endif()
+endfunction()
+
+if(AXLSTM_SANITIZE)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${AXLSTM_SANITIZE}>
+                      $<$<COMPILE_LANGUAGE:CXX>:-fno-omit-frame-pointer>
+                      $<$<COMPILE_LANGUAGE:CXX>:-fno-sanitize-recover=undefined>)
+  add_link_options(-fsanitize=${AXLSTM_SANITIZE})
+endif()
