@@ -1,0 +1,44 @@
+// Waveform → log-mel spectrogram, on the device and in the precision of its input; equal to torchaudio's
+// MelSpectrogram (HTK scale, no area normalisation, centred frames, reflect padding) followed by a logarithm.
+#pragma once
+
+#include <torch/types.h>
+
+#include "axlstm/audio/options.h"
+
+namespace axlstm::audio {
+
+inline constexpr double kLogOffset = 1.1920929e-07;  ///< float32's epsilon: log(power + offset)
+inline constexpr double kStdOffset = 1e-8;
+
+/// Triangular filters [n_fft/2 + 1, mels] in float32 arithmetic, as torchaudio builds them.
+torch::Tensor mel_filterbank(const LogMelOptions& options);
+
+/// Thread-safe; holds window and filterbank on the CPU and moves them where the input is.
+class LogMel {
+ public:
+  explicit LogMel(const LogMelOptions& options);
+
+  /// [..., T] float32 or float64, T ≥ 1 → [..., 1 + T/hop, mels] natural logarithms. Clips too short to be reflected
+  /// once are reflected as often as needed.
+  torch::Tensor operator()(const torch::Tensor& waveform) const;
+
+  const LogMelOptions& options() const { return options_; }
+
+ private:
+  LogMelOptions options_;
+  torch::Tensor window_, filterbank_;
+};
+
+struct ClipStatistics {
+  double mean = 0.0;
+  double std = 0.0;
+};
+
+/// Mean and standard deviation of a whole clip's log-mel [L', mels], in float64.
+ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind);
+
+/// (x − mean) / (std + 1e-8)
+torch::Tensor normalize(const torch::Tensor& log_mel, const ClipStatistics& statistics);
+
+}  // namespace axlstm::audio

@@ -1,0 +1,20 @@
+// Comma-separated values as RFC 4180 and pandas write them.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace axlstm {
+
+struct CsvRow {
+  int line = 0;  ///< 1-based line of the file on which the row starts
+  std::vector<std::string> fields;
+};
+
+/// Splits `text` into rows; quoted fields may hold commas, doubled quotes and line breaks; blank lines and a byte
+/// order mark are dropped, spaces after a comma too (AudioSet's files write ", "). `source` names the text in errors.
+std::vector<CsvRow> parse_csv(std::string_view text, const std::string& source);
+
+}  // namespace axlstm

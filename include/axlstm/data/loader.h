@@ -1,0 +1,76 @@
+// Batches of random crops, prepared ahead by worker threads. What a batch holds is a pure function of
+// (seed, step): neither the number of workers nor an interruption changes it.
+#pragma once
+
+#include <torch/types.h>
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "axlstm/data/dataset.h"
+
+namespace axlstm::data {
+
+struct LoaderOptions {
+  std::uint64_t seed = 0;
+  std::int64_t batch_size = 1024;
+  std::int64_t frames = 200;
+  std::int64_t workers = 1;
+  std::int64_t prefetch_batches = 3;
+};
+
+struct Batch {
+  torch::Tensor spectrogram;        ///< [B, 1, L, F] float32
+  std::vector<std::int64_t> clips;  ///< index of each crop's clip
+};
+
+/// Goes through a new permutation of the clips every epoch; an epoch is ⌊clips / batch size⌋ steps, the rest is left
+/// out.
+class Loader {
+ public:
+  /// Begins at `first_step` (counted over all epochs). Throws Error if there are fewer clips than one batch needs, or
+  /// no workers or batches to prefetch.
+  Loader(std::shared_ptr<Dataset> dataset, const LoaderOptions& options, std::int64_t first_step);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// The next step's batch. Rethrows what stopped a worker.
+  Batch next();
+
+  std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
+
+ private:
+  struct Slot {
+    Batch batch;
+    std::int64_t missing = 0;  ///< crops not yet in place
+  };
+
+  void stop();
+  void work();
+  void fill(Slot& slot, std::int64_t step, std::int64_t row);
+  std::int64_t clip_at(std::int64_t step, std::int64_t row);
+
+  std::shared_ptr<Dataset> dataset_;
+  LoaderOptions options_;
+  std::int64_t steps_per_epoch_;
+  std::int64_t mels_;
+
+  std::mutex mutex_;
+  std::condition_variable work_available_, batch_ready_;
+  std::deque<std::unique_ptr<Slot>> slots_;  ///< batches under way; the first is of step `front_step_`
+  std::int64_t front_step_;
+  std::int64_t ticket_;                                       ///< next crop to be taken, as step · batch size + row
+  std::map<std::int64_t, std::vector<std::int64_t>> orders_;  ///< epoch → permutation; two at most
+  std::exception_ptr failure_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace axlstm::data

@@ -1,0 +1,31 @@
+// The list of clips to train on. Free of LibTorch.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "axlstm/audio/decode.h"
+#include "axlstm/data/options.h"
+
+namespace axlstm::data {
+
+struct Clip {
+  std::string id;
+  std::filesystem::path path;
+  audio::Segment segment;
+};
+
+struct Manifest {
+  std::vector<Clip> clips;
+  std::vector<std::string> unmatched;  ///< ids of AudioSet rows without an audio file under root
+  std::string source;                  ///< what it was read from, for the log
+};
+
+/// Lists the clips of `options`: a folder (recursively, in path order), a CSV or JSONL manifest, or one of AudioSet's
+/// own
+/// `*_segments.csv`, whose rows are matched to files `<id>.*`, `Y<id>.*` or `<id>_<start>*.*` at any depth under root.
+/// Formats: docs/data.md. Throws Error naming the file and line, or the folder without audio.
+Manifest load_manifest(const DataOptions& options);
+
+}  // namespace axlstm::data

@@ -1,0 +1,17 @@
+// Where training audio comes from; plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace axlstm::data {
+
+struct DataOptions {
+  std::string root;               ///< folder of audio
+  std::string manifest;           ///< CSV or JSONL; empty: every audio file under root
+  std::int64_t workers = 0;       ///< threads that decode; 0: one per core
+  std::int64_t cache_mb = 1024;   ///< decoded features kept in memory
+  double max_bad_fraction = 0.1;  ///< of the clips; more unreadable ones than this stop the run
+};
+
+}  // namespace axlstm::data

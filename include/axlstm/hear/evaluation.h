@@ -1,0 +1,51 @@
+// HEAR's downstream evaluation of one scene task: grid search, folds, test scores and their file.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "axlstm/hear/probe.h"
+
+namespace axlstm::hear {
+
+struct EvaluationOptions {
+  std::string grid = "released";  ///< a name that hear::grid_points knows
+  int max_grid_points = 8;        ///< the first ones of the shuffled grid are tried
+  std::uint64_t seed = 0;         ///< of torch's and Python's generators, set once
+  torch::Device device = torch::kCPU;
+  std::function<void(int done, int total)> progress = nullptr;  ///< in trained models; may be empty
+};
+
+/// Scores of one model on its test split.
+struct FoldScores {
+  std::string name;                                    ///< the test split: "test" or "fold00", …
+  std::vector<std::pair<std::string, double>> values;  ///< "test_loss", "test_score", then "test_" + each score
+  double validation_score = 0.0;
+  int epoch = 0;
+  double minutes = 0.0;
+};
+
+struct TaskScores {
+  std::filesystem::path embeddings_dir;
+  ProbeConfig config;    ///< the grid point that won on the first plan
+  bool maximize = true;  ///< false if the validation loss decided
+  std::vector<FoldScores> folds;
+};
+
+/// Trains and tests the official downstream models of one task. The grid is searched on the first plan of
+/// plan_splits only; the winner is trained again on each further fold.
+/// Seeds torch's default generators. Equal digits as the official kit need the CPU and at::set_num_threads(1).
+/// Throws Error for event tasks, which are not evaluated, and for damaged folders.
+TaskScores evaluate_task(const std::filesystem::path& embeddings_dir, const EvaluationOptions& options);
+
+/// Writes `directory`/test.predicted-scores.json in the official layout; for folds with means and standard
+/// deviations (n - 1) over them. Readers see the old file or the new one.
+void write_scores(const TaskScores& scores, const std::filesystem::path& directory);
+
+}  // namespace axlstm::hear

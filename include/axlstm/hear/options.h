@@ -1,0 +1,10 @@
+// How embeddings are laid out; plain values.
+#pragma once
+
+namespace axlstm::hear {
+
+/// kTimeFrequency: each time step concatenates its frequency tokens. kReleased: the paper's code, which reads the
+/// time-major tokens as if they were frequency-major; published numbers were made with it.
+enum class EmbeddingLayout { kTimeFrequency, kReleased };
+
+}  // namespace axlstm::hear

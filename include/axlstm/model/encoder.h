@@ -1,0 +1,38 @@
+// Spectrogram → tokens: patch embedding, positions, class token, blocks, final norm.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include "axlstm/model/options.h"
+#include "axlstm/nn/patch_embed.h"
+
+namespace axlstm::model {
+
+class EncoderImpl : public torch::nn::Module {
+ public:
+  /// `options` as resolve() returns them. Weights are drawn from LibTorch's global generator.
+  explicit EncoderImpl(const EncoderOptions& options);
+
+  /// spectrogram [B, 1, L, F] (normalised log-mel) → tokens [B, 1 + N, D], class token first. Patches where `mask`
+  /// [B, N] is true are replaced, position included, by the mask token; no mask: all are seen.
+  torch::Tensor forward(const torch::Tensor& spectrogram, const torch::Tensor& mask = {});
+
+  const EncoderOptions& options() const { return options_; }
+
+ private:
+  EncoderOptions options_;
+  torch::Tensor cls_token_, mask_token_;  // [1, 1, D]
+  torch::Tensor pos_embed_;               // [1, 1 + N, D], a buffer
+  nn::PatchEmbed patch_embed_;
+  torch::nn::ModuleList blocks_;
+  torch::nn::LayerNorm encoder_norm_;
+};
+TORCH_MODULE(Encoder);
+
+/// Trainable parameters (positions are not).
+std::int64_t parameter_count(const torch::nn::Module& module);
+
+}  // namespace axlstm::model

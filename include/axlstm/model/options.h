@@ -1,0 +1,54 @@
+// What a model is made of; plain values, free of LibTorch.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "axlstm/ops/options.h"
+
+namespace axlstm::model {
+
+enum class Arch { kAxlstm, kSsast };
+enum class Size { kTiny, kSmall, kMedium, kBase, kLarge, kHuge, kCustom };
+enum class MaskMode { kUnstructured, kTimestep };
+enum class LossRegion { kMasked, kAll };
+
+struct EncoderOptions {
+  Arch arch = Arch::kAxlstm;
+  Size size = Size::kTiny;
+  std::int64_t dim = 0;              ///< D; 0: from size
+  std::int64_t depth = 0;            ///< blocks; 0: from size
+  std::int64_t attention_heads = 0;  ///< SSAST only; 0: from size
+  std::int64_t expansion = 3;        ///< AxLSTM only: I = expansion · D
+  bool flip = false;                 ///< AxLSTM only: odd blocks run backwards in time
+  ops::InputGate input_gate = ops::InputGate::kExponential;
+  std::int64_t frames = 200;  ///< L, the frames of one crop or chunk
+  std::int64_t mels = 80;     ///< F
+  std::int64_t patch_frames = 4;
+  std::int64_t patch_mels = 16;
+  ops::Backend backend = ops::Backend::kAuto;
+
+  std::int64_t grid_rows() const { return frames / patch_frames; }
+  std::int64_t grid_columns() const { return mels / patch_mels; }
+  std::int64_t patches() const { return grid_rows() * grid_columns(); }    ///< N
+  std::int64_t patch_pixels() const { return patch_frames * patch_mels; }  ///< P
+};
+
+struct MaskOptions {
+  double ratio = 0.5;
+  MaskMode mode = MaskMode::kUnstructured;
+};
+
+struct LossOptions {
+  LossRegion region = LossRegion::kMasked;
+  bool normalize_targets = false;  ///< each patch's pixels to mean 0, variance 1 before the error is taken
+};
+
+/// Fills dim, depth and attention_heads from `size` and checks that everything fits together.
+/// Throws UsageError naming the key (as model.<key>), the value and the fix.
+EncoderOptions resolve(EncoderOptions options);
+
+/// Such as "axlstm tiny (D 192, 12 blocks, E 3, patches 4×16)".
+std::string describe(const EncoderOptions& options);
+
+}  // namespace axlstm::model

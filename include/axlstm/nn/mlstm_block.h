@@ -1,0 +1,52 @@
+// One block of AxLSTM: x + layer(norm(x)), as in Vision-LSTM (paper, section 2.2 and figure 1).
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/pimpl.h>
+
+#include "axlstm/nn/layers.h"
+#include "axlstm/nn/mlstm_cell.h"
+
+namespace axlstm::nn {
+
+struct MlstmBlockOptions {
+  std::int64_t dim = 192;      ///< D
+  std::int64_t expansion = 3;  ///< E; the inner width I is E·D
+  bool reverse = false;        ///< run the layer from the last token to the first
+  ops::MlstmOptions cell;
+};
+
+inline constexpr std::int64_t kHeads = 4;  ///< NH, for every size (the released code ignores its num_heads)
+inline constexpr std::int64_t kQkvBlockSize = 4;
+inline constexpr std::int64_t kConvKernel = 4;
+
+/// y = W_down((cell(q, k, v) + skip ⊙ c) ⊙ SiLU(z)) with [a, z] = W_up u, c = SiLU(conv(a)), q, k from c and v from a.
+class MlstmLayerImpl : public torch::nn::Module {
+ public:
+  explicit MlstmLayerImpl(const MlstmBlockOptions& options);
+  torch::Tensor forward(const torch::Tensor& u);  // [B, S, D] → [B, S, D]
+
+ private:
+  torch::nn::Linear proj_up_;  // D → 2I
+  CausalConv1d conv1d_;
+  BlockDiagonalLinear q_proj_, k_proj_, v_proj_;
+  MlstmCell mlstm_cell_;
+  torch::Tensor learnable_skip_;  // [I], starts at 1
+  torch::nn::Linear proj_down_;   // I → D
+};
+TORCH_MODULE(MlstmLayer);
+
+class MlstmBlockImpl : public torch::nn::Module {
+ public:
+  explicit MlstmBlockImpl(const MlstmBlockOptions& options);
+  torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
+
+ private:
+  bool reverse_;
+  ResidualLayerNorm norm_;
+  MlstmLayer layer_;
+};
+TORCH_MODULE(MlstmBlock);
+
+}  // namespace axlstm::nn

@@ -1,0 +1,29 @@
+// The mLSTM cell as a module: gates from q, k, v; the cell; the head norm.
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/pimpl.h>
+
+#include "axlstm/nn/layers.h"
+#include "axlstm/ops/options.h"
+
+namespace axlstm::nn {
+
+class MlstmCellImpl : public torch::nn::Module {
+ public:
+  /// Gate weights start at 0; input-gate bias normal(0, 0.1), forget-gate bias linspace(3, 6) over the heads.
+  MlstmCellImpl(std::int64_t inner_dim, std::int64_t heads, const ops::MlstmOptions& options);
+
+  /// q, k, v [B, S, I] → normalised h [B, S, I].
+  torch::Tensor forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v);
+
+ private:
+  std::int64_t heads_;
+  ops::MlstmOptions options_;
+  torch::nn::Linear igate_, fgate_;  // 3I → NH
+  MultiHeadLayerNorm outnorm_;
+};
+TORCH_MODULE(MlstmCell);
+
+}  // namespace axlstm::nn

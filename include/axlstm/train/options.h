@@ -1,0 +1,36 @@
+// The recipe and the running of a pre-training; plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace axlstm::train {
+
+struct OptimOptions {
+  double base_lr = 1.5e-4;           ///< learning rate per 256 clips of batch: lr = base_lr · global_batch / 256
+  std::int64_t global_batch = 1024;  ///< clips per optimiser step
+  double epochs = 100;               ///< length of the schedule
+  double warmup_epochs = 10;
+  double weight_decay = 0.05;  ///< not on biases and one-dimensional parameters
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double clip_grad_norm = 0.0;  ///< 0: off, as in the paper
+};
+
+enum class DeviceChoice { kAuto, kCpu, kCuda };
+
+struct TrainOptions {
+  std::string run_dir = "runs/axlstm";
+  DeviceChoice device = DeviceChoice::kAuto;
+  std::int64_t seed = 0;
+  std::int64_t threads = 0;       ///< CPU threads of one operator; 0: LibTorch's choice
+  std::int64_t device_batch = 0;  ///< clips per forward pass; gradients are accumulated. 0: the whole batch
+  std::int64_t max_steps = 0;     ///< stop here without changing the schedule; 0: at its end
+  std::int64_t log_every_steps = 20;
+  std::int64_t save_every_steps = 1000;
+  std::int64_t keep_last = 3;  ///< checkpoints
+  std::int64_t picture_every_steps = 1000;
+};
+
+}  // namespace axlstm::train

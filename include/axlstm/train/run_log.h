@@ -1,0 +1,49 @@
+// What a run leaves to look at: metrics.jsonl, the live line, reconstruction pictures.
+#pragma once
+
+#include <torch/types.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "axlstm/model/masked_model.h"
+
+namespace axlstm::train {
+
+struct StepRecord {
+  std::int64_t step = 0;  ///< 1 after the first update
+  double epoch = 0;
+  double loss = 0;
+  double lr = 0;
+  double grad_norm = 0;
+  double clips_per_second = 0;
+};
+
+/// Appends one JSON object a record to `<run>/metrics.jsonl`. On opening, records later than `resumed_step` are
+/// dropped, so that an interrupted and resumed run leaves one unbroken curve.
+class MetricsFile {
+ public:
+  MetricsFile(const std::filesystem::path& run_dir, std::int64_t resumed_step);
+  void write(const StepRecord& record);
+
+ private:
+  std::filesystem::path path_;
+  std::ofstream out_;
+};
+
+/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | ETA 2 h 05 min"
+std::string progress_line(const StepRecord& record, std::int64_t total_steps);
+
+/// "45 s", "12 min 30 s", "2 h 05 min", "3 d 4 h"
+std::string format_duration(double seconds);
+
+/// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The
+/// reconstruction shows what the model sees, with the hidden patches filled in by its prediction.
+/// spectrogram [1, 1, L, F], mask [1, N], prediction [1, N, P].
+void write_reconstruction(const std::filesystem::path& path, const torch::Tensor& spectrogram,
+                          const torch::Tensor& mask, const torch::Tensor& prediction,
+                          const model::EncoderOptions& encoder, const model::LossOptions& loss);
+
+}  // namespace axlstm::train

@@ -1,0 +1,82 @@
+#include "axlstm/audio/log_mel.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "axlstm/core/error.h"
+
+namespace axlstm::audio {
+namespace {
+
+double hz_to_mel(double hz) { return 2595.0 * std::log10(1.0 + hz / 700.0); }
+
+/// Index into a clip of `size` samples reflected at both ends without repeating the edge, for any position.
+std::int64_t reflect(std::int64_t position, std::int64_t size) {
+  if (size == 1) return 0;
+  const std::int64_t period = 2 * (size - 1);
+  const std::int64_t folded = ((position % period) + period) % period;
+  return folded < size ? folded : period - folded;
+}
+
+torch::Tensor pad_reflecting(const torch::Tensor& waveform, std::int64_t pad) {
+  const auto T = waveform.size(-1);
+  const auto edge = [&](std::int64_t first) {  // `pad` samples from position `first` on
+    auto index = torch::empty({pad}, torch::kInt64);
+    auto* at = index.data_ptr<std::int64_t>();
+    for (std::int64_t k = 0; k < pad; ++k) at[k] = reflect(first + k, T);
+    return waveform.index_select(-1, index.to(waveform.device()));
+  };
+  return torch::cat({edge(-pad), waveform, edge(T)}, -1);
+}
+
+}  // namespace
+
+torch::Tensor mel_filterbank(const LogMelOptions& options) {
+  const auto bins = options.n_fft / 2 + 1;
+  const auto frequencies =
+      torch::linspace(0, static_cast<double>(options.sample_rate / 2), bins);  // float32, as torchaudio
+  const auto mel_points = torch::linspace(hz_to_mel(options.f_min_hz), hz_to_mel(options.f_max_hz), options.mels + 2);
+  const auto corners = 700.0 * (torch::pow(10.0, mel_points / 2595.0) - 1.0);  // [mels + 2] Hz
+  const auto widths = corners.slice(0, 1) - corners.slice(0, 0, -1);           // [mels + 1]
+  const auto slopes = corners.unsqueeze(0) - frequencies.unsqueeze(1);         // [bins, mels + 2]
+  const auto rising = -slopes.slice(1, 0, -2) / widths.slice(0, 0, -1);
+  const auto falling = slopes.slice(1, 2) / widths.slice(0, 1);
+  return torch::minimum(rising, falling).clamp_min(0);
+}
+
+LogMel::LogMel(const LogMelOptions& options)
+    : options_(options),
+      window_(torch::hann_window(options.window, /*periodic=*/true)),
+      filterbank_(mel_filterbank(options)) {
+  AXLSTM_CHECK(options.window <= options.n_fft, "audio.window ", options.window, " is longer than audio.n_fft ",
+               options.n_fft);
+}
+
+torch::Tensor LogMel::operator()(const torch::Tensor& waveform) const {
+  AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= 1, "log-mel: the waveform must be [..., samples], got ",
+               waveform.sizes());
+  const auto batch = waveform.reshape({-1, waveform.size(-1)});
+  const auto window = window_.to(batch.options()), filterbank = filterbank_.to(batch.options());
+  const auto padded = pad_reflecting(batch, options_.n_fft / 2);
+  const auto spectrum =
+      torch::stft(padded, options_.n_fft, options_.hop, options_.window, window, /*center=*/false,
+                  /*pad_mode=*/"reflect", /*normalized=*/false, /*onesided=*/true, /*return_complex=*/true);
+  const auto power = torch::view_as_real(spectrum).square().sum(-1);  // [batch, bins, L']
+  const auto log_mel = (power.transpose(1, 2).matmul(filterbank) + kLogOffset).log();
+  auto sizes = waveform.sizes().vec();
+  sizes.back() = log_mel.size(1);
+  sizes.push_back(log_mel.size(2));
+  return log_mel.reshape(sizes);
+}
+
+ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind) {
+  const auto [variance, mean] = torch::var_mean(log_mel.to(torch::kFloat64), /*unbiased=*/kind == ClipStd::kUnbiased);
+  return {mean.item<double>(), std::sqrt(variance.item<double>())};
+}
+
+torch::Tensor normalize(const torch::Tensor& log_mel, const ClipStatistics& statistics) {
+  return (log_mel - statistics.mean) / (statistics.std + kStdOffset);
+}
+
+}  // namespace axlstm::audio

@@ -1,0 +1,212 @@
+#include "axlstm/config/schema.h"
+
+#include <algorithm>
+#include <array>
+
+#include "axlstm/core/error.h"
+
+namespace axlstm::config {
+namespace {
+
+constexpr Range kPositive{1, 1e15}, kNotNegative{0, 1e15}, kFraction{0, 1};
+
+void describe_audio(audio::LogMelOptions& audio, Visitor& v) {
+  v.begin_section("audio", "The front end: 16 kHz mono → log-mel spectrogram. The defaults are the paper's.");
+  v.integer("sample_rate", audio.sample_rate, {1000, 384000},
+            "Hz; audio at other rates is resampled (soxr, very high quality)");
+  v.integer("n_fft", audio.n_fft, {16, 65536}, "points of the Fourier transform");
+  v.integer("window", audio.window, {16, 65536}, "samples of the periodic Hann window");
+  v.integer("hop", audio.hop, {1, 65536}, "samples from frame to frame");
+  v.integer("mels", audio.mels, {1, 1024}, "mel bins (HTK scale, no area normalisation)");
+  v.number("f_min_hz", audio.f_min_hz, {0, 1e6}, "lowest frequency of the filterbank");
+  v.number("f_max_hz", audio.f_max_hz, {1, 1e6}, "highest frequency of the filterbank");
+  v.choice(
+      "clip_std", audio.clip_std, {"unbiased", "biased"},
+      "how a clip's standard deviation is estimated; the released pre-training used biased, its extraction unbiased");
+  v.end_section();
+}
+
+void describe_data(data::DataOptions& data, Visitor& v) {
+  v.begin_section("data", "Training audio. Formats: docs/data.md.");
+  v.text("root", data.root, "folder of audio, searched at any depth; with a manifest: what its paths are relative to");
+  v.text("manifest", data.manifest,
+         "CSV or JSONL that lists clips, or one of AudioSet's own `*_segments.csv`; empty: all audio under data.root");
+  v.integer("workers", data.workers, {0, 1024}, "threads that decode and transform; 0: one per core");
+  v.integer("cache_mb", data.cache_mb, {0, 1e7}, "memory for decoded features, so that small sets are decoded once");
+  v.number("max_bad_fraction", data.max_bad_fraction, kFraction,
+           "unreadable clips are skipped with a warning; more than this share of them stops the run");
+  v.end_section();
+}
+
+void describe_model(RunConfig& config, Visitor& v) {
+  auto& model = config.model;
+  v.begin_section("model", "The encoder.");
+  v.choice("arch", model.arch, {"axlstm", "ssast"}, "mLSTM blocks, or the transformer baseline");
+  v.choice("size", model.size, {"tiny", "small", "medium", "base", "large", "huge", "custom"},
+           "width × blocks: 192×12, 384×12, 512×12, 768×12, 1024×24, 1280×32; custom takes dim and depth");
+  v.integer("dim", model.dim, {0, 65536}, "width D; 0: by size");
+  v.integer("depth", model.depth, {0, 1024}, "blocks; 0: by size");
+  v.integer("attention_heads", model.attention_heads, {0, 1024}, "ssast only; 0: by size (3, 6, 8, 12, 16, 16)");
+  v.integer("expansion", model.expansion, {1, 64},
+            "axlstm only: inner width / D. The paper's best models: 3; released configs: 2");
+  v.boolean(
+      "flip", model.flip,
+      "axlstm only: every second block runs backwards in time. The paper's best models: false; released configs: true");
+  v.choice("input_gate", model.input_gate, {"exponential", "sigmoid"}, "axlstm only: sigmoid is the Table 5 ablation");
+  v.integer("frames", model.frames, kPositive, "length of a crop in frames: 200 is two seconds");
+  v.integer("patch_frames", model.patch_frames, kPositive, "frames of a patch");
+  v.integer("patch_mels", model.patch_mels, kPositive, "mel bins of a patch");
+  v.choice("backend", model.backend, {"auto", "reference", "recurrent", "cell"},
+           "what computes the mLSTM cell: LibTorch operators (reference), step by step (recurrent), CUDA kernels that "
+           "need far less memory but are not faster yet (cell); auto: reference");
+  v.end_section();
+}
+
+void describe_task(RunConfig& config, Visitor& v) {
+  v.begin_section("mask", "Which patches are hidden in pre-training.");
+  v.number("ratio", config.mask.ratio, {0, 0.999}, "share of the patches");
+  v.choice("mode", config.mask.mode, {"unstructured", "timestep"}, "single patches, or whole time steps");
+  v.end_section();
+  v.begin_section("loss", "Mean squared error of the predicted pixels.");
+  v.choice("region", config.loss.region, {"masked", "all"},
+           "hidden patches only (paper), or every patch (released code)");
+  v.boolean("normalize_targets", config.loss.normalize_targets,
+            "predict each patch's pixels normalised to mean 0, variance 1");
+  v.end_section();
+  v.begin_section("embedding", "What extract writes.");
+  v.choice("layout", config.embedding_layout, {"time_frequency", "released"},
+           "how tokens are joined into time steps; released repeats the paper's code, which mixes the axes and made "
+           "the published numbers");
+  v.end_section();
+}
+
+void describe_optim(train::OptimOptions& optim, Visitor& v) {
+  v.begin_section("optim", "AdamW, linear warm-up from 0, then half a cosine to 0, per step.");
+  v.number("base_lr", optim.base_lr, {0, 10},
+           "peak learning rate per 256 clips of batch: lr = base_lr · global_batch / 256");
+  v.integer("global_batch", optim.global_batch, kPositive, "clips per update");
+  v.number("epochs", optim.epochs, {1e-6, 1e9}, "length of the schedule");
+  v.number("warmup_epochs", optim.warmup_epochs, {0, 1e9}, "part of it that warms up");
+  v.number("weight_decay", optim.weight_decay, kFraction, "not on biases and one-dimensional parameters");
+  v.number("beta1", optim.beta1, {0, 0.999999}, "decay of the first moment");
+  v.number("beta2", optim.beta2, {0, 0.999999}, "decay of the second moment");
+  v.number("eps", optim.eps, {0, 1}, "added to the root of the second moment");
+  v.number("clip_grad_norm", optim.clip_grad_norm, {0, 1e9}, "largest gradient norm; 0: no clipping, as in the paper");
+  v.end_section();
+}
+
+void describe_train(train::TrainOptions& train, Visitor& v) {
+  v.begin_section("train", "The run.");
+  v.text("run_dir", train.run_dir,
+         "folder of checkpoints, metrics and pictures; the same command resumes what is in it");
+  v.choice("device", train.device, {"auto", "cpu", "cuda"}, "auto: the GPU if there is one");
+  v.integer("seed", train.seed, kNotNegative, "of initialisation, order, crops and masks");
+  v.integer("threads", train.threads, {0, 1024},
+            "CPU threads of an operator; 0: LibTorch's choice. Bit-equal resume needs the same number");
+  v.integer("device_batch", train.device_batch, kNotNegative,
+            "clips of one forward pass, gradients are accumulated to global_batch; 0: all at once");
+  v.integer("max_steps", train.max_steps, kNotNegative, "stop here without changing the schedule; 0: at its end");
+  v.integer("log_every_steps", train.log_every_steps, kPositive, "plain progress lines where stderr is no terminal");
+  v.integer("save_every_steps", train.save_every_steps, kPositive, "checkpoints");
+  v.integer("keep_last", train.keep_last, kPositive, "checkpoints kept");
+  v.integer("picture_every_steps", train.picture_every_steps, kPositive, "reconstruction pictures");
+  v.end_section();
+}
+
+void need(bool holds, const std::string& message) {
+  if (!holds) throw UsageError(message);
+}
+
+void flatten(const Node& node, const std::string& prefix, std::vector<std::pair<std::string, std::string>>& out) {
+  for (const auto& [key, value] : node.entries) {
+    const std::string path = prefix.empty() ? key : prefix + "." + key;
+    if (value.kind == Node::Kind::kMap) {
+      flatten(value, path, out);
+    } else {
+      out.emplace_back(path, value.scalar);
+    }
+  }
+}
+
+}  // namespace
+
+void describe(RunConfig& config, Visitor& visitor) {
+  describe_model(config, visitor);
+  describe_task(config, visitor);
+  describe_optim(config.optim, visitor);
+  describe_data(config.data, visitor);
+  describe_audio(config.audio, visitor);
+  describe_train(config.train, visitor);
+}
+
+RunConfig read(const Node& root) {
+  RunConfig config;
+  Reader reader(root);
+  describe(config, reader);
+  reader.finish();
+  config.model.mels = config.audio.mels;
+  config.model = model::resolve(config.model);
+  const auto& audio = config.audio;
+  need(audio.window <= audio.n_fft,
+       str("audio.window is ", audio.window, ", it must not be longer than audio.n_fft ", audio.n_fft));
+  need(audio.f_min_hz < audio.f_max_hz && audio.f_max_hz <= static_cast<double>(audio.sample_rate) / 2,
+       str("audio.f_min_hz ", audio.f_min_hz, " and f_max_hz ", audio.f_max_hz,
+           " must rise and stay within half of audio.sample_rate ", audio.sample_rate));
+  need(config.optim.warmup_epochs <= config.optim.epochs,
+       str("optim.warmup_epochs is ", config.optim.warmup_epochs, ", more than optim.epochs ", config.optim.epochs));
+  const double hidden = config.mask.ratio * static_cast<double>(config.model.patches());
+  need(config.loss.region == model::LossRegion::kAll || hidden >= 1,
+       str("mask.ratio ", config.mask.ratio,
+           " hides no patch, and loss.region is masked; raise the ratio or set loss.region=all"));
+  return config;
+}
+
+std::string dump(RunConfig config) {
+  Writer writer;
+  describe(config, writer);
+  return writer.yaml();
+}
+
+std::string reference() {
+  RunConfig defaults;
+  ReferenceWriter writer;
+  describe(defaults, writer);
+  return "# Configuration keys\n\nMade by `pretrain --config-reference`; a test compares the two. Set keys in a YAML "
+         "file (`section:` "
+         "and indented `key: value` lines; `extends: other.yaml` or a list of files to start from) or on the command "
+         "line as "
+         "`section.key=value`, which wins. Unknown keys and impossible values are errors.\n" +
+         writer.markdown();
+}
+
+std::vector<std::string> changed_keys(const std::string& old_yaml, const std::string& new_yaml) {
+  // Where the audio lies is harmless too: a checkpoint's fingerprint tells whether the list of clips changed.
+  constexpr std::array kHarmless{"data.root",
+                                 "data.manifest",
+                                 "data.workers",
+                                 "data.cache_mb",
+                                 "data.max_bad_fraction",
+                                 "train.run_dir",
+                                 "train.threads",
+                                 "train.device",
+                                 "train.max_steps",
+                                 "train.log_every_steps",
+                                 "train.save_every_steps",
+                                 "train.keep_last",
+                                 "train.picture_every_steps",
+                                 "embedding.layout",
+                                 "model.backend"};
+  std::vector<std::pair<std::string, std::string>> before, after;
+  // Read and dumped again: a key that the version of the old run did not know yet counts with its default.
+  const std::string old_resolved = dump(read(parse(old_yaml, "the run's config.yaml")));
+  flatten(parse(old_resolved, "the run's config.yaml"), "", before);
+  flatten(parse(new_yaml, "the new configuration"), "", after);
+  std::vector<std::string> changed;
+  for (const auto& entry : after) {
+    const bool harmless = std::find(kHarmless.begin(), kHarmless.end(), entry.first) != kHarmless.end();
+    if (!harmless && std::find(before.begin(), before.end(), entry) == before.end()) changed.push_back(entry.first);
+  }
+  return changed;
+}
+
+}  // namespace axlstm::config

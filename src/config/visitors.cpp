@@ -1,0 +1,202 @@
+// The three walks over a configuration: reading, printing as YAML, printing as a reference table.
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "axlstm/config/config.h"
+#include "axlstm/core/error.h"
+
+namespace axlstm::config {
+namespace {
+
+std::string print(double value) {
+  char buffer[32];
+  const auto [end, status] = std::to_chars(buffer, buffer + sizeof buffer, value);
+  return status == std::errc() ? std::string(buffer, end) : str(value);
+}
+
+std::string print(bool value) { return value ? "true" : "false"; }
+
+/// Plain where YAML reads it back as the same text, quoted otherwise.
+std::string print(const std::string& text) {
+  constexpr auto kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+  const bool null = text == "null" || text == "Null" || text == "NULL";
+  const bool plain =
+      !text.empty() && !null && text.find_first_not_of(kPlain) == std::string::npos && text.front() != '-';
+  if (plain) return text;
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (const auto code = static_cast<unsigned char>(c); code < 0x20) {  // line breaks and the like
+      constexpr auto kDigits = "0123456789abcdef";
+      quoted += {'\\', 'x', kDigits[code / 16], kDigits[code % 16]};
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+std::string print(const std::vector<std::string>& names) {
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "" : ", ") + name;
+  return all;
+}
+
+std::string print(Range range) {
+  if (std::isinf(range.min) && std::isinf(range.max)) return "";
+  if (std::isinf(range.max)) return str("≥ ", print(range.min));
+  return str(print(range.min), " … ", print(range.max));
+}
+
+template <typename Number>
+bool parse_number(const std::string& text, Number& value) {
+  Number parsed{};
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), parsed);
+  if (status != std::errc() || end != text.data() + text.size()) return false;
+  value = parsed;
+  return true;
+}
+
+[[noreturn]] void wrong_type(const Node& node, const std::string& path, const std::string& needed) {
+  const std::string found = node.kind == Node::Kind::kScalar     ? "'" + node.scalar + "'"
+                            : node.kind == Node::Kind::kMap      ? "a section"
+                            : node.kind == Node::Kind::kSequence ? "a list"
+                                                                 : "nothing";
+  throw UsageError(str(node.origin.str(), ": ", path, " is ", found, ", it takes ", needed));
+}
+
+void check_range(const Node& node, const std::string& path, double value, Range range) {
+  if (value >= range.min && value <= range.max) return;  // false for NaN
+  throw UsageError(str(node.origin.str(), ": ", path, " is ", node.scalar, ", allowed is ", print(range)));
+}
+
+}  // namespace
+
+Reader::Reader(const Node& root) : root_(root) {}
+
+std::string Reader::path(const std::string& key) const {
+  return section_name_.empty() ? key : section_name_ + "." + key;
+}
+
+void Reader::begin_section(const char* name, const char*) {
+  known_.push_back(name);
+  section_name_ = name;
+  section_ = root_.find(name);
+  if (section_) {
+    used_.push_back(section_);
+    if (section_->kind == Node::Kind::kNull) section_ = nullptr;
+  }
+  if (section_ && section_->kind != Node::Kind::kMap) wrong_type(*section_, name, "'key: value' lines");
+}
+
+void Reader::end_section() {
+  section_ = nullptr;
+  section_name_.clear();
+}
+
+const Node* Reader::take(const char* key) {
+  known_.push_back(path(key));
+  const Node* node = section_ ? section_->find(key) : nullptr;
+  if (node) used_.push_back(node);
+  return node;
+}
+
+void Reader::integer(const char* key, std::int64_t& value, Range range, const char*) {
+  const Node* node = take(key);
+  if (!node) return;
+  if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value))
+    wrong_type(*node, path(key), "a whole number");
+  check_range(*node, path(key), static_cast<double>(value), range);
+}
+
+void Reader::number(const char* key, double& value, Range range, const char*) {
+  const Node* node = take(key);
+  if (!node) return;
+  if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value)) wrong_type(*node, path(key), "a number");
+  check_range(*node, path(key), value, range);
+}
+
+void Reader::boolean(const char* key, bool& value, const char*) {
+  const Node* node = take(key);
+  if (!node) return;
+  if (node->kind != Node::Kind::kScalar || (node->scalar != "true" && node->scalar != "false")) {
+    wrong_type(*node, path(key), "true or false");
+  }
+  value = node->scalar == "true";
+}
+
+void Reader::text(const char* key, std::string& value, const char*) {
+  const Node* node = take(key);
+  if (!node) return;
+  if (node->kind != Node::Kind::kScalar && node->kind != Node::Kind::kNull) wrong_type(*node, path(key), "text");
+  value = node->scalar;
+}
+
+void Reader::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*) {
+  const Node* node = take(key);
+  if (!node) return;
+  const auto name = std::find(names.begin(), names.end(), node->scalar);
+  if (node->kind != Node::Kind::kScalar || name == names.end()) wrong_type(*node, path(key), "one of " + print(names));
+  index = static_cast<int>(name - names.begin());
+}
+
+void Reader::finish() const {
+  const auto reject = [&](const Node& node, const std::string& key) {
+    if (std::find(used_.begin(), used_.end(), &node) != used_.end()) return;
+    std::string hint;
+    const std::string tail = key.substr(key.rfind('.') + 1);
+    for (const std::string& known : known_) {  // the right key in the wrong section, perhaps
+      if (known.substr(known.rfind('.') + 1) == tail) hint = known;
+    }
+    if (hint.empty()) hint = nearest(key, known_);
+    throw UsageError(
+        str(node.origin.str(), ": unknown key '", key, "'", hint.empty() ? "" : "; did you mean '" + hint + "'?"));
+  };
+  for (const auto& [name, section] : root_.entries) {
+    for (const auto& [key, value] : section.entries) reject(value, name + "." + key);
+    reject(section, name);
+  }
+}
+
+void Writer::begin_section(const char* name, const char*) { yaml_ += str(name, ":\n"); }
+void Writer::end_section() {}
+void Writer::integer(const char* key, std::int64_t& value, Range, const char*) {
+  yaml_ += str("  ", key, ": ", value, "\n");
+}
+void Writer::number(const char* key, double& value, Range, const char*) {
+  yaml_ += str("  ", key, ": ", print(value), "\n");
+}
+void Writer::boolean(const char* key, bool& value, const char*) { yaml_ += str("  ", key, ": ", print(value), "\n"); }
+void Writer::text(const char* key, std::string& value, const char*) {
+  yaml_ += str("  ", key, ": ", print(value), "\n");
+}
+void Writer::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*) {
+  yaml_ += str("  ", key, ": ", names.at(static_cast<std::size_t>(index)), "\n");
+}
+
+void ReferenceWriter::begin_section(const char* name, const char* doc) {
+  section_ = name;
+  markdown_ += str("\n## ", name, "\n\n", doc, "\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+}
+void ReferenceWriter::end_section() { section_.clear(); }
+void ReferenceWriter::row(const char* key, const std::string& type, const std::string& value, const char* doc) {
+  markdown_ +=
+      str("| `", section_, ".", key, "` | ", type, " | ", value.empty() ? "" : "`" + value + "`", " | ", doc, " |\n");
+}
+void ReferenceWriter::integer(const char* key, std::int64_t& value, Range range, const char* doc) {
+  row(key, str("whole number", range.min > -1e300 ? ", " : "", print(range)), str(value), doc);
+}
+void ReferenceWriter::number(const char* key, double& value, Range range, const char* doc) {
+  row(key, str("number", range.min > -1e300 ? ", " : "", print(range)), print(value), doc);
+}
+void ReferenceWriter::boolean(const char* key, bool& value, const char* doc) {
+  row(key, "true, false", print(value), doc);
+}
+void ReferenceWriter::text(const char* key, std::string& value, const char* doc) { row(key, "text", value, doc); }
+void ReferenceWriter::choice_index(const char* key, const std::vector<std::string>& names, int& index,
+                                   const char* doc) {
+  row(key, print(names), names.at(static_cast<std::size_t>(index)), doc);
+}
+
+}  // namespace axlstm::config

@@ -1,0 +1,205 @@
+#include "axlstm/hear/evaluation.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/hear/embeddings.h"
+#include "axlstm/hear/python_random.h"
+#include "axlstm/hear/task.h"
+#include "python_json.h"
+
+namespace axlstm::hear {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+/// All splits of a task, on the device of the evaluation.
+class TaskData {
+ public:
+  TaskData(const fs::path& directory, const TaskMetadata& metadata, torch::Device device) {
+    const LabelVocabulary vocabulary = load_label_vocabulary(directory);
+    for (const std::string& split : metadata.splits) {
+      const auto [embeddings, labels] = load_split_embeddings(directory, split);
+      const std::int64_t D = embeddings.size(1);
+      const std::int64_t expected_D = splits_.empty() ? D : splits_.begin()->second.embeddings.size(1);
+      AXLSTM_CHECK(D == expected_D, (directory / (split + ".embedding-dimensions.json")).string(), ": embeddings of ",
+                   D, " values, split ", splits_.empty() ? split : splits_.begin()->first, " has ", expected_D);
+      const std::string source = (directory / (split + ".target-labels.pkl")).string();
+      const auto targets = label_matrix(labels, vocabulary, metadata.prediction_type, source);
+      splits_[split] = {embeddings.to(device), targets.to(device)};
+    }
+  }
+
+  /// The rows of `names`, one split after the other.
+  ProbeData join(const std::vector<std::string>& names) const {
+    if (names.size() == 1) return splits_.at(names.front());
+    std::vector<torch::Tensor> embeddings, targets;
+    for (const std::string& name : names) {
+      embeddings.push_back(splits_.at(name).embeddings);
+      targets.push_back(splits_.at(name).targets);
+    }
+    return {torch::cat(embeddings), torch::cat(targets)};
+  }
+
+ private:
+  std::map<std::string, ProbeData> splits_;
+};
+
+/// Puts the task's own values into every point. Lists of several values, which would enlarge the grid, do not occur
+/// in HEAR.
+void apply_task_parameters(const TaskMetadata& metadata, std::vector<ProbeConfig>& grid) {
+  for (const auto& [name, values] : metadata.task_specific_param_grid) {
+    int ProbeConfig::*const field = name == "max_epochs"                ? &ProbeConfig::max_epochs
+                                    : name == "check_val_every_n_epoch" ? &ProbeConfig::check_val_every_n_epoch
+                                    : name == "patience"                ? &ProbeConfig::patience
+                                                                        : nullptr;
+    AXLSTM_CHECK(field != nullptr && values.size() == 1, metadata.task_name, ": task_specific_param_grid \"", name,
+                 "\" cannot be used (one value of max_epochs, check_val_every_n_epoch or patience is)");
+    for (ProbeConfig& point : grid) point.*field = static_cast<int>(values.front());
+  }
+}
+
+/// The grid points that are tried, in their order.
+std::vector<ProbeConfig> points_to_try(const TaskMetadata& metadata, const EvaluationOptions& options) {
+  AXLSTM_CHECK(options.max_grid_points > 0, "grid points: ", options.max_grid_points, " is not positive");
+  std::vector<ProbeConfig> grid = grid_points(options.grid);
+  apply_task_parameters(metadata, grid);
+  PythonRandom(options.seed).shuffle(grid);
+  if (grid.size() > static_cast<std::size_t>(options.max_grid_points)) {
+    grid.resize(static_cast<std::size_t>(options.max_grid_points));
+  }
+  return grid;
+}
+
+FoldScores test_fold(const ProbeFit& fit, const ProbeConfig& config, const ProbeObjective& objective,
+                     const TaskData& data, const SplitPlan& plan) {
+  FoldScores fold;
+  fold.name = plan.test.front();
+  const auto tested = test_probe(fit, config, objective, data.join(plan.test));
+  for (const auto& [name, value] : tested) {
+    fold.values.emplace_back("test_" + name, value);
+    if (name == "loss") fold.values.emplace_back("test_score", tested.at(1).second);
+  }
+  fold.validation_score = fit.validation_score;
+  fold.epoch = fit.epoch;
+  fold.minutes = fit.minutes;
+  return fold;
+}
+
+/// What the score file lists for a fold, in its order.
+std::vector<std::pair<std::string, double>> numbers_of(const FoldScores& fold) {
+  auto numbers = fold.values;
+  numbers.emplace_back("validation_score", fold.validation_score);
+  numbers.emplace_back("epoch", fold.epoch);
+  numbers.emplace_back("time_in_min", fold.minutes);
+  return numbers;
+}
+
+/// Mean and sample standard deviation over folds, as pandas computes them: NaN values are left out.
+std::pair<double, double> mean_and_deviation(const std::vector<double>& values) {
+  double sum = 0.0;
+  double count = 0.0;
+  for (const double value : values) {
+    if (std::isnan(value)) continue;
+    sum += value;
+    count += 1.0;
+  }
+  constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+  const double mean = count > 0.0 ? sum / count : kNaN;
+  double squares = 0.0;
+  for (const double value : values) {
+    if (!std::isnan(value)) squares += (mean - value) * (mean - value);
+  }
+  return {mean, count > 1.0 ? std::sqrt(squares / (count - 1.0)) : kNaN};
+}
+
+ordered_json aggregate(const std::vector<FoldScores>& folds) {
+  ordered_json aggregated;
+  const auto names = numbers_of(folds.front());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    std::vector<double> values;
+    for (const FoldScores& fold : folds) values.push_back(numbers_of(fold)[i].second);
+    const auto [mean, deviation] = mean_and_deviation(values);
+    aggregated[names[i].first + "_mean"] = mean;
+    aggregated[names[i].first + "_std"] = deviation;
+  }
+  return aggregated;
+}
+
+/// The grid point with the kit's names for what never varies.
+ordered_json to_json(const ProbeConfig& config) {
+  const bool uniform = config.initialization == Initialization::kXavierUniform;
+  return {{"batch_size", config.batch_size},
+          {"check_val_every_n_epoch", config.check_val_every_n_epoch},
+          {"dropout", config.dropout},
+          {"embedding_norm", "<class 'torch.nn.modules.linear.Identity'>"},
+          {"hidden_dim", config.hidden_dim},
+          {"hidden_layers", config.hidden_layers},
+          {"hidden_norm", "<class 'torch.nn.modules.batchnorm.BatchNorm1d'>"},
+          {"initialization", uniform ? "<function xavier_uniform_>" : "<function xavier_normal_>"},
+          {"lr", config.lr},
+          {"max_epochs", config.max_epochs},
+          {"norm_after_activation", false},
+          {"optim", "<class 'torch.optim.adam.Adam'>"},
+          {"patience", config.patience}};
+}
+
+}  // namespace
+
+TaskScores evaluate_task(const fs::path& embeddings_dir, const EvaluationOptions& options) {
+  const TaskMetadata metadata = load_task_metadata(embeddings_dir);
+  AXLSTM_CHECK(metadata.embedding_type == EmbeddingType::kScene, embeddings_dir.string(),
+               ": event tasks are not evaluated yet");
+  const ProbeObjective objective{metadata.prediction_type, metadata.evaluation,
+                                 !metadata.use_scoring_for_early_stopping};
+  const std::vector<ProbeConfig> grid = points_to_try(metadata, options);
+  const std::vector<SplitPlan> plans = plan_splits(metadata);
+  const TaskData data(embeddings_dir, metadata, options.device);
+  torch::manual_seed(options.seed);
+
+  const int total = static_cast<int>(grid.size() + plans.size()) - 1;
+  int done = 0;
+  const auto fit_plan = [&](const ProbeConfig& config, const SplitPlan& plan) {
+    ProbeFit fit = fit_probe(config, objective, data.join(plan.train), data.join(plan.valid));
+    if (options.progress) options.progress(++done, total);
+    return fit;
+  };
+
+  TaskScores scores{embeddings_dir, grid.front(), !objective.monitor_loss, {}};
+  std::vector<ProbeFit> fits{fit_plan(grid.front(), plans.front())};
+  for (std::size_t i = 1; i < grid.size(); ++i) {
+    ProbeFit fit = fit_plan(grid[i], plans.front());
+    if (objective.is_better(fit.validation_score, fits.front().validation_score)) {
+      fits.front() = std::move(fit);
+      scores.config = grid[i];
+    }
+  }
+  for (std::size_t i = 1; i < plans.size(); ++i) fits.push_back(fit_plan(scores.config, plans[i]));
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    scores.folds.push_back(test_fold(fits[i], scores.config, objective, data, plans[i]));
+  }
+  return scores;
+}
+
+void write_scores(const TaskScores& scores, const fs::path& directory) {
+  ordered_json file;
+  for (const FoldScores& fold : scores.folds) {
+    ordered_json& entry = file[fold.name];
+    for (const auto& [name, value] : numbers_of(fold)) entry[name] = value;
+    entry["epoch"] = fold.epoch;
+  }
+  if (scores.folds.size() > 1) file["aggregated_scores"] = aggregate(scores.folds);
+  file["hparams"] = to_json(scores.config);
+  file["postprocessing"] = ordered_json::array();
+  file["score_mode"] = scores.maximize ? "max" : "min";
+  file["embedding_path"] = scores.embeddings_dir.string();
+  write_file_atomic(directory / "test.predicted-scores.json", python_json(file, 4));
+}
+
+}  // namespace axlstm::hear

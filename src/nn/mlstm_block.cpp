@@ -1,0 +1,58 @@
+#include "axlstm/nn/mlstm_block.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "axlstm/nn/init.h"
+
+namespace axlstm::nn {
+namespace {
+
+torch::nn::Linear linear_without_bias(std::int64_t in, std::int64_t out) {
+  return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(false));
+}
+
+}  // namespace
+
+MlstmLayerImpl::MlstmLayerImpl(const MlstmBlockOptions& options)
+    : proj_up_(linear_without_bias(options.dim, 2 * options.expansion * options.dim)),
+      conv1d_(options.expansion * options.dim, kConvKernel),
+      q_proj_(options.expansion * options.dim, kQkvBlockSize, small_init_std(options.dim)),
+      k_proj_(options.expansion * options.dim, kQkvBlockSize, small_init_std(options.dim)),
+      v_proj_(options.expansion * options.dim, kQkvBlockSize, small_init_std(options.dim)),
+      mlstm_cell_(options.expansion * options.dim, kHeads, options.cell),
+      proj_down_(linear_without_bias(options.expansion * options.dim, options.dim)) {
+  register_module("proj_up", proj_up_);
+  register_module("conv1d", conv1d_);
+  register_module("q_proj", q_proj_);
+  register_module("k_proj", k_proj_);
+  register_module("v_proj", v_proj_);
+  register_module("mlstm_cell", mlstm_cell_);
+  learnable_skip_ = register_parameter("learnable_skip", torch::ones({options.expansion * options.dim}));
+  register_module("proj_down", proj_down_);
+  torch::nn::init::normal_(proj_up_->weight, 0.0, small_init_std(options.dim));
+  torch::nn::init::normal_(proj_down_->weight, 0.0, 2.0 / std::sqrt(static_cast<double>(options.dim)));
+}
+
+torch::Tensor MlstmLayerImpl::forward(const torch::Tensor& u) {
+  const auto up = proj_up_->forward(u).chunk(2, -1);  // a, z [B, S, I]
+  const auto& a = up[0];
+  const auto& z = up[1];
+  const auto c = torch::silu(conv1d_->forward(a));
+  const auto h = mlstm_cell_->forward(q_proj_->forward(c), k_proj_->forward(c), v_proj_->forward(a));
+  return proj_down_->forward((h + learnable_skip_ * c) * torch::silu(z));
+}
+
+MlstmBlockImpl::MlstmBlockImpl(const MlstmBlockOptions& options)
+    : reverse_(options.reverse), norm_(options.dim), layer_(options) {
+  register_module("norm", norm_);
+  register_module("layer", layer_);
+}
+
+torch::Tensor MlstmBlockImpl::forward(const torch::Tensor& x) {
+  const auto u = norm_->forward(x);
+  return x + (reverse_ ? layer_->forward(u.flip(1)).flip(1) : layer_->forward(u));
+}
+
+}  // namespace axlstm::nn

@@ -1,0 +1,32 @@
+#include "axlstm/nn/mlstm_cell.h"
+
+#include <torch/torch.h>
+
+#include "axlstm/ops/mlstm.h"
+
+namespace axlstm::nn {
+
+MlstmCellImpl::MlstmCellImpl(std::int64_t inner_dim, std::int64_t heads, const ops::MlstmOptions& options)
+    : heads_(heads),
+      options_(options),
+      igate_(3 * inner_dim, heads),
+      fgate_(3 * inner_dim, heads),
+      outnorm_(inner_dim) {
+  register_module("igate", igate_);
+  register_module("fgate", fgate_);
+  register_module("outnorm", outnorm_);
+  const torch::NoGradGuard no_grad;
+  igate_->weight.zero_();
+  fgate_->weight.zero_();
+  igate_->bias.normal_(0.0, 0.1);
+  fgate_->bias.copy_(torch::linspace(3.0, 6.0, heads));
+}
+
+torch::Tensor MlstmCellImpl::forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
+  const auto gate_input = torch::cat({q, k, v}, -1);                            // [B, S, 3I]
+  const auto i = igate_->forward(gate_input), f = fgate_->forward(gate_input);  // [B, S, NH]
+  const auto split = [&](const torch::Tensor& x) { return x.unflatten(-1, {heads_, -1}); };
+  return outnorm_->forward(ops::mlstm(split(q), split(k), split(v), i, f, options_));
+}
+
+}  // namespace axlstm::nn

@@ -1,0 +1,57 @@
+#include "axlstm/ops/mlstm.h"
+
+#include <torch/torch.h>
+
+#include "axlstm/core/error.h"
+#include "mlstm_backends.h"
+
+namespace axlstm::ops {
+namespace {
+
+void check_inputs(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& i,
+                  const torch::Tensor& f) {
+  AXLSTM_CHECK(q.dim() == 4 && q.numel() > 0, "mlstm: q must be [batch, sequence, heads, head dim] and not empty, got ",
+               q.sizes());
+  const auto check = [&](const char* name, const torch::Tensor& x, at::IntArrayRef sizes) {
+    AXLSTM_CHECK(x.sizes() == sizes, "mlstm: ", name, " must be ", sizes, " to go with q ", q.sizes(), ", got ",
+                 x.sizes());
+    AXLSTM_CHECK(x.device() == q.device(), "mlstm: ", name, " is on ", x.device(), ", q on ", q.device());
+  };
+  check("k", k, q.sizes());
+  check("v", v, q.sizes());
+  check("i", i, q.sizes().slice(0, 3));
+  check("f", f, q.sizes().slice(0, 3));
+  AXLSTM_CHECK(k.dtype() == q.dtype() && v.dtype() == q.dtype(), "mlstm: q, k, v must have one dtype, got ", q.dtype(),
+               ", ", k.dtype(), ", ", v.dtype());
+}
+
+torch::Tensor log_input_gate(const torch::Tensor& i, InputGate gate) {
+  return gate == InputGate::kSigmoid ? torch::log_sigmoid(i) : i;
+}
+
+}  // namespace
+
+torch::Tensor mlstm(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& i,
+                    const torch::Tensor& f, const MlstmOptions& options) {
+  if (options.backend == Backend::kRecurrent) {
+    MlstmState state;
+    return mlstm_stream(q, k, v, i, f, state, options);
+  }
+  check_inputs(q, k, v, i, f);
+  const auto log_i = log_input_gate(i, options.input_gate), log_f = torch::log_sigmoid(f);
+  if (options.backend == Backend::kCell) {
+    const std::string obstacle = cell_kernel_obstacle(q.device(), q.scalar_type(), q.size(3));
+    AXLSTM_CHECK(obstacle.empty(), "mlstm: the backend 'cell' cannot be used: ", obstacle);
+    return mlstm_cell_kernel(q, k, v, log_i, log_f, options.eps);
+  }
+  return mlstm_reference(q, k, v, log_i, log_f, options.eps);
+}
+
+torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                           const torch::Tensor& i, const torch::Tensor& f, MlstmState& state,
+                           const MlstmOptions& options) {
+  check_inputs(q, k, v, i, f);
+  return mlstm_recurrent(q, k, v, log_input_gate(i, options.input_gate), torch::log_sigmoid(f), options.eps, state);
+}
+
+}  // namespace axlstm::ops

@@ -1,0 +1,89 @@
+#include "axlstm/train/run_log.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <iomanip>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/io/image.h"
+
+namespace axlstm::train {
+namespace {
+
+io::Panel to_panel(const torch::Tensor& spectrogram) {  // [1, 1, L, F] → mels upwards, time to the right
+  const auto picture = spectrogram[0][0].t().flip(0).to(torch::kCPU, torch::kFloat32).contiguous();
+  const auto* values = picture.data_ptr<float>();
+  return {picture.size(1), picture.size(0), std::vector<float>(values, values + picture.numel())};
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resumed_step)
+    : path_(run_dir / "metrics.jsonl") {
+  if (std::filesystem::exists(path_)) {
+    std::istringstream lines(read_file(path_));
+    std::string kept, line;
+    while (std::getline(lines, line)) {
+      const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+      const bool whole = record.is_object() && record.contains("step") && record["step"].is_number_integer();
+      if (whole && record["step"].get<std::int64_t>() <= resumed_step) kept += line + "\n";
+    }
+    write_file_atomic(path_, kept);
+  }
+  out_.open(path_, std::ios::app);
+  AXLSTM_CHECK(out_, path_.string(), ": cannot be opened for writing");
+}
+
+void MetricsFile::write(const StepRecord& record) {
+  const nlohmann::ordered_json json{{"step", record.step},           {"epoch", record.epoch},
+                                    {"loss", record.loss},           {"lr", record.lr},
+                                    {"grad_norm", record.grad_norm}, {"clips_per_second", record.clips_per_second}};
+  out_ << json.dump() << std::endl;
+  if (out_) return;
+  log::warn(path_.string() + ": cannot be written (is the disk full?); records are lost, training goes on");
+  out_.clear();
+}
+
+std::string format_duration(double seconds) {
+  const auto total = static_cast<std::int64_t>(std::llround(seconds));
+  const auto two = [](std::int64_t value) { return str(value < 10 ? "0" : "", value); };
+  if (total < 60) return str(total, " s");
+  if (total < 3600) return str(total / 60, " min ", two(total % 60), " s");
+  if (total < 86400) return str(total / 3600, " h ", two(total % 3600 / 60), " min");
+  return str(total / 86400, " d ", total % 86400 / 3600, " h");
+}
+
+std::string progress_line(const StepRecord& record, std::int64_t total_steps) {
+  std::ostringstream line;
+  line << std::fixed << std::setprecision(2) << "epoch " << record.epoch << " | step " << record.step << "/"
+       << total_steps << std::setprecision(4) << " | loss " << record.loss << std::scientific << std::setprecision(1)
+       << " | lr " << record.lr << std::fixed << std::setprecision(0) << " | " << record.clips_per_second << " clips/s";
+  return line.str();
+}
+
+void write_reconstruction(const std::filesystem::path& path, const torch::Tensor& spectrogram,
+                          const torch::Tensor& mask, const torch::Tensor& prediction,
+                          const model::EncoderOptions& encoder, const model::LossOptions& loss) {
+  const auto patches = nn::patchify(spectrogram, encoder.patch_frames, encoder.patch_mels);  // [1, N, P]
+  auto pixels = prediction.to(patches.dtype());
+  if (loss.normalize_targets) {  // the prediction is in units of each patch's own mean and deviation
+    const auto [variance, mean] = torch::var_mean(patches, -1, /*unbiased=*/true, /*keepdim=*/true);
+    pixels = pixels * (variance + 1e-6).sqrt() + mean;
+  }
+  const auto low = spectrogram.min().item<float>(), high = std::max(spectrogram.max().item<float>(), low + 1e-3F);
+  const auto hidden = mask.unsqueeze(-1);
+  const auto draw = [&](const torch::Tensor& shown) {
+    return to_panel(nn::unpatchify(shown, encoder.patch_frames, encoder.patch_mels, encoder.mels));
+  };
+  const std::array panels{to_panel(spectrogram),
+                          draw(patches.masked_fill(hidden, std::numeric_limits<double>::quiet_NaN())),
+                          draw(torch::where(hidden, pixels, patches))};
+  io::write_png(path, panels, low, high, /*zoom=*/3);
+}
+
+}  // namespace axlstm::train
