@@ -1,0 +1,55 @@
+// What the mLSTM kernels read and write. B batch, S sequence, NH heads, DH head dim; everything else is float32.
+#pragma once
+
+#include <cstdint>
+
+namespace axlstm::kernels {
+
+enum class DataType { kFloat32, kFloat16, kBFloat16 };
+
+/// A tensor [B, S, NH, DH] whose last dimension is contiguous; strides in elements.
+struct Tensor4 {
+  void* data = nullptr;
+  std::int64_t batch_stride = 0, sequence_stride = 0, head_stride = 0;
+};
+
+/// Per token and head, [B, NH, S] contiguous. With F_t = Σ_{s≤t} log_f_s and g_t = log_i_t − F_t: log D_ij = F_i + g_j
+/// and m_i = F_i + G_i, so that D_ij exp(−m_i) = exp(g_j − G_i): the stabiliser needs no pass over S×S. g and G grow
+/// with the sequence while their differences decide, so both are kept as a float and what that float rounds away.
+struct GateState {
+  float* g_high = nullptr;
+  float* g_low = nullptr;
+  float* G_high = nullptr;  ///< max_{j≤t} g_j
+  float* G_low = nullptr;
+  float* bound = nullptr;          ///< exp(−m_t), the normaliser's lower bound
+  std::int32_t* record = nullptr;  ///< the (first) j of that maximum
+};
+
+struct MlstmShape {
+  std::int64_t B = 0, S = 0, NH = 0, DH = 0;
+  float eps = 1e-6F;
+};
+
+struct ForwardParams {
+  MlstmShape shape;
+  Tensor4 q, k, v;
+  const float* log_i = nullptr;  ///< [B, S, NH]
+  const float* log_f = nullptr;  ///< [B, S, NH]
+  GateState gates;               ///< written
+  float* n = nullptr;            ///< [B, NH, S] Σ_j C_ij, with its sign; written
+  Tensor4 h;                     ///< written
+};
+
+struct BackwardParams {
+  MlstmShape shape;
+  Tensor4 q, k, v, h, dh;
+  GateState gates;
+  const float* n = nullptr;
+  float* delta = nullptr;       ///< [B, NH, S] Σ dh·h; scratch
+  float* column_sum = nullptr;  ///< [B, NH, S] Σ_i ∂L/∂log D_ij; scratch
+  Tensor4 dq, dk, dv;           ///< written
+  float* dlog_i = nullptr;      ///< [B, S, NH]; written
+  float* dlog_f = nullptr;      ///< [B, S, NH]; written
+};
+
+}  // namespace axlstm::kernels
