@@ -1,0 +1,45 @@
+// What every executable does the same way: logging, version banner, configuration arguments, signals, exit codes.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "axlstm/config/schema.h"
+
+namespace axlstm::cli {
+
+/// Exit codes, as documented in the README.
+enum ExitCode : int {
+  kOk = 0,
+  kFailed = 1,        ///< something went wrong; the message says what
+  kUsage = 2,         ///< the command line or configuration is wrong
+  kSomeFailed = 3,    ///< done, but some files could not be used
+  kInterrupted = 75,  ///< stopped by a signal after saving; the same command resumes
+};
+
+/// `--config FILE` and `section.key=value` arguments.
+struct ConfigArguments {
+  std::string file;
+  std::vector<std::string> overrides;
+
+  void add_to(CLI::App& app);
+  config::RunConfig read() const;
+};
+
+/// Adds --version, --doctor and --quiet.
+void add_common_flags(CLI::App& app);
+
+/// Parses, runs `body` and turns every failure into one line on stderr and an exit code.
+int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
+
+/// Logs program, device, mLSTM backend, LibTorch, CUDA and cuDNN versions.
+void log_banner(const std::string& program, const config::RunConfig& config);
+
+/// Turns true at the first SIGINT, SIGTERM or SIGUSR1; a second SIGINT ends the process at once.
+const std::atomic<bool>& stop_on_signal();
+
+}  // namespace axlstm::cli

@@ -1,0 +1,78 @@
+// extract: sound files or HEAR tasks → embeddings.
+#include <map>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/log.h"
+#include "axlstm/hear/extraction.h"
+#include "axlstm/hear/task.h"
+#include "cli.h"
+#include "models.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace axlstm;
+
+int extract(hear::ClipEncoder& encoder, const std::vector<fs::path>& inputs, const hear::ExtractionOptions& options) {
+  std::vector<fs::path> audio;
+  for (const fs::path& input : inputs) {
+    if (!hear::is_task_folder(input)) {
+      audio.push_back(input);
+    } else if (!hear::extract_task(encoder, fs::absolute(input).lexically_normal(), options)) {
+      log::info(input.string() + ": embedded already");
+    }
+  }
+  if (audio.empty()) return cli::kOk;
+  const hear::ExtractionReport report = hear::extract_files(encoder, audio, options);
+  log::info(str(report.written, " files embedded into ", options.output_dir.string(), ", ", report.failures.size(),
+                " failed"));
+  return report.failures.empty() ? cli::kOk : cli::kSomeFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Writes embeddings of sound files, of folders of them, or of HEAR tasks (folders with task_metadata.json).\n"
+      "Example: extract --model runs/tiny --output embeddings ~/audio\n"
+      "Exits with 3 if some files could not be read."};
+  cli::ModelArguments model;
+  std::vector<fs::path> inputs;
+  hear::ExtractionOptions options;
+  app.add_option("-m,--model", model.name,
+                 "Checkpoint or run folder, `naive` (HEAR-naive features) or `random:CONFIG.yaml` (untrained)")
+      ->required();
+  app.add_option("inputs", inputs, "Files, folders, HEAR task folders")->required()->type_name("PATH");
+  app.add_option("-o,--output", options.output_dir, "Folder to write to")->required();
+  const std::map<std::string, hear::EmbeddingKind> kinds{{"scene", hear::EmbeddingKind::kScene},
+                                                         {"timestamp", hear::EmbeddingKind::kTimestamp}};
+  const std::map<std::string, hear::OutputFormat> formats{{"npy", hear::OutputFormat::kNpy},
+                                                          {"csv", hear::OutputFormat::kCsv}};
+  const std::map<std::string, hear::EmbeddingLayout> layouts{{"time_frequency", hear::EmbeddingLayout::kTimeFrequency},
+                                                             {"released", hear::EmbeddingLayout::kReleased}};
+  const std::map<std::string, train::DeviceChoice> devices{
+      {"auto", train::DeviceChoice::kAuto}, {"cpu", train::DeviceChoice::kCpu}, {"cuda", train::DeviceChoice::kCuda}};
+  app.add_option("--kind", options.kind, "One vector a clip, or one a time step (HEAR tasks say themselves)")
+      ->transform(CLI::CheckedTransformer(kinds))
+      ->option_text("scene|timestamp [scene]");
+  app.add_option("--format", options.format, "A .npy file for each clip, or one embeddings.csv")
+      ->transform(CLI::CheckedTransformer(formats))
+      ->option_text("npy|csv [npy]");
+  app.add_option("--layout", model.layout, "Instead of the checkpoint's embedding.layout")
+      ->transform(CLI::CheckedTransformer(layouts))
+      ->option_text("time_frequency|released");
+  app.add_option("--device", model.device, "Where to compute")
+      ->transform(CLI::CheckedTransformer(devices))
+      ->option_text("auto|cpu|cuda [auto]");
+  app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
+      ->check(CLI::Range(0.1, 1e6))
+      ->capture_default_str();
+  app.add_option("--seed", model.seed, "Of random: weights")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_flag("--resample", options.resample, "HEAR tasks: take audio of another rate than the model's");
+  app.add_flag("!--no-per-file", options.per_file, "HEAR tasks: leave out each clip's own .npy");
+  cli::add_common_flags(app);
+  return cli::run(app, argc, argv, [&] {
+    if (model.name == "naive") options.resample = true;  // the features are defined at 44.1 kHz
+    return extract(*cli::load_encoder(model), inputs, options);
+  });
+}

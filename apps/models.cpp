@@ -1,0 +1,82 @@
+#include "models.h"
+
+#include <torch/torch.h>
+
+#include "axlstm/config/schema.h"
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/core/random.h"
+#include "axlstm/hear/embedder.h"
+#include "axlstm/hear/naive.h"
+#include "axlstm/io/tensors.h"
+#include "axlstm/train/checkpoint.h"
+#include "axlstm/train/trainer.h"
+#include "cli.h"
+
+namespace axlstm::cli {
+namespace {
+
+constexpr const char* kRandomPrefix = "random:";
+constexpr std::int64_t kBatchChunks = 64;
+
+/// HEAR-naive behind the interface of an encoder.
+class NaiveEncoder final : public hear::ClipEncoder {
+ public:
+  std::vector<hear::ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+    std::vector<hear::ClipEmbedding> embeddings;
+    for (const auto& waveform : waveforms) {
+      auto frames = naive_.timestamps(waveform);
+      embeddings.push_back({frames.embedding.mean(0), frames.embedding, std::move(frames.timestamps_ms)});
+    }
+    return embeddings;
+  }
+  int sample_rate() const override { return hear::NaiveEmbedder::kSampleRate; }
+  std::string description() const override { return "HEAR-naive"; }
+
+ private:
+  hear::NaiveEmbedder naive_;
+};
+
+std::unique_ptr<hear::ClipEncoder> embedder(const config::RunConfig& config, model::Encoder encoder,
+                                            const ModelArguments& arguments, const std::string& weights) {
+  log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters"));
+  const auto layout = arguments.layout.value_or(config.embedding_layout);
+  const std::string description =
+      weights + (layout == hear::EmbeddingLayout::kReleased ? ", layout released" : ", layout time_frequency");
+  return std::make_unique<hear::Embedder>(std::move(encoder), config.audio, layout,
+                                          train::choose_device(arguments.device), kBatchChunks, description);
+}
+
+}  // namespace
+
+std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments) {
+  if (arguments.name == "naive") {
+    log_banner("extract", {});
+    log::info("HEAR-naive features at 44.1 kHz");
+    return std::make_unique<NaiveEncoder>();
+  }
+  config::RunConfig config;
+  config.train.device = arguments.device;
+  if (arguments.name.rfind(kRandomPrefix, 0) == 0) {
+    config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
+    config.train.device = arguments.device;
+    log_banner("extract", config);
+    torch::manual_seed(derive_seed({static_cast<std::uint64_t>(arguments.seed), kInitStream}));
+    return embedder(config, model::Encoder(config.model), arguments,
+                    str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)));
+  }
+  const train::SavedModel saved = train::load_model(expand_home(arguments.name));
+  config = config::read(config::parse(saved.config_yaml, (saved.folder / "config.yaml").string()));
+  config.train.device = arguments.device;
+  config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
+  log_banner("extract", config);
+  log::info("weights of " + saved.folder.string());
+  model::Encoder encoder(config.model);
+  io::load_state_dict(*encoder, saved.tensors, (saved.folder / "model.safetensors").string(),
+                      /*ignored_prefix=*/"pred.");
+  const std::string hash = fnv1a64_hex(MappedFile(saved.folder / "model.safetensors").bytes());
+  return embedder(config, encoder, arguments, str(saved.folder.filename().string(), ", weights ", hash));
+}
+
+}  // namespace axlstm::cli

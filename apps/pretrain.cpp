@@ -1,0 +1,81 @@
+// pretrain: a folder of audio → a pre-trained encoder.
+#include <filesystem>
+#include <iostream>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/train/trainer.h"
+#include "cli.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace axlstm;
+
+/// Refuses to continue a run under another recipe; stores the configuration of a new one.
+void store_config(const fs::path& run_dir, const std::string& yaml) {
+  const fs::path stored = run_dir / "config.yaml";
+  if (fs::exists(stored) && !train::list_checkpoints(run_dir).empty()) {
+    std::string changed;
+    for (const std::string& key : config::changed_keys(read_file(stored), yaml))
+      changed += (changed.empty() ? "" : ", ") + key;
+    if (!changed.empty()) {
+      throw UsageError(str(run_dir.string(), " holds a run with other values of ", changed, "; give the old ones (",
+                           stored.string(), ") or another train.run_dir"));
+    }
+  }
+  write_file_atomic(stored, yaml);
+}
+
+int pretrain(const config::RunConfig& config) {
+  cli::log_banner("pretrain", config);
+  if (train::choose_device(config.train.device).is_cpu() && config.train.device == train::DeviceChoice::kAuto) {
+    log::warn("no usable GPU: training on the CPU (train.device=cpu says that it is meant)");
+  }
+  const std::string yaml = config::dump(config);
+  const fs::path run_dir = config.train.run_dir;
+  std::error_code failure;
+  fs::create_directories(run_dir, failure);  // here, for the lock must come before anything is read
+  AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
+  const FileLock lock(run_dir / ".lock");
+  train::remove_unfinished_checkpoints(run_dir);
+  store_config(run_dir, yaml);
+
+  const auto& stop = cli::stop_on_signal();
+  train::Trainer trainer(
+      {config.audio, config.data, config.model, config.mask, config.loss, config.optim, config.train, yaml});
+  if (trainer.run(stop) == train::RunStatus::kInterrupted) {
+    log::warn("interrupted; everything is saved, the same command resumes");
+    return cli::kInterrupted;
+  }
+  log::info("finished: " + train::list_checkpoints(run_dir).back().string());
+  return cli::kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Pre-trains an AxLSTM (or the SSAST baseline) on audio by predicting masked spectrogram patches.\n"
+      "Example: pretrain --config configs/pretrain/axlstm_tiny.yaml data.root=~/audio train.run_dir=runs/tiny"};
+  cli::ConfigArguments arguments;
+  arguments.add_to(app);
+  cli::add_common_flags(app);
+  bool dump_config = false, config_reference = false;
+  app.add_flag("--dump-config", dump_config, "Print the resolved configuration and exit");
+  app.add_flag("--config-reference", config_reference, "Print every configuration key as Markdown and exit");
+  return cli::run(app, argc, argv, [&]() -> int {
+    if (config_reference) {
+      std::cout << config::reference();
+      return cli::kOk;
+    }
+    config::RunConfig config = arguments.read();
+    config.train.run_dir = expand_home(config.train.run_dir).string();
+    if (dump_config) {
+      std::cout << config::dump(config);
+      return cli::kOk;
+    }
+    return pretrain(config);
+  });
+}
