@@ -1,0 +1,189 @@
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "fixture.h"
+
+namespace axlstm::test {
+
+namespace {
+
+/// "step loss" of every record, as written: equal text is equal to the last bit.
+std::vector<std::string> loss_curve(const std::filesystem::path& run_dir) {
+  std::vector<std::string> curve;
+  std::istringstream lines(read_file(run_dir / "metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const auto record = nlohmann::json::parse(line);
+    curve.push_back(record["step"].dump() + " " + record["loss"].dump());
+  }
+  return curve;
+}
+
+void wait_for(const std::filesystem::path& path, Process& process) {
+  for (int tries = 0; tries < 3000 && !std::filesystem::exists(path) && process.running(); ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+class Pretrain : public AppTest {};
+
+TEST_F(Pretrain, WritesCheckpointsMetricsAndPictures) {
+  const auto result = run(pretrain("run"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json", "config.yaml"}) {
+    EXPECT_TRUE(std::filesystem::exists(folder_.path() / "run/checkpoints/step-00000036" / name)) << name;
+  }
+  for (const char* picture : {"step-00000000.png", "step-00000018.png", "step-00000036.png"}) {
+    EXPECT_GT(std::filesystem::file_size(folder_.path() / "run/pictures" / picture), 500U) << picture;
+  }
+  const auto curve = loss_curve(path("run"));
+  ASSERT_EQ(curve.size(), 36U);
+  const auto mean_loss = [&](std::size_t from) {  // of six steps
+    double sum = 0;
+    for (std::size_t n = from; n < from + 6; ++n) sum += std::stod(curve[n].substr(curve[n].find(' ')));
+    return sum / 6;
+  };
+  EXPECT_LT(mean_loss(30), 0.9 * mean_loss(0)) << "36 steps on twelve tones must teach something";
+  EXPECT_NE(result.err.find("mLSTM backend reference"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("ETA"), std::string::npos) << result.err;
+  const auto again = run(pretrain("run"));  // nothing left to do
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(loss_curve(path("run")).size(), 36U);
+}
+
+TEST_F(Pretrain, KilledAnywhereEndsAsTheUnbrokenRun) {
+  ASSERT_EQ(run(pretrain("unbroken")).exit_code, 0);
+  for (const int delay_ms : {0, 60, 150}) {  // after the first checkpoint appeared
+    const std::string name = "killed" + std::to_string(delay_ms);
+    Process process(pretrain(name));
+    wait_for(folder_.path() / name / "checkpoints/step-00000005", process);
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+    process.signal(SIGKILL);
+    EXPECT_EQ(process.wait().exit_code, 128 + SIGKILL) << "the run ended before it was killed";
+    const auto resumed = run(pretrain(name));
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_EQ(loss_curve(path(name)), loss_curve(path("unbroken"))) << resumed.err;
+    EXPECT_TRUE(final_weights(name) == final_weights("unbroken"))
+        << "weights differ after a kill at " << delay_ms << " ms";
+  }
+}
+
+TEST_F(Pretrain, WorkersDoNotChangeTheNumbers) {
+  ASSERT_EQ(run(pretrain("two")).exit_code, 0);
+  ASSERT_EQ(run(pretrain("five", {"data.workers=5", "data.cache_mb=0"})).exit_code, 0);
+  EXPECT_EQ(loss_curve(path("five")), loss_curve(path("two")));
+}
+
+TEST_F(Pretrain, SignalsSaveAndExitWith75) {
+  const std::vector<std::vector<int>> cases{{SIGINT}, {SIGTERM}, {SIGUSR1, SIGTERM}};
+  for (std::size_t n = 0; n < cases.size(); ++n) {
+    const std::string name = "signal" + std::to_string(n);
+    const auto command = pretrain(name, {"optim.epochs=2000", "train.save_every_steps=100000"});
+    Process process(command);
+    wait_for(folder_.path() / name / "pictures/step-00000000.png", process);
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    for (const int number : cases[n]) process.signal(number);
+    const auto result = process.wait();
+    EXPECT_EQ(result.exit_code, 75) << result.err;
+    Process resumed(command);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    resumed.signal(SIGTERM);
+    EXPECT_NE(resumed.wait().err.find("resuming"), std::string::npos) << "nothing was saved: " << result.err;
+  }
+}
+
+TEST_F(Pretrain, ClipsOfEveryKindAreUsedOrNamed) {
+  write_audio(folder_.path() / "audio/short.wav", tone(300, 0.1));
+  write_audio(folder_.path() / "audio/silence.wav", std::vector<float>(16000, 0.0F));
+  write_audio(folder_.path() / "audio/channels8.wav", tone(300, 8.0), 8);
+  write_audio(folder_.path() / "audio/stereo44.flac", tone(300, 4.0, 88200), 2, 44100,
+              SF_FORMAT_FLAC | SF_FORMAT_PCM_16);
+  std::vector<float> nan(1000, 0.1F);
+  nan[500] = NAN;
+  write_audio(folder_.path() / "audio/nan.wav", nan, 1, 16000, SF_FORMAT_WAV | SF_FORMAT_FLOAT);
+  write_audio(folder_.path() / "audio/truncated.wav", tone(300, 1.0));
+  std::filesystem::resize_file(folder_.path() / "audio/truncated.wav", 9000);
+  folder_.write("audio/text.wav", "this is text");
+  folder_.write("audio/empty.flac", "");
+  const auto result = run(pretrain("run", {"data.max_bad_fraction=0.25"}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* bad : {"nan.wav", "truncated.wav", "text.wav", "empty.flac"}) {
+    EXPECT_NE(result.err.find(bad), std::string::npos) << bad << " is not named in " << result.err;
+  }
+  for (const char* good : {"short.wav", "silence.wav", "channels8.wav", "stereo44.flac"}) {
+    EXPECT_EQ(result.err.find(good), std::string::npos) << good << " was not used: " << result.err;
+  }
+  const auto stopped = run(pretrain("run2", {"data.max_bad_fraction=0.05"}));
+  EXPECT_EQ(stopped.exit_code, 1);
+  EXPECT_NE(stopped.err.find("data.max_bad_fraction"), std::string::npos) << stopped.err;
+}
+
+TEST_F(Pretrain, MistakesAreNamed) {
+  const auto expect = [&](const std::vector<std::string>& arguments, int code, const std::string& text) {
+    const auto result = run(arguments);
+    EXPECT_EQ(result.exit_code, code) << result.err;
+    EXPECT_NE(result.err.find(text), std::string::npos) << "expected '" << text << "' in: " << result.err;
+    EXPECT_EQ(result.err.find("Exception raised"), std::string::npos) << result.err;
+  };
+  std::filesystem::create_directories(folder_.path() / "nothing");
+  expect(pretrain("r", {"data.root=" + path("nothing")}), 1, "no audio under this folder");
+  expect(pretrain("r", {"data.root=" + path("missing")}), 1, "no such folder");
+  expect(pretrain("r", {"model.expnasion=3"}), 2, "did you mean 'model.expansion'");
+  expect(pretrain("r", {"optim.global_batch=1000"}), 1, "lower optim.global_batch");
+  expect({"pretrain"}, 2, "data.root");
+  expect({"pretrain", "--config", path("none.yaml")}, 2, "none.yaml: no such configuration file");
+  const auto typo = folder_.write("typo.yaml", "model:\n  size: tiny\n  depht: 3\n");
+  expect({"pretrain", "--config", typo.string()}, 2, "typo.yaml:3:3: unknown key 'model.depht'");
+  const auto missing = folder_.write("gone.csv", "path\ngone1.wav\ngone2.wav\ngone3.wav\ngone4.wav\n");
+  expect(pretrain("r", {"data.manifest=" + missing.string(), "data.root="}), 1, "no such file");
+}
+
+TEST_F(Pretrain, AnotherRecipeInTheSameFolderIsRefused) {
+  ASSERT_EQ(run(pretrain("run", {"train.max_steps=6"})).exit_code, 0);
+  const auto other = run(pretrain("run", {"model.dim=32", "train.max_steps=6"}));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_NE(other.err.find("model.dim"), std::string::npos) << other.err;
+  EXPECT_EQ(run(pretrain("run")).exit_code, 0) << "going further with the same recipe is allowed";
+}
+
+TEST_F(Pretrain, TwoProcessesOnOneFolderAreRefused) {
+  Process first(pretrain("run", {"optim.epochs=2000"}));
+  wait_for(folder_.path() / "run/metrics.jsonl", first);
+  const auto second = run(pretrain("run", {"optim.epochs=2000"}));
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_NE(second.err.find("another process"), std::string::npos) << second.err;
+  EXPECT_TRUE(first.running());
+}
+
+TEST_F(Pretrain, AFullDiskCostsTheCheckpointNotTheOlderOnes) {
+  ASSERT_EQ(run(pretrain("run", {"train.max_steps=6"})).exit_code, 0);
+  const auto full = Process(pretrain("run"), /*limit_file_kb=*/8).wait();
+  EXPECT_EQ(full.exit_code, 1) << full.err;
+  EXPECT_NE(full.err.find("cannot be written"), std::string::npos) << full.err;
+  EXPECT_TRUE(std::filesystem::exists(folder_.path() / "run/checkpoints/step-00000006/state.json"));
+  const auto rerun = run(pretrain("run"));  // space again
+  ASSERT_EQ(rerun.exit_code, 0) << rerun.err;
+  ASSERT_EQ(run(pretrain("unbroken")).exit_code, 0);
+  EXPECT_TRUE(final_weights("run") == final_weights("unbroken"));
+}
+
+TEST(CommandLine, HelpVersionDoctorConfig) {
+  for (const char* program : {"pretrain", "extract", "hear-eval"}) {
+    const auto help = run({program, "--help"});
+    EXPECT_EQ(help.exit_code, 0);
+    EXPECT_NE(help.out.find("Example:"), std::string::npos) << help.out;
+    EXPECT_EQ(run({program, "--version"}).exit_code, 0);
+    const auto doctor = run({program, "--doctor"});
+    EXPECT_EQ(doctor.exit_code, 0);
+    for (const char* word : {"LibTorch", "CUDA", "libsndfile", "compiler"})
+      EXPECT_NE(doctor.out.find(word), std::string::npos) << word;
+    EXPECT_EQ(run({program, "--no-such-option"}).exit_code, 2);
+  }
+  const auto dump = run({"pretrain", "--dump-config", "model.size=base"});
+  EXPECT_EQ(dump.exit_code, 0) << dump.err;
+  EXPECT_NE(dump.out.find("dim: 768"), std::string::npos) << dump.out;
+}
+
+}  // namespace
+}  // namespace axlstm::test

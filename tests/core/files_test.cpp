@@ -1,0 +1,148 @@
+#include "axlstm/core/files.h"
+
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <memory>
+
+#include "core/expect_error.h"
+#include "support/tmpdir.h"
+
+namespace {
+int flock_failure = 0;  ///< what flock fails with; 0: nothing
+}  // namespace
+
+/// Takes the place of libc's in this program, for no file system here lacks locks.
+extern "C" int flock(int descriptor, int operation) noexcept {
+  if (flock_failure == 0) return static_cast<int>(::syscall(SYS_flock, descriptor, operation));
+  errno = flock_failure;
+  return -1;
+}
+
+namespace axlstm {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::size_t entries_in(const fs::path& folder) {
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST(ReadFile, GivesTheBytesUnchanged) {
+  const test::TemporaryFolder folder;
+  const std::string bytes("a\r\n\0\xff", 5);
+  EXPECT_EQ(read_file(folder.write("x", bytes)), bytes);
+  EXPECT_EQ(read_file(folder.write("empty", "")), "");
+}
+
+TEST(ReadFile, ErrorsNameThePathAndTheReason) {
+  const test::TemporaryFolder folder;
+  test::expect_error([&] { read_file(folder.path() / "missing"); },
+                     {(folder.path() / "missing").string(), "No such file"});
+  test::expect_error([&] { read_file(folder.path()); }, {folder.path().string(), "folder"});
+  test::expect_error([&] { read_file(folder.path() / std::string(5000, 'x')); }, {folder.path().string(), "too long"});
+}
+
+TEST(WriteFileAtomic, ReplacesTheContentAndLeavesNothingElse) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.write("x", "old");
+  write_file_atomic(path, "new");
+  EXPECT_EQ(read_file(path), "new");
+  EXPECT_EQ(entries_in(folder.path()), 1u);
+}
+
+TEST(WriteFileAtomic, AFailureLeavesTheOldContentAndNoTemporaryFile) {
+  const test::TemporaryFolder folder;
+  fs::create_directories(folder.path() / "taken" / "inside");  // a folder cannot be replaced by a file
+  test::expect_error([&] { write_file_atomic(folder.path() / "taken", "new"); }, {(folder.path() / "taken").string()});
+  EXPECT_TRUE(fs::is_directory(folder.path() / "taken" / "inside"));
+  EXPECT_EQ(entries_in(folder.path()), 1u);
+}
+
+TEST(WriteFileAtomic, AMissingFolderIsNamed) {
+  const test::TemporaryFolder folder;
+  test::expect_error([&] { write_file_atomic(folder.path() / "no" / "x", "new"); },
+                     {(folder.path() / "no").string(), "No such file"});
+}
+
+TEST(SyncedWriter, WritesPieceByPiece) {
+  const test::TemporaryFolder folder;
+  SyncedWriter writer(folder.path() / "x");
+  writer.append("ab");
+  writer.append("");
+  writer.append("cd");
+  writer.finish();
+  EXPECT_EQ(read_file(folder.path() / "x"), "abcd");
+}
+
+TEST(SyncedWriter, AFullDiskIsAnErrorNamingThePath) {
+  SyncedWriter writer("/dev/full");
+  test::expect_error([&] { writer.append("x"); }, {"/dev/full", "No space left"});
+}
+
+TEST(SyncDirectory, NamesAFolderThatIsMissing) {
+  const test::TemporaryFolder folder;
+  EXPECT_NO_THROW(sync_directory(folder.path()));
+  test::expect_error([&] { sync_directory(folder.path() / "missing"); }, {"missing"});
+}
+
+TEST(MappedFile, ShowsTheBytes) {
+  const test::TemporaryFolder folder;
+  EXPECT_EQ(MappedFile(folder.write("x", "hello")).bytes(), "hello");
+}
+
+TEST(MappedFile, AnEmptyFileIsAnEmptyView) {
+  const test::TemporaryFolder folder;
+  EXPECT_TRUE(MappedFile(folder.write("x", "")).bytes().empty());
+}
+
+TEST(MappedFile, ErrorsNameThePath) {
+  const test::TemporaryFolder folder;
+  test::expect_error([&] { MappedFile file(folder.path() / "missing"); }, {"missing", "No such file"});
+  test::expect_error([&] { MappedFile file(folder.path()); }, {folder.path().string(), "is not a file"});
+}
+
+TEST(Fnv1a64, EqualsThePublishedTestVectors) {
+  EXPECT_EQ(fnv1a64_hex(""), "cbf29ce484222325");
+  EXPECT_EQ(fnv1a64_hex("a"), "af63dc4c8601ec8c");
+  EXPECT_EQ(fnv1a64_hex("foobar"), "85944171f73967e8");
+}
+
+TEST(FileLock, ASecondHolderIsRefusedUntilTheFirstIsGone) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / ".lock";
+  auto first = std::make_unique<FileLock>(path);
+  test::expect_error([&] { FileLock second(path); }, {folder.path().string(), "another process"});
+  first.reset();
+  EXPECT_NO_THROW(FileLock second(path));
+}
+
+TEST(FileLock, OtherFailuresAreNotTakenForAnotherProcess) {
+  const test::TemporaryFolder folder;
+  flock_failure = ENOLCK;
+  test::expect_error([&] { FileLock lock(folder.path() / ".lock"); },
+                     {(folder.path() / ".lock").string(), "No locks available"});
+  flock_failure = 0;
+}
+
+TEST(FileLock, AFolderThatIsMissingIsNamed) {
+  const test::TemporaryFolder folder;
+  test::expect_error([&] { FileLock lock(folder.path() / "no" / ".lock"); }, {(folder.path() / "no").string()});
+}
+
+TEST(ExpandHome, ReplacesALeadingTilde) {
+  const char* home = std::getenv("HOME");
+  const std::string before = home ? home : "";
+  ASSERT_EQ(::setenv("HOME", "/home/someone", 1), 0);
+  EXPECT_EQ(expand_home("~/audio"), "/home/someone/audio");
+  EXPECT_EQ(expand_home("a/~/b"), "a/~/b");
+  EXPECT_EQ(expand_home("~other/x"), "~other/x");
+  ::setenv("HOME", before.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace axlstm

@@ -1,0 +1,134 @@
+#include "axlstm/data/dataset.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <thread>
+
+#include "axlstm/core/random.h"
+#include "core/expect_error.h"
+#include "core/wav.h"
+#include "data/clips.h"
+
+namespace axlstm::data {
+namespace {
+
+TEST(Dataset, FeaturesAreNormalisedByTheirOwnMeanAndDeviation) {
+  const test::Clips clips({3.0, 0.5, 6.0});
+  Dataset dataset = clips.dataset();
+  ASSERT_EQ(dataset.size(), 3);
+  const std::int64_t frames[] = {301, 51, 601};
+  for (std::int64_t clip = 0; clip < 3; ++clip) {
+    const auto features = dataset.features(clip);
+    EXPECT_EQ(features.sizes(), (std::vector<std::int64_t>{frames[clip], 80}));
+    EXPECT_EQ(features.scalar_type(), torch::kFloat32);
+    EXPECT_NEAR(features.mean().item<double>(), 0, 1e-4);
+    EXPECT_NEAR(features.std().item<double>(), 1, 1e-4);
+  }
+}
+
+TEST(Dataset, TheCacheDoesNotChangeValues) {
+  const test::Clips clips({2.0, 1.0});
+  DataOptions options;
+  Dataset cached = clips.dataset(options);
+  options.cache_mb = 0;
+  Dataset uncached = clips.dataset(options);
+  for (std::int64_t clip = 0; clip < 2; ++clip) {
+    const auto first = cached.features(clip);
+    EXPECT_EQ(cached.features(clip).data_ptr(), first.data_ptr());
+    EXPECT_NE(uncached.features(clip).data_ptr(), first.data_ptr());
+    EXPECT_TRUE(uncached.features(clip).equal(first));
+  }
+}
+
+TEST(Dataset, FeaturesDoNotDependOnTheThreadThatComputesThem) {
+  const test::Clips clips({9.0});
+  DataOptions options;
+  options.cache_mb = 0;
+  Dataset dataset = clips.dataset(options);
+  const int before = torch::get_num_threads();
+  std::vector<torch::Tensor> results;
+  for (const int threads : {1, 2, 3}) {
+    torch::set_num_threads(threads);
+    results.push_back(dataset.features(0));
+  }
+  torch::set_num_threads(before);
+  std::thread([&] { results.push_back(dataset.features(0)); }).join();
+  for (const auto& result : results) EXPECT_TRUE(result.equal(results.front()));
+}
+
+TEST(Dataset, ASegmentIsThatPartOfTheFile) {
+  const test::Clips clips({3.0});
+  Manifest manifest = load_manifest(clips.options());
+  manifest.clips[0].segment = {1.0, 0.5};
+  Dataset dataset(manifest, {}, {});
+  EXPECT_EQ(dataset.features(0).size(0), 51);
+}
+
+TEST(Dataset, OtherSampleRatesAreResampled) {
+  const test::TemporaryFolder folder;
+  folder.write("x.wav", test::wav_bytes(test::sine(2.0, 440, 44100), {.sample_rate = 44100}));
+  DataOptions options;
+  options.root = folder.path().string();
+  EXPECT_EQ(load_waveform(load_manifest(options).clips[0], 16000).sizes(), (std::vector<std::int64_t>{32000}));
+}
+
+TEST(Dataset, AFileThatCannotBeReadIsNamed) {
+  const test::Clips clips({1.0});
+  const auto bad = clips.folder().write("zz.wav", "no audio");
+  Dataset dataset = clips.dataset();
+  test::expect_error([&] { dataset.features(1); }, {bad.string()});
+}
+
+TEST(Dataset, BadClipsAreCountedOnceAndTooManyStopTheRun) {
+  const test::Clips clips(std::vector<double>(10, 0.1));
+  DataOptions options;
+  options.max_bad_fraction = 0.2;
+  Dataset dataset = clips.dataset(options);
+  for (int repeat = 0; repeat < 5; ++repeat) dataset.report_bad(3, "reason");
+  dataset.report_bad(4, "reason");
+  EXPECT_EQ(dataset.bad_count(), 2);
+  test::expect_error(
+      [&] { dataset.report_bad(5, "broken.wav: truncated"); },
+      {"3 of 10 clips", clips.folder().path().string(), "data.max_bad_fraction", "0.2", "broken.wav: truncated"});
+}
+
+TEST(RandomCrop, StaysWithinTheClip) {
+  const auto features = torch::arange(250, torch::kFloat32).unsqueeze(1).expand({250, 3});
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    const auto crop = random_crop(features, 200, derive_seed({seed}));
+    ASSERT_EQ(crop.sizes(), (std::vector<std::int64_t>{200, 3}));
+    const auto start = crop[0][0].item<std::int64_t>();
+    EXPECT_GE(start, 0);
+    EXPECT_LE(start, 50);
+    EXPECT_TRUE(crop.equal(features.narrow(0, start, 200)));
+  }
+}
+
+TEST(RandomCrop, EveryStartIsEquallyLikelyTheLastOneToo) {
+  constexpr int kStarts = 6, kDraws = 6000;
+  const auto features = torch::arange(10 + kStarts - 1, torch::kFloat32).unsqueeze(1);
+  std::vector<int> counts(kStarts);
+  for (std::uint64_t seed = 0; seed < kDraws; ++seed) {
+    const auto start = random_crop(features, 10, derive_seed({1, seed}))[0][0].item<std::int64_t>();
+    ++counts.at(static_cast<std::size_t>(start));
+  }
+  const double expected = static_cast<double>(kDraws) / kStarts, deviation = std::sqrt(expected * (1 - 1.0 / kStarts));
+  for (const int count : counts) EXPECT_NEAR(count, expected, 5 * deviation);
+}
+
+TEST(RandomCrop, AClipOfExactlyThatLengthIsTakenWhole) {
+  const auto features = torch::randn({200, 80});
+  EXPECT_TRUE(random_crop(features, 200, 5).equal(features));
+}
+
+TEST(RandomCrop, ShortClipsAreTiledAlongTime) {
+  const auto features = torch::randn({3, 80});
+  const auto crop = random_crop(features, 200, 5);
+  ASSERT_EQ(crop.sizes(), (std::vector<std::int64_t>{200, 80}));
+  for (std::int64_t frame = 0; frame < 200; ++frame) EXPECT_TRUE(crop[frame].equal(features[frame % 3]));
+}
+
+}  // namespace
+}  // namespace axlstm::data

@@ -1,0 +1,227 @@
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "axlstm/io/tensors.h"
+#include "axlstm/model/masked_model.h"
+#include "axlstm/model/masking.h"
+#include "core/expect_error.h"
+#include "support/golden.h"
+
+namespace axlstm::model {
+namespace {
+
+EncoderOptions custom(Arch arch, std::int64_t dim, std::int64_t depth) {
+  EncoderOptions options;
+  options.arch = arch;
+  options.size = Size::kCustom;
+  options.dim = dim;
+  options.depth = depth;
+  options.attention_heads = 4;
+  return resolve(options);
+}
+
+struct Count {
+  Arch arch;
+  Size size;
+  std::int64_t expansion, parameters;
+};
+
+/// Blocks are alike, so two small models tell how the count grows with the depth; a huge one need not be built.
+std::int64_t extrapolated_count(EncoderOptions options) {
+  const std::int64_t depth = options.depth;
+  options.depth = 1;
+  const std::int64_t one = parameter_count(*MaskedModel(options));
+  options.depth = 2;
+  const std::int64_t two = parameter_count(*MaskedModel(options));
+  return one + (depth - 1) * (two - one);
+}
+
+class ParameterCount : public testing::TestWithParam<Count> {};
+
+TEST_P(ParameterCount, IsExactlyThePapers) {
+  EncoderOptions options;
+  options.arch = GetParam().arch;
+  options.size = GetParam().size;
+  options.expansion = GetParam().expansion;
+  options = resolve(options);
+  EXPECT_EQ(extrapolated_count(options), GetParam().parameters);
+  if (options.size == Size::kTiny) {
+    EXPECT_EQ(parameter_count(*MaskedModel(options)), GetParam().parameters);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Sizes, ParameterCount,
+    testing::Values(
+        Count{Arch::kAxlstm, Size::kTiny, 2, 2'917'408}, Count{Arch::kAxlstm, Size::kTiny, 3, 4'343'584},
+        Count{Arch::kAxlstm, Size::kTiny, 4, 5'769'760}, Count{Arch::kAxlstm, Size::kSmall, 2, 11'216'800},
+        Count{Arch::kAxlstm, Size::kSmall, 3, 16'723'360}, Count{Arch::kAxlstm, Size::kSmall, 4, 22'229'920},
+        Count{Arch::kAxlstm, Size::kMedium, 2, 19'739'808}, Count{Arch::kAxlstm, Size::kMedium, 3, 29'441'184},
+        Count{Arch::kAxlstm, Size::kMedium, 4, 39'142'560}, Count{Arch::kAxlstm, Size::kBase, 2, 43'962'016},
+        Count{Arch::kAxlstm, Size::kBase, 3, 65'591'968}, Count{Arch::kAxlstm, Size::kBase, 4, 87'221'920},
+        Count{Arch::kAxlstm, Size::kLarge, 2, 154'319'104}, Count{Arch::kAxlstm, Size::kLarge, 3, 230'873'344},
+        Count{Arch::kAxlstm, Size::kLarge, 4, 307'427'584}, Count{Arch::kAxlstm, Size::kHuge, 2, 319'946'560},
+        Count{Arch::kAxlstm, Size::kHuge, 3, 478'994'240}, Count{Arch::kAxlstm, Size::kHuge, 4, 638'041'920},
+        Count{Arch::kSsast, Size::kTiny, 3, 5'401'024}, Count{Arch::kSsast, Size::kSmall, 3, 21'492'544},
+        Count{Arch::kSsast, Size::kMedium, 3, 38'159'424}, Count{Arch::kSsast, Size::kBase, 3, 85'747'264},
+        Count{Arch::kSsast, Size::kLarge, 3, 303'495'232}, Count{Arch::kSsast, Size::kHuge, 3, 631'488'064}));
+
+class StateDictNames : public testing::TestWithParam<const char*> {};
+
+TEST_P(StateDictNames, AreThoseOfTheReleasedCode) {
+  const auto golden = test::load_golden(GetParam());
+  auto options =
+      custom(golden.config.at("family") == "ssast" ? Arch::kSsast : Arch::kAxlstm, 48, golden.config.at("depth"));
+  std::vector<std::string> ours, theirs;
+  for (const auto& entry : io::state_dict(*MaskedModel(options))) ours.push_back(entry.first);
+  for (const auto& entry : golden.with_prefix("param.")) theirs.push_back(entry.first);
+  std::sort(ours.begin(), ours.end());
+  EXPECT_EQ(ours, theirs);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, StateDictNames,
+                         testing::Values("model_axlstm_e2_flip", "model_axlstm_e3_noflip", "model_ssast"));
+
+void expect_normal(const torch::Tensor& values, double std) {
+  const double n = static_cast<double>(values.numel());
+  EXPECT_NEAR(values.mean().item<double>(), 0, 5 * std / std::sqrt(n));
+  EXPECT_NEAR(values.std().item<double>() / std, 1, 5 / std::sqrt(2 * n));
+}
+
+void expect_uniform(const torch::Tensor& values, double bound) {
+  EXPECT_LE(values.abs().max().item<double>(), bound * 1.000001);
+  EXPECT_GE(values.abs().max().item<double>(), bound * 0.98);
+  EXPECT_NEAR(values.std().item<double>() * std::sqrt(3.0) / bound, 1, 0.05);
+}
+
+void expect_all(const torch::Tensor& values, float value) { EXPECT_TRUE(values.eq(value).all().item<bool>()); }
+
+TEST(Initialisation, OfAnAxlstmIsThePapers) {
+  torch::manual_seed(0);
+  EncoderOptions options;
+  options.depth = 0;
+  options = resolve(options);  // tiny
+  options.depth = 2;
+  MaskedModel model(options);
+  const auto p = model->named_parameters();
+  const double D = 192;
+  expect_uniform(p["patch_embed.proj.weight"], std::sqrt(6.0 / (64 + 64 * D)));
+  EXPECT_NEAR(p["patch_embed.proj.weight"].abs().max().item<double>(), 0.0220, 1e-4);
+  expect_all(p["patch_embed.proj.bias"], 0);
+  expect_normal(p["cls_token"], 0.02);
+  expect_normal(p["mask_token"], 0.02);
+  for (const std::string block : {"blocks.0.", "blocks.1."}) {
+    expect_all(p[block + "norm.weight"], 0);
+    const std::string layer = block + "layer.";
+    for (const char* name : {"proj_up", "q_proj", "k_proj", "v_proj"})
+      expect_normal(p[layer + name + ".weight"], std::sqrt(2 / (5 * D)));
+    expect_normal(p[layer + "proj_down.weight"], 2 / std::sqrt(D));
+    expect_uniform(p[layer + "conv1d.conv.weight"], 0.5);  // 1/√(kernel 4)
+    expect_uniform(p[layer + "conv1d.conv.bias"], 0.5);
+    expect_all(p[layer + "learnable_skip"], 1);
+    expect_all(p[layer + "mlstm_cell.igate.weight"], 0);
+    expect_all(p[layer + "mlstm_cell.fgate.weight"], 0);
+    EXPECT_TRUE(p[layer + "mlstm_cell.fgate.bias"].allclose(torch::tensor({3.0F, 4.0F, 5.0F, 6.0F})));
+    EXPECT_LT(p[layer + "mlstm_cell.igate.bias"].abs().max().item<double>(), 0.5);
+    EXPECT_GT(p[layer + "mlstm_cell.igate.bias"].abs().max().item<double>(), 0.0);
+    expect_all(p[layer + "mlstm_cell.outnorm.weight"], 0);
+  }
+  expect_all(p["encoder_norm.weight"], 1);
+  expect_all(p["encoder_norm.bias"], 0);
+  for (const char* name : {"pred.0.weight", "pred.2.weight", "pred.0.bias"}) expect_uniform(p[name], 1 / std::sqrt(D));
+  EXPECT_FALSE(p.contains("pos_embed"));  // fixed
+}
+
+TEST(Initialisation, OfTheTransformerIsXavierUniform) {
+  torch::manual_seed(0);
+  MaskedModel model(custom(Arch::kSsast, 96, 1));
+  const auto p = model->named_parameters();
+  expect_uniform(p["blocks.0.attn.qkv_layer.weight"], std::sqrt(6.0 / (96 + 288)));
+  expect_uniform(p["blocks.0.attn.proj_layer.weight"], std::sqrt(6.0 / (96 + 96)));
+  expect_uniform(p["blocks.0.mlp.layer1.weight"], std::sqrt(6.0 / (96 + 384)));
+  expect_uniform(p["blocks.0.mlp.layer2.weight"], std::sqrt(6.0 / (96 + 384)));
+  for (const char* name : {"attn.qkv_layer", "attn.proj_layer", "mlp.layer1", "mlp.layer2"}) {
+    expect_all(p[str("blocks.0.", name, ".bias")], 0);
+  }
+  expect_all(p["blocks.0.norm1.weight"], 1);
+}
+
+TEST(Encoder, OnlyOddBlocksOfAFlippedModelRunBackwards) {
+  torch::manual_seed(0);
+  auto options = custom(Arch::kAxlstm, 16, 1);
+  const auto spectrogram = torch::randn({1, 1, 200, 80});
+  const auto changes_first_token =
+      [&](const EncoderOptions& of) {  // what follows reaches it only through a backward block
+        torch::manual_seed(1);
+        Encoder encoder(of);
+        auto changed = spectrogram.clone();
+        changed.slice(2, 196).normal_();
+        return !encoder->forward(spectrogram).select(1, 1).equal(encoder->forward(changed).select(1, 1));
+      };
+  EXPECT_FALSE(changes_first_token(options));
+  options.flip = true;
+  EXPECT_FALSE(changes_first_token(options));
+  options.depth = 2;
+  EXPECT_TRUE(changes_first_token(options));
+  options.flip = false;
+  EXPECT_FALSE(changes_first_token(options));
+}
+
+TEST(Encoder, WhatIsBehindTheMaskDoesNotReachTheOutput) {
+  torch::manual_seed(0);
+  for (const Arch arch : {Arch::kAxlstm, Arch::kSsast}) {
+    const auto options = custom(arch, 32, 2);
+    MaskedModel model(options);
+    const auto spectrogram = torch::randn({2, 1, 200, 80});
+    const auto mask = mask_from_noise(torch::rand({2, 250}), options, {});
+    auto patches = nn::patchify(spectrogram, 4, 16);
+    patches = torch::where(mask.unsqueeze(-1), torch::randn_like(patches) * 100, patches);
+    const auto changed = nn::unpatchify(patches, 4, 16, 80);
+    EXPECT_TRUE(model->reconstruct(spectrogram, mask).equal(model->reconstruct(changed, mask)));
+    EXPECT_FALSE(model->forward(spectrogram).equal(model->forward(changed)));
+  }
+}
+
+TEST(Encoder, ShapesThatDoNotFitAreNamed) {
+  Encoder encoder(custom(Arch::kAxlstm, 16, 1));
+  for (const auto& sizes :
+       std::vector<std::vector<std::int64_t>>{{1, 200, 80}, {1, 1, 199, 80}, {1, 1, 200, 64}, {1, 2, 200, 80}}) {
+    test::expect_error([&] { encoder->forward(torch::zeros(sizes)); }, {"[batch, 1, 200, 80]"});
+  }
+  test::expect_error(
+      [&] {
+        encoder->forward(torch::zeros({2, 1, 200, 80}), torch::zeros({2, 249}, torch::kBool));
+      },
+      {"mask", "[2, 250]"});
+  EXPECT_EQ(encoder->forward(torch::zeros({2, 1, 200, 80})).sizes(), (std::vector<std::int64_t>{2, 251, 16}));
+}
+
+TEST(ReconstructionTarget, IsThePatchesEachNormalisedIfAsked) {
+  torch::manual_seed(0);
+  const auto options = custom(Arch::kAxlstm, 16, 1);
+  const auto spectrogram = torch::randn({2, 1, 200, 80}) * 3 + 1;
+  const auto patches = nn::patchify(spectrogram, 4, 16);
+  EXPECT_TRUE(reconstruction_target(spectrogram, options, {}).equal(patches));
+  const auto normalised =
+      reconstruction_target(spectrogram, options, {.region = LossRegion::kMasked, .normalize_targets = true});
+  double mean = 0, squares = 0;
+  for (std::int64_t pixel = 0; pixel < 64; ++pixel) mean += patches[1][7][pixel].item<double>() / 64;
+  for (std::int64_t pixel = 0; pixel < 64; ++pixel) squares += std::pow(patches[1][7][pixel].item<double>() - mean, 2);
+  const double expected = (patches[1][7][5].item<double>() - mean) / std::sqrt(squares / 63 + 1e-6);
+  EXPECT_NEAR(normalised[1][7][5].item<double>(), expected, 1e-5);
+}
+
+TEST(ReconstructionLoss, CountsTheRegionAsked) {
+  const auto prediction = torch::tensor({{{1.0F, 2.0F}, {0.0F, 0.0F}, {5.0F, 5.0F}}});  // [1, 3, 2]
+  const auto target = torch::tensor({{{0.0F, 0.0F}, {1.0F, 1.0F}, {5.0F, 8.0F}}});
+  const auto mask = torch::tensor({{true, false, true}});
+  // Per patch: 2.5, 1, 4.5.
+  EXPECT_FLOAT_EQ(reconstruction_loss(prediction, target, mask, LossRegion::kMasked).item<float>(), 3.5F);
+  EXPECT_FLOAT_EQ(reconstruction_loss(prediction, target, mask, LossRegion::kAll).item<float>(), 8.0F / 3);
+}
+
+}  // namespace
+}  // namespace axlstm::model

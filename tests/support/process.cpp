@@ -1,0 +1,72 @@
+#include "process.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "axlstm/core/files.h"
+
+namespace axlstm::test {
+namespace {
+
+std::string temporary_file() {
+  std::string name = "/tmp/axlstm-process-XXXXXX";
+  const int descriptor = ::mkstemp(name.data());
+  if (descriptor < 0) throw std::runtime_error("no temporary file");
+  ::close(descriptor);
+  return name;
+}
+
+}  // namespace
+
+Process::Process(const std::vector<std::string>& arguments, long limit_file_kb)
+    : out_file_(temporary_file()), err_file_(temporary_file()) {
+  const std::string program = std::string(AXLSTM_BIN) + "/" + arguments.front();
+  std::vector<char*> argv{const_cast<char*>(program.c_str())};
+  for (std::size_t n = 1; n < arguments.size(); ++n) argv.push_back(const_cast<char*>(arguments[n].c_str()));
+  argv.push_back(nullptr);
+  pid_ = ::fork();
+  if (pid_ != 0) return;
+  ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
+  ::dup2(::open(out_file_.c_str(), O_WRONLY), STDOUT_FILENO);
+  ::dup2(::open(err_file_.c_str(), O_WRONLY), STDERR_FILENO);
+  if (limit_file_kb > 0) {
+    const rlimit limit{static_cast<rlim_t>(limit_file_kb) * 1024, static_cast<rlim_t>(limit_file_kb) * 1024};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    std::signal(SIGXFSZ, SIG_IGN);  // write() then fails with EFBIG
+  }
+  ::execv(program.c_str(), argv.data());
+  ::_exit(127);
+}
+
+Process::~Process() {
+  if (!reaped_) {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, &status_, 0);
+  }
+  ::unlink(out_file_.c_str());
+  ::unlink(err_file_.c_str());
+}
+
+void Process::signal(int number) const { ::kill(pid_, number); }
+
+bool Process::running() {
+  if (!reaped_) reaped_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
+  return !reaped_;
+}
+
+ProcessResult Process::wait() {
+  if (!reaped_) ::waitpid(pid_, &status_, 0);
+  reaped_ = true;
+  const int code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
+  return {code, read_file(out_file_), read_file(err_file_)};
+}
+
+ProcessResult run(const std::vector<std::string>& arguments) { return Process(arguments).wait(); }
+
+}  // namespace axlstm::test

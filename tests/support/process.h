@@ -1,0 +1,39 @@
+// Runs the executables as a user does.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace axlstm::test {
+
+struct ProcessResult {
+  int exit_code = -1;  ///< 128 + signal if it was killed
+  std::string out, err;
+};
+
+/// A program under build/…/bin with its standard output and error in files. Ends with the object.
+class Process {
+ public:
+  /// `arguments` begin with the program's name, such as "pretrain". `limit_file_kb` > 0 caps the size of any file it
+  /// writes, as a full disk would.
+  explicit Process(const std::vector<std::string>& arguments, long limit_file_kb = 0);
+  ~Process();
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+
+  void signal(int number) const;
+  bool running();
+  ProcessResult wait();
+
+ private:
+  pid_t pid_ = -1;
+  int status_ = 0;
+  bool reaped_ = false;
+  std::string out_file_, err_file_;
+};
+
+ProcessResult run(const std::vector<std::string>& arguments);
+
+}  // namespace axlstm::test

@@ -1,0 +1,224 @@
+#include "axlstm/train/optim.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "axlstm/train/trainer.h"
+#include "core/expect_error.h"
+#include "support/golden.h"
+
+namespace axlstm::train {
+namespace {
+
+TEST(LearningRate, RisesToThePeakAndFallsToZero) {
+  OptimOptions options;  // the paper's: 100 epochs, 10 of warm-up, batch 1024
+  const double peak = 1.5e-4 * 4;
+  EXPECT_DOUBLE_EQ(peak_learning_rate(options), peak);
+  EXPECT_EQ(learning_rate(options, 0), 0);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 2.5), peak / 4);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 10), peak);
+  EXPECT_NEAR(learning_rate(options, 9.999999), peak, 1e-9);
+  EXPECT_DOUBLE_EQ(learning_rate(options, 55), peak / 2);
+  EXPECT_NEAR(learning_rate(options, 32.5), peak * 0.5 * (1 + std::sqrt(0.5)), 1e-12);
+  EXPECT_NEAR(learning_rate(options, 100), 0, 1e-18);
+  EXPECT_NEAR(learning_rate(options, 101), 0, 1e-18);
+}
+
+TEST(LearningRate, WarmUpMayBeNothingOrAll) {
+  OptimOptions options;
+  options.warmup_epochs = 0;
+  EXPECT_DOUBLE_EQ(learning_rate(options, 0), peak_learning_rate(options));
+  options.warmup_epochs = options.epochs;
+  EXPECT_DOUBLE_EQ(learning_rate(options, 50), peak_learning_rate(options) / 2);
+  EXPECT_TRUE(std::isfinite(learning_rate(options, 100)));
+}
+
+/// A 3-D token, a matrix, its bias, a norm's weight, and a matrix that never gets a gradient.
+struct NetImpl : torch::nn::Module {
+  NetImpl() {
+    const auto options = torch::kFloat64;
+    register_parameter("token", torch::randn({1, 1, 3}, options));
+    register_parameter("weight", torch::randn({2, 3}, options));
+    register_parameter("bias", torch::randn({2}, options));
+    register_parameter("norm", torch::randn({3}, options));
+    register_parameter("idle", torch::randn({2, 2}, options));
+  }
+};
+
+void set_gradients(NetImpl& net, int step) {
+  torch::manual_seed(100 + step);
+  for (auto& item : net.named_parameters()) {
+    if (item.key() != "idle") item.value().mutable_grad() = torch::randn_like(item.value());
+  }
+}
+
+TEST(AdamW, EqualsItsFormulasAndDecaysMatricesAndTokensOnly) {
+  torch::manual_seed(0);
+  NetImpl net;
+  OptimOptions options;
+  AdamW optimizer(net, options);
+  struct Reference {
+    torch::Tensor value, m, v;
+  };
+  std::map<std::string, Reference> expected;
+  for (const auto& item : net.named_parameters()) {
+    expected[item.key()] = {item.value().detach().clone(), torch::zeros_like(item.value()),
+                            torch::zeros_like(item.value())};
+  }
+  const double rates[] = {0.1, 0.05, 0.2};
+  for (int step = 1; step <= 3; ++step) {
+    const double lr = rates[step - 1];
+    set_gradients(net, step);
+    for (auto& [name, reference] : expected) {
+      if (name == "idle") continue;
+      const auto g = net.named_parameters()[name].grad();
+      const double decay = name == "token" || name == "weight" ? 0.05 : 0.0;
+      reference.m = 0.9 * reference.m + 0.1 * g;
+      reference.v = 0.95 * reference.v + 0.05 * g * g;
+      const auto update =
+          reference.m / (1 - std::pow(0.9, step)) / ((reference.v / (1 - std::pow(0.95, step))).sqrt() + 1e-8);
+      reference.value = reference.value * (1 - lr * decay) - lr * update;
+    }
+    optimizer.step(lr);
+    for (const auto& [name, reference] : expected) {
+      EXPECT_LE(test::absolute_error(net.named_parameters()[name], reference.value), 1e-12)
+          << name << ", step " << step;
+    }
+  }
+}
+
+TEST(AdamW, ARateOfZeroChangesNothingButTheMoments) {
+  NetImpl net;
+  const auto before = net.named_parameters()["weight"].detach().clone();
+  AdamW optimizer(net, {});
+  set_gradients(net, 1);
+  optimizer.step(0);
+  EXPECT_TRUE(net.named_parameters()["weight"].equal(before));
+}
+
+TEST(AdamW, AReloadedStateGoesOnBitForBit) {
+  torch::manual_seed(0);
+  NetImpl net, copy;
+  AdamW optimizer(net, {}), other(copy, {});
+  set_gradients(net, 1);
+  optimizer.step(0.1);
+  std::map<std::string, torch::Tensor> state;
+  for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor.clone();
+  EXPECT_EQ(state.size(), 15u);
+  EXPECT_EQ(state.at("step.weight").item<float>(), 1);
+  other.load_state(state, "x");
+  {
+    const torch::NoGradGuard no_grad;
+    for (auto& item : copy.named_parameters()) item.value().copy_(net.named_parameters()[item.key()]);
+  }
+  set_gradients(net, 2);
+  set_gradients(copy, 2);
+  optimizer.step(0.1);
+  other.step(0.1);
+  for (const auto& item : net.named_parameters())
+    EXPECT_TRUE(copy.named_parameters()[item.key()].equal(item.value())) << item.key();
+}
+
+TEST(AdamW, AStateThatDoesNotFitIsNamed) {
+  NetImpl net;
+  AdamW optimizer(net, {});
+  std::map<std::string, torch::Tensor> state;
+  for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor.clone();
+  auto wrong = state;
+  wrong["exp_avg.weight"] = torch::zeros({3, 3});
+  test::expect_error([&] { optimizer.load_state(wrong, "run, step 7"); },
+                     {"run, step 7", "exp_avg.weight", "[3, 3]", "[2, 3]"});
+  wrong = state;
+  wrong.erase("step.bias");
+  test::expect_error([&] { optimizer.load_state(wrong, "run"); }, {"step.bias", "missing"});
+}
+
+TEST(GradientNorm, IsThatOfAllGradientsTogether) {
+  NetImpl net;
+  EXPECT_THROW(gradient_norm(net), Error);
+  set_gradients(net, 1);
+  double squares = 0;
+  for (const auto& parameter : net.parameters()) {
+    if (parameter.grad().defined()) squares += parameter.grad().square().sum().item<double>();
+  }
+  EXPECT_NEAR(gradient_norm(net).item<double>(), std::sqrt(squares), 1e-12);
+}
+
+class TrainingStep : public testing::Test {
+ protected:
+  TrainingStep() {
+    spec_.model.size = model::Size::kCustom;
+    spec_.model.dim = 16;
+    spec_.model.depth = 1;
+    spec_.model = model::resolve(spec_.model);
+    torch::manual_seed(0);
+    spectrogram_ = torch::randn({8, 1, 200, 80});
+    noise_ = torch::rand({8, 250});
+  }
+
+  struct Outcome {
+    StepResult result;
+    std::map<std::string, torch::Tensor> gradients, weights;
+  };
+
+  Outcome step(const RunSpec& spec, double lr = 1e-3) {
+    torch::manual_seed(1);
+    model::MaskedModel model(spec.model);
+    AdamW optimizer(*model, spec.optim);
+    Outcome outcome{training_step(model, optimizer, spectrogram_, noise_, lr, spec), {}, {}};
+    for (const auto& item : model->named_parameters()) {
+      outcome.gradients[item.key()] = item.value().grad().clone();
+      outcome.weights[item.key()] = item.value().detach().clone();
+    }
+    return outcome;
+  }
+
+  RunSpec spec_;
+  torch::Tensor spectrogram_, noise_;
+};
+
+TEST_F(TrainingStep, AccumulatedPiecesEqualTheWholeBatch) {
+  for (const auto region : {model::LossRegion::kMasked, model::LossRegion::kAll}) {
+    spec_.loss.region = region;
+    spec_.train.device_batch = 0;
+    const auto whole = step(spec_);
+    for (const std::int64_t device_batch : {1, 3, 8, 100}) {
+      spec_.train.device_batch = device_batch;
+      const auto pieces = step(spec_);
+      EXPECT_NEAR(pieces.result.loss, whole.result.loss, 1e-5 * whole.result.loss) << device_batch;
+      EXPECT_NEAR(pieces.result.grad_norm, whole.result.grad_norm, 1e-5 * whole.result.grad_norm) << device_batch;
+      for (const auto& [name, gradient] : whole.gradients) {
+        const double scale = gradient.abs().max().item<double>() + 1e-3 * whole.result.grad_norm;
+        EXPECT_LE(test::absolute_error(pieces.gradients.at(name), gradient), 1e-5 * scale)
+            << name << ", " << device_batch;
+      }
+    }
+  }
+}
+
+TEST_F(TrainingStep, ClippingScalesAllGradientsToTheLimit) {
+  const auto free = step(spec_);
+  spec_.optim.clip_grad_norm = free.result.grad_norm / 4;
+  const auto clipped = step(spec_);
+  EXPECT_DOUBLE_EQ(clipped.result.grad_norm, free.result.grad_norm);  // what is logged is the norm before clipping
+  for (const auto& [name, gradient] : free.gradients) {
+    EXPECT_LE(test::absolute_error(clipped.gradients.at(name), gradient / 4), 1e-6 * free.result.grad_norm) << name;
+  }
+  spec_.optim.clip_grad_norm = free.result.grad_norm * 2;
+  EXPECT_TRUE(step(spec_).gradients.at("cls_token").equal(free.gradients.at("cls_token")));
+}
+
+TEST_F(TrainingStep, ALossThatIsNotFiniteIsAnErrorBeforeTheUpdate) {
+  torch::manual_seed(1);
+  model::MaskedModel model(spec_.model);
+  AdamW optimizer(*model, spec_.optim);
+  const auto before = model->named_parameters()["pred.0.weight"].detach().clone();
+  spectrogram_[0][0][0][0] = std::nan("");
+  test::expect_error([&] { training_step(model, optimizer, spectrogram_, noise_, 1e-3, spec_); }, {"the loss is nan"});
+  EXPECT_TRUE(model->named_parameters()["pred.0.weight"].equal(before));
+}
+
+}  // namespace
+}  // namespace axlstm::train

@@ -1,0 +1,92 @@
+#include "axlstm/train/run_log.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "axlstm/core/files.h"
+#include "core/expect_error.h"
+#include "support/tmpdir.h"
+
+namespace axlstm::train {
+namespace {
+
+std::vector<std::int64_t> steps_in(const std::filesystem::path& file) {
+  std::vector<std::int64_t> steps;
+  std::istringstream lines(read_file(file));
+  for (std::string line; std::getline(lines, line);) steps.push_back(nlohmann::json::parse(line).at("step"));
+  return steps;
+}
+
+TEST(MetricsFile, HoldsOneObjectARecord) {
+  const test::TemporaryFolder folder;
+  MetricsFile(folder.path(), 0).write({3, 0.75, 0.4312, 1.2e-4, 2.5, 153});
+  const auto record = nlohmann::json::parse(read_file(folder.path() / "metrics.jsonl"));
+  EXPECT_EQ(record.at("step"), 3);
+  EXPECT_EQ(record.at("epoch"), 0.75);
+  EXPECT_EQ(record.at("loss"), 0.4312);
+  EXPECT_EQ(record.at("lr"), 1.2e-4);
+  EXPECT_EQ(record.at("grad_norm"), 2.5);
+  EXPECT_EQ(record.at("clips_per_second"), 153);
+}
+
+TEST(MetricsFile, AResumedRunDropsWhatItWillDoAgain) {
+  const test::TemporaryFolder folder;
+  const auto file = folder.path() / "metrics.jsonl";
+  {
+    MetricsFile metrics(folder.path(), 0);
+    for (std::int64_t step = 1; step <= 5; ++step) metrics.write({.step = step});
+  }
+  MetricsFile metrics(folder.path(), 3);
+  metrics.write({.step = 4});
+  EXPECT_EQ(steps_in(file), (std::vector<std::int64_t>{1, 2, 3, 4}));
+}
+
+TEST(MetricsFile, AHalfWrittenLastLineIsDropped) {
+  for (const std::string half : {"{\"step\": 3, \"lo", "{\"step\"", "\n\n", "{\"step\": \"3\"}", "{}", "17"}) {
+    const test::TemporaryFolder folder;
+    const auto file = folder.write("metrics.jsonl", "{\"step\": 1}\n{\"step\": 2}\n" + half);
+    MetricsFile(folder.path(), 9).write({.step = 10});
+    EXPECT_EQ(steps_in(file), (std::vector<std::int64_t>{1, 2, 10})) << half;
+  }
+}
+
+TEST(MetricsFile, ANewRunStartsAnEmptyFile) {
+  const test::TemporaryFolder folder;
+  const auto file = folder.write("metrics.jsonl", "{\"step\": 1}\n");
+  MetricsFile metrics(folder.path(), 0);
+  EXPECT_EQ(read_file(file), "");
+}
+
+TEST(MetricsFile, AFolderThatIsMissingIsNamed) {
+  test::expect_error([] { MetricsFile metrics("/no/such/folder", 0); }, {"/no/such/folder"});
+}
+
+TEST(FormatDuration, TakesTheTwoLargestUnits) {
+  EXPECT_EQ(format_duration(0), "0 s");
+  EXPECT_EQ(format_duration(45.4), "45 s");
+  EXPECT_EQ(format_duration(59.6), "1 min 00 s");
+  EXPECT_EQ(format_duration(750), "12 min 30 s");
+  EXPECT_EQ(format_duration(2 * 3600 + 5 * 60), "2 h 05 min");
+  EXPECT_EQ(format_duration(3 * 86400 + 4 * 3600 + 59), "3 d 4 h");
+}
+
+TEST(ProgressLine, TellsWhereTheRunIs) {
+  EXPECT_EQ(progress_line({640, 3.2, 0.43124, 1.2e-4, 1, 153.2}, 20000),
+            "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s");
+}
+
+TEST(WriteReconstruction, DrawsAPictureOfAnyInput) {
+  const test::TemporaryFolder folder;
+  const model::EncoderOptions encoder;
+  const auto mask = torch::rand({1, 250}).gt(0.5);
+  for (const double scale : {0.0, 1.0}) {
+    const auto path = folder.path() / "picture.png";
+    write_reconstruction(path, torch::randn({1, 1, 200, 80}) * scale, mask, torch::randn({1, 250, 64}), encoder, {});
+    EXPECT_EQ(read_file(path).substr(1, 3), "PNG");
+  }
+}
+
+}  // namespace
+}  // namespace axlstm::train

@@ -1,0 +1,177 @@
+#include "axlstm/train/trainer.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "axlstm/core/files.h"
+#include "axlstm/io/safetensors.h"
+#include "core/expect_error.h"
+#include "data/clips.h"
+
+namespace axlstm::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TrainerTest : public testing::Test {
+ protected:
+  /// Three epochs of four steps; clips of all lengths, so that crops, tiling and long reductions take part.
+  RunSpec spec(const std::string& name) const {
+    RunSpec spec;
+    spec.data = clips_.options();
+    spec.data.workers = 2;
+    spec.model.size = model::Size::kCustom;
+    spec.model.dim = 16;
+    spec.model.depth = 2;
+    spec.model.expansion = 2;
+    spec.model.flip = true;
+    spec.model = model::resolve(spec.model);
+    spec.optim.base_lr = 0.05;
+    spec.optim.global_batch = 2;
+    spec.optim.epochs = 3;
+    spec.optim.warmup_epochs = 1;
+    spec.train.run_dir = (folder_.path() / name).string();
+    spec.train.device = DeviceChoice::kCpu;
+    spec.train.picture_every_steps = 5;
+    spec.config_yaml = "model:\n  size: custom\n";
+    return spec;
+  }
+
+  static RunStatus train(const RunSpec& spec) {
+    const std::atomic<bool> stop{false};
+    return Trainer(spec).run(stop);
+  }
+
+  /// Trains until the first record is written, then stops.
+  static RunStatus train_a_little(const RunSpec& spec) {
+    std::atomic<bool> stop{false};
+    std::atomic<bool> done{false};
+    std::thread watcher([&] {
+      const fs::path metrics = fs::path(spec.train.run_dir) / "metrics.jsonl";
+      std::error_code missing;
+      while (!done && (!fs::exists(metrics) || fs::file_size(metrics, missing) == 0)) std::this_thread::yield();
+      stop = true;
+    });
+    const RunStatus status = Trainer(spec).run(stop);
+    done = true;
+    watcher.join();
+    return status;
+  }
+
+  /// Step, loss, rate and norm of every record.
+  static std::vector<std::vector<double>> records(const RunSpec& spec) {
+    std::vector<std::vector<double>> all;
+    std::istringstream lines(read_file(fs::path(spec.train.run_dir) / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      const auto record = nlohmann::json::parse(line);
+      all.push_back({record.at("step"), record.at("loss"), record.at("lr"), record.at("grad_norm")});
+    }
+    return all;
+  }
+
+  static void expect_same_end(const RunSpec& actual, const RunSpec& expected) {
+    EXPECT_EQ(records(actual), records(expected));
+    const auto a = load_newest_checkpoint(actual.train.run_dir), b = load_newest_checkpoint(expected.train.run_dir);
+    ASSERT_TRUE(a && b);
+    EXPECT_EQ(a->step, b->step);
+    for (const auto& [name, tensor] : b->model) EXPECT_TRUE(a->model.at(name).equal(tensor)) << name;
+    for (const auto& [name, tensor] : b->optimizer) EXPECT_TRUE(a->optimizer.at(name).equal(tensor)) << name;
+  }
+
+  test::Clips clips_{{2.5, 6.0, 0.7, 8.0, 2.0, 9.0, 3.0, 2.1, 5.0}};
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(TrainerTest, ARunGoesToItsEndAndLeavesItsFiles) {
+  const auto spec = this->spec("whole");
+  EXPECT_EQ(train(spec), RunStatus::kFinished);
+  const auto all = records(spec);
+  ASSERT_EQ(all.size(), 12u);
+  EXPECT_EQ(all[0][2], 0);  // the first step's rate
+  EXPECT_DOUBLE_EQ(all[4][2], peak_learning_rate(spec.optim));
+  EXPECT_LT(all.back()[1], all.front()[1]);
+  const fs::path run = spec.train.run_dir;
+  for (const char* file : {"pictures/step-00000000.png", "pictures/step-00000005.png", "pictures/step-00000012.png",
+                           "checkpoints/step-00000012/model.safetensors"}) {
+    EXPECT_TRUE(fs::exists(run / file)) << file;
+  }
+  EXPECT_EQ(load_newest_checkpoint(run)->config_yaml, spec.config_yaml);
+}
+
+TEST_F(TrainerTest, AStoppedAndResumedRunEndsWithTheSameBits) {
+  const auto whole = spec("whole"), pieces = spec("pieces");
+  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  ASSERT_EQ(train_a_little(pieces), RunStatus::kInterrupted);
+  EXPECT_LT(records(pieces).size(), 12u);
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  expect_same_end(pieces, whole);
+}
+
+TEST_F(TrainerTest, ARunThatLostItsLastStepsMakesThemAgain) {
+  auto whole = spec("whole"), pieces = spec("pieces");
+  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  pieces.train.max_steps = 7;
+  pieces.train.save_every_steps = 3;
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  fs::remove_all(fs::path(pieces.train.run_dir) / "checkpoints" /
+                 "step-00000007");  // as if it had been killed: 6 is the last
+  pieces.train.max_steps = 0;
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  expect_same_end(pieces, whole);
+}
+
+TEST_F(TrainerTest, TheNumberOfWorkersAndTheCacheChangeNothing) {
+  auto one = spec("one"), many = spec("many");
+  one.data.workers = 1;
+  many.data.workers = 4;
+  many.data.cache_mb = 0;
+  ASSERT_EQ(train(one), RunStatus::kFinished);
+  ASSERT_EQ(train(many), RunStatus::kFinished);
+  expect_same_end(many, one);
+}
+
+TEST_F(TrainerTest, APictureThatCannotBeWrittenCostsThePictureOnly) {
+  const auto spec = this->spec("run");
+  for (const char* name : {"step-00000000.png", "step-00000012.png"}) {
+    fs::create_directories(fs::path(spec.train.run_dir) / "pictures" / name);  // no file can take the place of a folder
+  }
+  EXPECT_EQ(train(spec), RunStatus::kFinished);
+  EXPECT_EQ(load_newest_checkpoint(spec.train.run_dir)->step, 12);
+}
+
+TEST_F(TrainerTest, AFinishedRunIsLeftAsItIs) {
+  auto spec = this->spec("whole");
+  spec.train.max_steps = 2;
+  ASSERT_EQ(train(spec), RunStatus::kFinished);
+  const auto before = records(spec);
+  EXPECT_EQ(train(spec), RunStatus::kFinished);
+  EXPECT_EQ(records(spec), before);
+}
+
+TEST_F(TrainerTest, CheckpointsOfAnotherArchitectureAreNamed) {
+  auto spec = this->spec("run");
+  spec.train.max_steps = 1;
+  ASSERT_EQ(train(spec), RunStatus::kFinished);
+  spec.model.expansion = 3;
+  test::expect_error([&] { train(spec); },
+                     {spec.train.run_dir, "another architecture", "blocks.0.layer.learnable_skip", "[32]", "[48]"});
+}
+
+TEST_F(TrainerTest, TooFewClipsForABatchAreAnError) {
+  auto spec = this->spec("run");
+  spec.optim.global_batch = 10;
+  test::expect_error([&] { train(spec); }, {"9 clips", "optim.global_batch"});
+}
+
+TEST_F(TrainerTest, ALossThatExplodesNamesTheStepAndTheFix) {
+  auto spec = this->spec("run");
+  spec.optim.base_lr = 1e30;
+  test::expect_error([&] { train(spec); }, {"step ", "optim.base_lr", "optim.clip_grad_norm"});
+}
+
+}  // namespace
+}  // namespace axlstm::train
