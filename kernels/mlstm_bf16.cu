@@ -1,8 +1,8 @@
-#include "mlstm_launch.cuh"
+#include "mlstm_mma_launch.cuh"
 
 namespace axlstm::kernels {
 
-template cudaError_t launch_forward<__nv_bfloat16>(const ForwardParams&, cudaStream_t);
-template cudaError_t launch_backward<__nv_bfloat16>(const BackwardParams&, cudaStream_t);
+template cudaError_t launch_mma_forward<__nv_bfloat16>(const ForwardParams&, cudaStream_t);
+template cudaError_t launch_mma_backward<__nv_bfloat16>(const BackwardParams&, cudaStream_t);
 
 }  // namespace axlstm::kernels

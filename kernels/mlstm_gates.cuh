@@ -5,14 +5,11 @@
 
 namespace axlstm::kernels {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
-constexpr int kWarp = 32;
-
 /// exp(g_j − G_i) for j ≤ i, else 0: the gate factor of C_ij, at most 1. `base` is where the head's tokens begin.
-__device__ inline float gate_factor(const GateState& gates, std::int64_t base, std::int64_t i, std::int64_t j,
+__device__ inline float gate_factor(const GateState& state, std::int64_t base, std::int64_t i, std::int64_t j,
                                     std::int64_t S) {
   if (j > i || i >= S) return 0.0F;
-  return expf((gates.g_high[base + j] - gates.G_high[base + i]) + (gates.g_low[base + j] - gates.G_low[base + i]));
+  return exp2f((state.g_high[base + j] - state.G_high[base + i]) + (state.g_low[base + j] - state.G_low[base + i]));
 }
 
 /// What the backward pass needs of a token's normaliser N = max(|n|, exp(−m)) + eps.
@@ -24,6 +21,17 @@ struct Normaliser {
 __device__ inline Normaliser normaliser(float n, float bound, float eps) {
   const bool sum_decides = fabsf(n) > bound;
   return {1.0F / (fmaxf(fabsf(n), bound) + eps), sum_decides ? copysignf(1.0F, n) : 0.0F};
+}
+
+/// Stores what the backward pass needs of row `at` of [B, NH, S], from Σ_j C_ij (dh_i·v_j) = N_i δ_i. (dh_i·h_i would
+/// be the same, but h is rounded, and the terms dh_i·v_j − s_i δ_i cancel where one j rules a row.)
+__device__ inline void store_row_terms(const RowTerms& rows, std::int64_t at, float weighted, float n, float bound,
+                                       float eps) {
+  const Normaliser norm = normaliser(n, bound, eps);
+  const float delta = weighted * norm.inverse;
+  rows.delta[at] = delta;
+  rows.inverse[at] = norm.inverse;
+  rows.signed_delta[at] = norm.sign * delta;
 }
 
 }  // namespace axlstm::kernels

@@ -3,30 +3,41 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "mlstm_width.h"
+
 namespace axlstm::kernels {
 
+int sum_parts(const MlstmShape& shape, DataType type) { return type == DataType::kFloat32 ? 1 : mma_parts(shape.DH); }
+
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream) {
+  launch_gate_forward(params, stream);
   switch (type) {
     case DataType::kFloat32:
-      return launch_forward<float>(params, stream);
+      return launch_simt_forward(params, stream);
     case DataType::kFloat16:
-      return launch_forward<__half>(params, stream);
+      return launch_mma_forward<__half>(params, stream);
     case DataType::kBFloat16:
-      return launch_forward<__nv_bfloat16>(params, stream);
+      return launch_mma_forward<__nv_bfloat16>(params, stream);
   }
   return cudaErrorInvalidValue;
 }
 
 cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t stream) {
+  cudaError_t failure = cudaErrorInvalidValue;
   switch (type) {
     case DataType::kFloat32:
-      return launch_backward<float>(params, stream);
+      failure = launch_simt_backward(params, stream);
+      break;
     case DataType::kFloat16:
-      return launch_backward<__half>(params, stream);
+      failure = launch_mma_backward<__half>(params, stream);
+      break;
     case DataType::kBFloat16:
-      return launch_backward<__nv_bfloat16>(params, stream);
+      failure = launch_mma_backward<__nv_bfloat16>(params, stream);
+      break;
   }
-  return cudaErrorInvalidValue;
+  if (failure != cudaSuccess) return failure;
+  launch_gate_backward(params, sum_parts(params.shape, type), stream);
+  return cudaGetLastError();
 }
 
 }  // namespace axlstm::kernels

@@ -13,9 +13,18 @@ struct Tensor4 {
   std::int64_t batch_stride = 0, sequence_stride = 0, head_stride = 0;
 };
 
+/// Gate preactivations, [B, S, NH] contiguous. The log input gate is i itself or, for a sigmoid gate, logsigmoid(i);
+/// log_f = logsigmoid(f).
+struct Gates {
+  const float* i = nullptr;
+  const float* f = nullptr;
+  bool sigmoid_input = false;
+};
+
 /// Per token and head, [B, NH, S] contiguous. With F_t = Σ_{s≤t} log_f_s and g_t = log_i_t − F_t: log D_ij = F_i + g_j
 /// and m_i = F_i + G_i, so that D_ij exp(−m_i) = exp(g_j − G_i): the stabiliser needs no pass over S×S. g and G grow
-/// with the sequence while their differences decide, so both are kept as a float and what that float rounds away.
+/// with the sequence while their differences decide, so both are kept as a float and what that float rounds away, and
+/// in units of ln 2, for exp2.
 struct GateState {
   float* g_high = nullptr;
   float* g_low = nullptr;
@@ -33,23 +42,31 @@ struct MlstmShape {
 struct ForwardParams {
   MlstmShape shape;
   Tensor4 q, k, v;
-  const float* log_i = nullptr;  ///< [B, S, NH]
-  const float* log_f = nullptr;  ///< [B, S, NH]
-  GateState gates;               ///< written
-  float* n = nullptr;            ///< [B, NH, S] Σ_j C_ij, with its sign; written
-  Tensor4 h;                     ///< written
+  Gates gates;
+  GateState state;     ///< written
+  float* n = nullptr;  ///< [B, NH, S] Σ_j C_ij, with its sign; written
+  Tensor4 h;           ///< written
+};
+
+/// With N_i = max(|n_i|, exp(−m_i)) + eps, δ_i = dh_i·h_i and s_i = sign(n_i) where |n_i| decides N_i, else 0. Scratch.
+struct RowTerms {
+  float* delta = nullptr;         ///< [B, NH, S] δ
+  float* inverse = nullptr;       ///< [B, NH, S] 1 / N
+  float* signed_delta = nullptr;  ///< [B, NH, S] s δ
 };
 
 struct BackwardParams {
   MlstmShape shape;
-  Tensor4 q, k, v, h, dh;
-  GateState gates;
+  Tensor4 q, k, v, dh;
+  Gates gates;
+  GateState state;
   const float* n = nullptr;
-  float* delta = nullptr;       ///< [B, NH, S] Σ dh·h; scratch
-  float* column_sum = nullptr;  ///< [B, NH, S] Σ_i ∂L/∂log D_ij; scratch
+  RowTerms rows;
+  float* row_sum = nullptr;     ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij in that many parts; scratch
+  float* column_sum = nullptr;  ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij; scratch
   Tensor4 dq, dk, dv;           ///< written
-  float* dlog_i = nullptr;      ///< [B, S, NH]; written
-  float* dlog_f = nullptr;      ///< [B, S, NH]; written
+  float* di = nullptr;          ///< [B, S, NH]; written
+  float* df = nullptr;          ///< [B, S, NH]; written
 };
 
 }  // namespace axlstm::kernels

@@ -47,9 +47,12 @@ torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram, const torch
   }
   const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
   auto x = torch::cat({cls, patches}, 1);
-  for (const auto& block : *blocks_) {
-    x = options_.arch == Arch::kAxlstm ? block->as<nn::MlstmBlock>()->forward(x)
-                                       : block->as<nn::AttentionBlock>()->forward(x);
+  if (options_.arch == Arch::kAxlstm) {
+    ops::ResidualStream stream{x, {}};
+    for (const auto& block : *blocks_) stream = block->as<nn::MlstmBlock>()->forward(stream);
+    x = stream.sum();
+  } else {
+    for (const auto& block : *blocks_) x = block->as<nn::AttentionBlock>()->forward(x);
   }
   return encoder_norm_->forward(x);
 }

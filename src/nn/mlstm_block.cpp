@@ -1,9 +1,11 @@
 #include "axlstm/nn/mlstm_block.h"
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include <cmath>
 
+#include "axlstm/core/error.h"
 #include "axlstm/nn/init.h"
 
 namespace axlstm::nn {
@@ -44,15 +46,48 @@ torch::Tensor MlstmLayerImpl::forward(const torch::Tensor& u) {
   return proj_down_->forward((h + learnable_skip_ * c) * torch::silu(z));
 }
 
+void MlstmLayerImpl::give(ops::BlockWeights& weights) const {
+  weights.proj_up = proj_up_->weight;
+  weights.conv_weight = conv1d_->weight();
+  weights.conv_bias = conv1d_->bias();
+  weights.q_proj = q_proj_->weight();
+  weights.k_proj = k_proj_->weight();
+  weights.v_proj = v_proj_->weight();
+  mlstm_cell_->give(weights);
+  weights.skip = learnable_skip_;
+  weights.proj_down = proj_down_->weight;
+}
+
 MlstmBlockImpl::MlstmBlockImpl(const MlstmBlockOptions& options)
-    : reverse_(options.reverse), norm_(options.dim), layer_(options) {
+    : options_(options), norm_(options.dim), layer_(options) {
   register_module("norm", norm_);
   register_module("layer", layer_);
 }
 
-torch::Tensor MlstmBlockImpl::forward(const torch::Tensor& x) {
+ops::BlockWeights MlstmBlockImpl::weights() const {
+  ops::BlockWeights weights;
+  weights.norm = norm_->weight();
+  layer_->give(weights);
+  return weights;
+}
+
+torch::Tensor MlstmBlockImpl::forward(const torch::Tensor& x) { return forward(ops::ResidualStream{x, {}}).sum(); }
+
+ops::ResidualStream MlstmBlockImpl::forward(const ops::ResidualStream& stream) {
+  const auto backend = options_.cell.backend;
+  if (backend == ops::Backend::kAuto || backend == ops::Backend::kFused) {
+    const auto dtype = at::autocast::is_autocast_enabled(at::kCUDA) ? at::autocast::get_autocast_dtype(at::kCUDA)
+                                                                    : stream.x.scalar_type();
+    const std::string obstacle =
+        ops::fused_block_obstacle(stream.x.device(), dtype, options_.dim, options_.expansion * options_.dim, kHeads);
+    if (obstacle.empty()) {
+      return ops::fused_mlstm_block(stream, weights(), {options_.reverse, options_.cell.input_gate, dtype});
+    }
+    AXLSTM_CHECK(backend == ops::Backend::kAuto, "mlstm_block: the backend 'fused' cannot be used: ", obstacle);
+  }
+  const auto x = stream.sum();
   const auto u = norm_->forward(x);
-  return x + (reverse_ ? layer_->forward(u.flip(1)).flip(1) : layer_->forward(u));
+  return {x, layer_->forward(options_.reverse ? u.flip(1) : u), options_.reverse};
 }
 
 }  // namespace axlstm::nn

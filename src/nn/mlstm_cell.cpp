@@ -29,4 +29,12 @@ torch::Tensor MlstmCellImpl::forward(const torch::Tensor& q, const torch::Tensor
   return outnorm_->forward(ops::mlstm(split(q), split(k), split(v), i, f, options_));
 }
 
+void MlstmCellImpl::give(ops::BlockWeights& weights) const {
+  weights.igate_weight = igate_->weight;
+  weights.igate_bias = igate_->bias;
+  weights.fgate_weight = fgate_->weight;
+  weights.fgate_bias = fgate_->bias;
+  weights.outnorm = outnorm_->weight();
+}
+
 }  // namespace axlstm::nn

@@ -38,13 +38,14 @@ torch::Tensor mlstm(const torch::Tensor& q, const torch::Tensor& k, const torch:
     return mlstm_stream(q, k, v, i, f, state, options);
   }
   check_inputs(q, k, v, i, f);
-  const auto log_i = log_input_gate(i, options.input_gate), log_f = torch::log_sigmoid(f);
-  if (options.backend == Backend::kCell) {
+  const bool narrow = q.scalar_type() == torch::kFloat16 || q.scalar_type() == torch::kBFloat16;
+  const bool wanted = options.backend == Backend::kCell || options.backend == Backend::kFused;
+  if (wanted || (options.backend == Backend::kAuto && narrow && q.is_cuda())) {
     const std::string obstacle = cell_kernel_obstacle(q.device(), q.scalar_type(), q.size(3));
-    AXLSTM_CHECK(obstacle.empty(), "mlstm: the backend 'cell' cannot be used: ", obstacle);
-    return mlstm_cell_kernel(q, k, v, log_i, log_f, options.eps);
+    AXLSTM_CHECK(obstacle.empty() || !wanted, "mlstm: the backend 'cell' cannot be used: ", obstacle);
+    if (obstacle.empty()) return mlstm_cell_kernel(q, k, v, i, f, options);
   }
-  return mlstm_reference(q, k, v, log_i, log_f, options.eps);
+  return mlstm_reference(q, k, v, log_input_gate(i, options.input_gate), torch::log_sigmoid(f), options.eps);
 }
 
 torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,

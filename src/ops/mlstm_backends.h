@@ -15,9 +15,9 @@ torch::Tensor mlstm_reference(const torch::Tensor& q, const torch::Tensor& k, co
 torch::Tensor mlstm_recurrent(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                               const torch::Tensor& log_i, const torch::Tensor& log_f, double eps, MlstmState& state);
 
-/// The CUDA kernels, with their exact backward pass; no S×S tensor in memory. Only where cell_kernel_obstacle() is
-/// empty.
+/// The CUDA kernels, with their exact backward pass; no S×S tensor in memory. i, f are preactivations. Only where
+/// cell_kernel_obstacle() is empty.
 torch::Tensor mlstm_cell_kernel(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                                const torch::Tensor& log_i, const torch::Tensor& log_f, double eps);
+                                const torch::Tensor& i, const torch::Tensor& f, const MlstmOptions& options);
 
 }  // namespace axlstm::ops

@@ -1,12 +1,9 @@
-// The one file that sees both LibTorch and the CUDA kernels.
-#include <c10/cuda/CUDAException.h>
-#include <c10/cuda/CUDAGuard.h>
-#include <c10/cuda/CUDAStream.h>
+// The cell's kernels behind ops::mlstm.
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
+#include "kernel_call.h"
 #include "mlstm_backends.h"
-#include "mlstm_launch.h"
 
 namespace axlstm::ops {
 namespace {
@@ -14,79 +11,73 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-kernels::DataType data_type(torch::ScalarType type) {
-  if (type == torch::kFloat16) return kernels::DataType::kFloat16;
-  return type == torch::kBFloat16 ? kernels::DataType::kBFloat16 : kernels::DataType::kFloat32;
+/// As the kernels want it: dense channels and, for narrow types, heads that begin on 16 bytes.
+torch::Tensor loadable(const torch::Tensor& x) {
+  if (x.stride(-1) != 1) return x.contiguous();
+  if (x.scalar_type() == torch::kFloat32) return x;
+  constexpr std::int64_t kElements = 8;  // of 16 bits
+  bool aligned = reinterpret_cast<std::uintptr_t>(x.data_ptr()) % (2 * kElements) == 0;
+  for (int dim = 0; dim < 3; ++dim) aligned = aligned && x.stride(dim) % kElements == 0;
+  return aligned ? x : x.clone(at::MemoryFormat::Contiguous);
 }
-
-/// [B, S, NH, DH] as the kernels see it.
-kernels::Tensor4 view(const torch::Tensor& x) { return {x.data_ptr(), x.stride(0), x.stride(1), x.stride(2)}; }
-
-torch::Tensor with_dense_channels(const torch::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
 kernels::MlstmShape shape_of(const torch::Tensor& q, double eps) {
   return {q.size(0), q.size(1), q.size(2), q.size(3), static_cast<float>(eps)};
 }
 
-kernels::GateState gate_state(const torch::Tensor& scans, const torch::Tensor& record) {
-  const auto scan = [&](std::int64_t row) { return scans[row].data_ptr<float>(); };
-  return {scan(0), scan(1), scan(2), scan(3), scan(4), record.data_ptr<std::int32_t>()};
-}
-
 class CellFunction : public torch::autograd::Function<CellFunction> {
  public:
-  /// q, k, v [B, S, NH, DH] with dense channels; log_i, log_f [B, S, NH] float32, contiguous.
+  /// q, k, v [B, S, NH, DH] as loadable() returns them; i, f [B, S, NH] float32, contiguous.
   static torch::Tensor forward(AutogradContext* context, const torch::Tensor& q, const torch::Tensor& k,
-                               const torch::Tensor& v, const torch::Tensor& log_i, const torch::Tensor& log_f,
-                               double eps) {
-    const c10::cuda::CUDAGuard guard(q.device());
-    const auto B = q.size(0), S = q.size(1), NH = q.size(2);
+                               const torch::Tensor& v, const torch::Tensor& i, const torch::Tensor& f,
+                               bool sigmoid_input, double eps) {
+    const KernelContext call(q);
     const auto h = torch::empty(q.sizes(), q.options());
-    const auto scans = torch::empty({5, B, NH, S}, log_i.options());  // g, G (high, low), exp(−m)
-    const auto record = torch::empty({B, NH, S}, log_i.options().dtype(torch::kInt32));
-    const auto n = torch::empty({B, NH, S}, log_i.options());
-    kernels::ForwardParams params{shape_of(q, eps),
-                                  view(q),
-                                  view(k),
-                                  view(v),
-                                  log_i.data_ptr<float>(),
-                                  log_f.data_ptr<float>(),
-                                  gate_state(scans, record),
-                                  n.data_ptr<float>(),
-                                  view(h)};
-    C10_CUDA_CHECK(kernels::mlstm_forward(params, data_type(q.scalar_type()), c10::cuda::getCurrentCUDAStream()));
-    context->save_for_backward({q, k, v, h, scans, record, n});
+    const CellState state(q.size(0), q.size(2), q.size(1), i.options());
+    const kernels::ForwardParams params{shape_of(q, eps),
+                                        view(q),
+                                        view(k),
+                                        view(v),
+                                        {i.data_ptr<float>(), f.data_ptr<float>(), sigmoid_input},
+                                        state.gates(),
+                                        state.n.data_ptr<float>(),
+                                        view(h)};
+    check_launch(kernels::mlstm_forward(params, data_type(q.scalar_type()), call.stream()));
+    context->save_for_backward({q, k, v, i, f, state.scans, state.record, state.n});
+    context->saved_data["sigmoid_input"] = sigmoid_input;
     context->saved_data["eps"] = eps;
     return h;
   }
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
-    const auto &q = saved[0], &k = saved[1], &v = saved[2], &h = saved[3], &scans = saved[4], &record = saved[5],
-               &n = saved[6];
-    const c10::cuda::CUDAGuard guard(q.device());
-    const auto dh = with_dense_channels(gradients[0].to(q.scalar_type()));
+    const auto &q = saved[0], &k = saved[1], &v = saved[2], &i = saved[3], &f = saved[4];
+    const CellState state(saved[5], saved[6], saved[7]);
+    const KernelContext call(q);
+    const auto type = data_type(q.scalar_type());
+    const auto dh = loadable(gradients[0].to(q.scalar_type()));
     const auto dq = torch::empty(q.sizes(), q.options()), dk = torch::empty_like(dq), dv = torch::empty_like(dq);
-    const auto dlog_i = torch::empty({q.size(0), q.size(1), q.size(2)}, n.options()),
-               dlog_f = torch::empty_like(dlog_i);
-    const auto delta = torch::empty_like(n), column_sum = torch::empty_like(n);
-    kernels::BackwardParams params{shape_of(q, context->saved_data["eps"].toDouble()),
-                                   view(q),
-                                   view(k),
-                                   view(v),
-                                   view(h),
-                                   view(dh),
-                                   gate_state(scans, record),
-                                   n.data_ptr<float>(),
-                                   delta.data_ptr<float>(),
-                                   column_sum.data_ptr<float>(),
-                                   view(dq),
-                                   view(dk),
-                                   view(dv),
-                                   dlog_i.data_ptr<float>(),
-                                   dlog_f.data_ptr<float>()};
-    C10_CUDA_CHECK(kernels::mlstm_backward(params, data_type(q.scalar_type()), c10::cuda::getCurrentCUDAStream()));
-    return {dq, dk, dv, dlog_i, dlog_f, torch::Tensor()};
+    const auto di = torch::empty_like(i), df = torch::empty_like(f);
+    kernels::BackwardParams params;
+    params.shape = shape_of(q, context->saved_data["eps"].toDouble());
+    const CellScratch scratch(params.shape, type, i.options());
+    params.q = view(q);
+    params.k = view(k);
+    params.v = view(v);
+    params.dh = view(dh);
+    params.gates = {i.data_ptr<float>(), f.data_ptr<float>(), context->saved_data["sigmoid_input"].toBool()};
+    params.state = state.gates();
+    params.n = state.n.data_ptr<float>();
+    params.rows = scratch.row_terms();
+    params.row_sum = scratch.sums[0].data_ptr<float>();
+    params.column_sum = scratch.sums[1].data_ptr<float>();
+    params.dq = view(dq);
+    params.dk = view(dk);
+    params.dv = view(dv);
+    params.di = di.data_ptr<float>();
+    params.df = df.data_ptr<float>();
+    check_launch(kernels::mlstm_backward(params, type, call.stream()));
+    return {dq, dk, dv, di, df, torch::Tensor(), torch::Tensor()};
   }
 };
 
@@ -105,10 +96,10 @@ std::string cell_kernel_obstacle(const torch::Device& device, torch::ScalarType 
 }
 
 torch::Tensor mlstm_cell_kernel(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                                const torch::Tensor& log_i, const torch::Tensor& log_f, double eps) {
+                                const torch::Tensor& i, const torch::Tensor& f, const MlstmOptions& options) {
   const auto gate = [](const torch::Tensor& x) { return x.to(torch::kFloat32).contiguous(); };
-  return CellFunction::apply(with_dense_channels(q), with_dense_channels(k), with_dense_channels(v), gate(log_i),
-                             gate(log_f), eps);
+  return CellFunction::apply(loadable(q), loadable(k), loadable(v), gate(i), gate(f),
+                             options.input_gate == InputGate::kSigmoid, options.eps);
 }
 
 }  // namespace axlstm::ops

@@ -1,16 +1,28 @@
-// Stands for mlstm_cuda.cpp in a build without CUDA kernels.
+// Stands for mlstm_cuda.cpp and mlstm_block_cuda.cpp in a build without CUDA kernels.
 #include "axlstm/core/error.h"
+#include "axlstm/ops/mlstm_block.h"
 #include "mlstm_backends.h"
 
 namespace axlstm::ops {
+namespace {
 
-std::string cell_kernel_obstacle(const torch::Device&, torch::ScalarType, std::int64_t) {
-  return "this build has no CUDA kernels";
-}
+constexpr const char* kObstacle = "this build has no CUDA kernels";
+
+}  // namespace
+
+std::string cell_kernel_obstacle(const torch::Device&, torch::ScalarType, std::int64_t) { return kObstacle; }
 
 torch::Tensor mlstm_cell_kernel(const torch::Tensor&, const torch::Tensor&, const torch::Tensor&, const torch::Tensor&,
-                                const torch::Tensor&, double) {
-  throw Error("mlstm: this build has no CUDA kernels");
+                                const torch::Tensor&, const MlstmOptions&) {
+  throw Error(str("mlstm: ", kObstacle));
+}
+
+std::string fused_block_obstacle(const torch::Device&, torch::ScalarType, std::int64_t, std::int64_t, std::int64_t) {
+  return kObstacle;
+}
+
+ResidualStream fused_mlstm_block(const ResidualStream&, const BlockWeights&, const BlockOptions&) {
+  throw Error(str("mlstm_block: ", kObstacle));
 }
 
 }  // namespace axlstm::ops

@@ -12,6 +12,7 @@ class ResidualLayerNormImpl : public torch::nn::Module {
  public:
   explicit ResidualLayerNormImpl(std::int64_t dim, double eps = 1e-5);
   torch::Tensor forward(const torch::Tensor& x) const;  // [..., D] → [..., D]
+  const torch::Tensor& weight() const { return weight_; }
 
  private:
   double eps_;
@@ -24,6 +25,7 @@ class MultiHeadLayerNormImpl : public torch::nn::Module {
  public:
   explicit MultiHeadLayerNormImpl(std::int64_t inner_dim, double eps = 1e-5);
   torch::Tensor forward(const torch::Tensor& h) const;  // [B, S, NH, DH] → [B, S, I]
+  const torch::Tensor& weight() const { return weight_; }
 
  private:
   double eps_;
@@ -36,6 +38,7 @@ class BlockDiagonalLinearImpl : public torch::nn::Module {
  public:
   BlockDiagonalLinearImpl(std::int64_t dim, std::int64_t block_size, double init_std);
   torch::Tensor forward(const torch::Tensor& x) const;  // [B, S, I] → [B, S, I]
+  const torch::Tensor& weight() const { return weight_; }
 
  private:
   torch::Tensor weight_;  // [I/block, block (out), block (in)], starts normal
@@ -47,6 +50,8 @@ class CausalConv1dImpl : public torch::nn::Module {
  public:
   CausalConv1dImpl(std::int64_t channels, std::int64_t kernel_size);
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, I] → [B, S, I]
+  const torch::Tensor& weight() const { return conv_->weight; }
+  const torch::Tensor& bias() const { return conv_->bias; }
 
  private:
   std::int64_t kernel_size_;

@@ -7,6 +7,7 @@
 
 #include "axlstm/nn/layers.h"
 #include "axlstm/nn/mlstm_cell.h"
+#include "axlstm/ops/mlstm_block.h"
 
 namespace axlstm::nn {
 
@@ -27,6 +28,9 @@ class MlstmLayerImpl : public torch::nn::Module {
   explicit MlstmLayerImpl(const MlstmBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& u);  // [B, S, D] → [B, S, D]
 
+  /// Fills in all but the norm.
+  void give(ops::BlockWeights& weights) const;
+
  private:
   torch::nn::Linear proj_up_;  // D → 2I
   CausalConv1d conv1d_;
@@ -42,8 +46,15 @@ class MlstmBlockImpl : public torch::nn::Module {
   explicit MlstmBlockImpl(const MlstmBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
 
+  /// The same on a residual stream whose last addition is still open, which the fused kernels take as it is. They are
+  /// used where the backend allows them, autocast asks for a narrow type on the GPU and the shapes fit.
+  /// Throws Error if the backend is kFused and they cannot be.
+  ops::ResidualStream forward(const ops::ResidualStream& stream);
+
+  ops::BlockWeights weights() const;
+
  private:
-  bool reverse_;
+  MlstmBlockOptions options_;
   ResidualLayerNorm norm_;
   MlstmLayer layer_;
 };

@@ -6,6 +6,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "axlstm/nn/layers.h"
+#include "axlstm/ops/mlstm_block.h"
 #include "axlstm/ops/options.h"
 
 namespace axlstm::nn {
@@ -17,6 +18,9 @@ class MlstmCellImpl : public torch::nn::Module {
 
   /// q, k, v [B, S, I] → normalised h [B, S, I].
   torch::Tensor forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v);
+
+  /// Fills in the gates' and the norm's part of a block's weights.
+  void give(ops::BlockWeights& weights) const;
 
  private:
   std::int64_t heads_;

@@ -7,9 +7,9 @@ namespace axlstm::ops {
 enum class InputGate { kExponential, kSigmoid };
 
 /// kReference: stabilised parallel form through LibTorch operators. kRecurrent: one step at a time, carrying a state.
-/// kCell: this project's CUDA kernels, without an S×S tensor in memory. kAuto: kReference, so far the fastest in
-/// float32.
-enum class Backend { kAuto, kReference, kRecurrent, kCell };
+/// kCell: this project's CUDA kernels for the cell, without an S×S tensor in memory. kFused: CUDA kernels for the whole
+/// block (float16, bfloat16). kAuto: the fastest of fused, cell and reference that can run; in float32 the reference.
+enum class Backend { kAuto, kReference, kRecurrent, kCell, kFused };
 
 struct MlstmOptions {
   InputGate input_gate = InputGate::kExponential;

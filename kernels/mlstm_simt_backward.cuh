@@ -1,36 +1,17 @@
-// dq, dk, dv and the column sums for the gates, from what the forward pass saved. With N, s and δ of each row:
+// dq, dk, dv and the sums for the gates in float32, from what the forward pass saved. With N, s and δ of each row:
 //   dC_ij = (dh_i·v_j − s_i δ_i) / N_i,   dS_ij = dC_ij exp(g_j − G_i),   W_ij = dC_ij C_ij
-//   dq = dS k / √DH,   dk = dSᵀ q / √DH,   dv = (C / N)ᵀ dh,   column sum_j = Σ_i W_ij
+//   dq = dS k / √DH,   dk = dSᵀ q / √DH,   dv = (C / N)ᵀ dh;   the gates need W's row and column sums
 // The gradient is exact: the normaliser's part is s_i δ_i.
 #pragma once
 
-#include "mlstm_forward.cuh"
+#include "mlstm_simt_forward.cuh"
 
 namespace axlstm::kernels {
 
-/// δ = dh·h for each token and head: one warp a row.
-template <typename T>
-__global__ void delta_kernel(BackwardParams params) {
-  const MlstmShape& shape = params.shape;
-  const std::int64_t row =
-      static_cast<std::int64_t>(blockIdx.x) * (blockDim.x / kWarp) + threadIdx.x / kWarp;  // [B, NH, S]
-  if (row >= shape.B * shape.NH * shape.S) return;
-  const std::int64_t pair = row / shape.S, token = row % shape.S;
-  const HeadView<const T> h(params.h, pair / shape.NH, pair % shape.NH),
-      dh(params.dh, pair / shape.NH, pair % shape.NH);
-  float sum = 0.0F;
-  for (std::int64_t channel = threadIdx.x % kWarp; channel < shape.DH; channel += kWarp) {
-    sum += to_float(h.at(token, channel)) * to_float(dh.at(token, channel));
-  }
-  for (int step = kWarp / 2; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
-  if (threadIdx.x % kWarp == 0) params.delta[row] = sum;
-}
-
 /// Everything that the three products of the backward pass need of one 64×64 tile.
-template <typename T>
 struct BackwardTile {
   const BackwardParams& params;
-  HeadView<const T> q, k, v, dh;
+  HeadView<const float> q, k, v, dh;
   std::int64_t base;
   float scale;
 
@@ -54,51 +35,86 @@ struct BackwardTile {
     score_tile(dC, dh, first, v, column, shape, scratch);
     for (int r = 0; r < kOwnedRows; ++r) {
       const std::int64_t i = first + y * kOwnedRows + r;
-      Normaliser norm{0.0F, 0.0F};
-      float delta = 0.0F;
-      if (i < shape.S) {
-        norm = normaliser(params.n[base + i], params.gates.bound[base + i], shape.eps);
-        delta = params.delta[base + i];
-      }
+      const float inverse = i < shape.S ? params.rows.inverse[base + i] : 0.0F;
+      const float signed_delta = i < shape.S ? params.rows.signed_delta[base + i] : 0.0F;
       for (int c = 0; c < 4; ++c) {
         const std::int64_t j = column + x + kStep * c;
-        const float D = gate_factor(params.gates, base, i, j, shape.S);
-        const float value = C[r][c] * scale * D, gradient = (dC[r][c] - norm.sign * delta) * norm.inverse;
-        use(y * kOwnedRows + r, x + kStep * c, value * norm.inverse, gradient * D, gradient * value);
+        const float D = gate_factor(params.state, base, i, j, shape.S);
+        const float value = C[r][c] * scale * D, gradient = (dC[r][c] - signed_delta) * inverse;
+        use(y * kOwnedRows + r, x + kStep * c, value * inverse, gradient * D, gradient * value);
       }
     }
   }
 };
 
-/// dq of 64 rows.
-template <int Columns, typename T>
-__global__ void __launch_bounds__(kThreads) backward_rows_kernel(BackwardParams params) {
+/// The terms of 64 rows.
+__global__ void __launch_bounds__(kThreads) simt_row_terms_kernel(BackwardParams params) {
+  __shared__ float scratch[2 * kTile * (kSlice + 1)];
+  const MlstmShape& shape = params.shape;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.y) * kTile, pair = blockIdx.x;
+  const int y = threadIdx.x / kStep, x = threadIdx.x % kStep;
+  const BackwardTile tile(params, pair);
+  float weighted[kOwnedRows] = {};
+  for (std::int64_t column = 0; column <= first; column += kTile) {
+    float C[kOwnedRows][4], dA[kOwnedRows][4];
+    score_tile(C, tile.q, first, tile.k, column, shape, scratch);
+    score_tile(dA, tile.dh, first, tile.v, column, shape, scratch);
+    for (int r = 0; r < kOwnedRows; ++r) {
+      for (int c = 0; c < 4; ++c) {
+        const float D =
+            gate_factor(params.state, tile.base, first + y * kOwnedRows + r, column + x + kStep * c, shape.S);
+        weighted[r] += C[r][c] * tile.scale * D * dA[r][c];
+      }
+    }
+  }
+  for (int r = 0; r < kOwnedRows; ++r) {
+    for (int step = kStep / 2; step > 0; step /= 2) {
+      weighted[r] += __shfl_xor_sync(kAllLanes, weighted[r], step, kStep);
+    }
+    const std::int64_t i = first + y * kOwnedRows + r;
+    if (x != 0 || i >= shape.S) continue;
+    store_row_terms(params.rows, tile.base + i, weighted[r], params.n[tile.base + i], params.state.bound[tile.base + i],
+                    shape.eps);
+  }
+}
+
+/// dq of 64 rows, and W's row sums.
+template <int Columns>
+__global__ void __launch_bounds__(kThreads) simt_backward_rows_kernel(BackwardParams params) {
   __shared__ float scratch[kScratch<Columns>];
   __shared__ float dS_tile[kTile * (kTile + 1)];
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.y) * kTile, pair = blockIdx.x;
   const int from = blockIdx.z * kStep * Columns;
-  const BackwardTile<T> tile(params, pair);
+  const BackwardTile tile(params, pair);
   float dq[kOwnedRows][Columns] = {};
+  float W[kOwnedRows] = {};
   for (std::int64_t column = 0; column <= first; column += kTile) {
-    tile.visit(first, column, scratch,
-               [&](int r, int c, float, float dS, float) { dS_tile[r * (kTile + 1) + c] = dS; });
+    tile.visit(first, column, scratch, [&](int r, int c, float, float dS, float w) {
+      dS_tile[r * (kTile + 1) + c] = dS;
+      W[r % kOwnedRows] += w;
+    });
     accumulate<Columns, false>(dq, dS_tile, tile.k, column, params.shape, from, scratch);
   }
-  const HeadView<T> out(params.dq, pair / params.shape.NH, pair % params.shape.NH);
+  const HeadView<float> out(params.dq, pair / params.shape.NH, pair % params.shape.NH);
   store(dq, out, first, params.shape, from, [&](int) { return tile.scale; });
+  for (int r = 0; r < kOwnedRows; ++r) {
+    for (int step = kStep / 2; step > 0; step /= 2) W[r] += __shfl_xor_sync(kAllLanes, W[r], step, kStep);
+    const std::int64_t i = first + threadIdx.x / kStep * kOwnedRows + r;
+    if (blockIdx.z == 0 && threadIdx.x % kStep == 0 && i < params.shape.S) params.row_sum[tile.base + i] = W[r];
+  }
 }
 
 /// dk, dv and the column sums of 64 columns.
-template <int Columns, typename T>
-__global__ void __launch_bounds__(kThreads) backward_columns_kernel(BackwardParams params) {
-  extern __shared__ float shared[];
+template <int Columns>
+__global__ void __launch_bounds__(kThreads) simt_backward_columns_kernel(BackwardParams params) {
+  float* shared = dynamic_shared<float>();
   float* dS_tile = shared;
   float* P_tile = dS_tile + kTile * (kTile + 1);
   float* scratch = P_tile + kTile * (kTile + 1);
   const MlstmShape& shape = params.shape;
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.y) * kTile, pair = blockIdx.x;
   const int from = blockIdx.z * kStep * Columns;
-  const BackwardTile<T> tile(params, pair);
+  const BackwardTile tile(params, pair);
   float dk[kOwnedRows][Columns] = {}, dv[kOwnedRows][Columns] = {};
   float W[4] = {};  // partial sums of the thread's four columns over its rows
   for (std::int64_t first = column; first < shape.S; first += kTile) {
@@ -110,7 +126,7 @@ __global__ void __launch_bounds__(kThreads) backward_columns_kernel(BackwardPara
     accumulate<Columns, true>(dk, dS_tile, tile.q, first, shape, from, scratch);
     accumulate<Columns, true>(dv, P_tile, tile.dh, first, shape, from, scratch);
   }
-  const HeadView<T> dk_out(params.dk, pair / shape.NH, pair % shape.NH),
+  const HeadView<float> dk_out(params.dk, pair / shape.NH, pair % shape.NH),
       dv_out(params.dv, pair / shape.NH, pair % shape.NH);
   store(dk, dk_out, column, shape, from, [&](int) { return tile.scale; });
   store(dv, dv_out, column, shape, from, [&](int) { return 1.0F; });

@@ -1,8 +1,5 @@
-// Tiles of 64 tokens in shared memory and the products of such tiles, in float32 whatever the storage type.
+// Tiles of 64 tokens in shared memory and the products of such tiles, in float32.
 #pragma once
-
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 
 #include "mlstm_params.h"
 
@@ -19,31 +16,6 @@ constexpr int kStep = 16;
 template <int Columns>
 constexpr int kScratch = 2 * kTile*(kSlice + 1) > kStep*(kStep* Columns + 1) ? 2 * kTile*(kSlice + 1)
                                                                              : kStep*(kStep* Columns + 1);
-
-template <typename T>
-__device__ inline float to_float(T value) {
-  return static_cast<float>(value);
-}
-template <typename T>
-__device__ inline T from_float(float value) {
-  return static_cast<T>(value);
-}
-template <>
-__device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float value) {
-  return __float2bfloat16(value);
-}
-template <>
-__device__ inline __half from_float<__half>(float value) {
-  return __float2half(value);
-}
-template <>
-__device__ inline float to_float<__nv_bfloat16>(__nv_bfloat16 value) {
-  return __bfloat162float(value);
-}
-template <>
-__device__ inline float to_float<__half>(__half value) {
-  return __half2float(value);
-}
 
 /// The tokens of one batch entry and head: element (token, channel).
 template <typename T>
@@ -65,7 +37,7 @@ __device__ void load_tile(float* tile, const HeadView<T>& x, std::int64_t first,
   for (int at = threadIdx.x; at < Rows * Columns; at += kThreads) {
     const int row = at / Columns, column = at % Columns;
     const bool inside = first + row < tokens && from + column < channels;
-    tile[row * (Columns + 1) + column] = inside ? to_float(x.at(first + row, from + column)) : 0.0F;
+    tile[row * (Columns + 1) + column] = inside ? x.at(first + row, from + column) : 0.0F;
   }
 }
 
@@ -151,7 +123,7 @@ __device__ void store(const float (&sum)[kOwnedRows][Columns], const HeadView<T>
     const float scale = factor(row);
     for (int c = 0; c < Columns; ++c) {
       const int channel = from + x_lane + kStep * c;
-      if (channel < shape.DH) x.at(first + row, channel) = from_float<T>(scale * sum[r][c]);
+      if (channel < shape.DH) x.at(first + row, channel) = scale * sum[r][c];
     }
   }
 }

@@ -1,0 +1,55 @@
+// A whole block of AxLSTM in one operation: everything between its two matrix products in fused CUDA kernels, which
+// move a fraction of the bytes that one LibTorch operator after the other does.
+//
+//   sum = x + delta;   u = LN(sum);   [a, z] = W_up u;   c = SiLU(conv(a));   q, k = blockdiag(c);   v = blockdiag(a)
+//   i, f = W_i [q; k; v] + b_i, …;   h = cell(q, k, v, i, f);   delta' = W_down((GN(h) + skip ⊙ c) ⊙ SiLU(z))
+#pragma once
+
+#include <torch/types.h>
+
+#include <string>
+
+#include "axlstm/ops/options.h"
+
+namespace axlstm::ops {
+
+/// The residual stream between blocks: x + delta, not yet added, since the next block's norm reads both anyway.
+struct ResidualStream {
+  torch::Tensor x;        ///< [B, S, D]
+  torch::Tensor delta;    ///< [B, S, D], what the last block found; undefined: nothing
+  bool reversed = false;  ///< delta runs from the last token to the first
+
+  /// x + delta, [B, S, D].
+  torch::Tensor sum() const;
+};
+
+/// Parameters of a block, named and shaped as in nn::MlstmBlock.
+struct BlockWeights {
+  torch::Tensor norm;                      ///< [D]
+  torch::Tensor proj_up;                   ///< [2I, D]
+  torch::Tensor conv_weight, conv_bias;    ///< [I, 1, 4], [I]
+  torch::Tensor q_proj, k_proj, v_proj;    ///< [I/4, 4, 4]
+  torch::Tensor igate_weight, igate_bias;  ///< [4, 3I], [4]
+  torch::Tensor fgate_weight, fgate_bias;  ///< [4, 3I], [4]
+  torch::Tensor outnorm;                   ///< [I]
+  torch::Tensor skip;                      ///< [I]
+  torch::Tensor proj_down;                 ///< [D, I]
+};
+
+struct BlockOptions {
+  bool reverse = false;  ///< run from the last token to the first
+  InputGate input_gate = InputGate::kExponential;
+  torch::ScalarType dtype = torch::kBFloat16;  ///< of what is stored between the products: bfloat16 or float16
+};
+
+/// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280, an
+/// inner width up to 4096 of four heads of a multiple of 16 channels up to 768); empty if it can.
+std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
+                                 std::int64_t inner_dim, std::int64_t heads);
+
+/// One block; x float32. Gradients are exact, weights and gates stay float32, sums are float32 and deterministic. Only
+/// where fused_block_obstacle() is empty.
+ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
+                                 const BlockOptions& options);
+
+}  // namespace axlstm::ops

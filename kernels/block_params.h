@@ -1,0 +1,104 @@
+// What the kernels around the cell read and write: everything of a block but its two matrix products. B batch, S
+// sequence, I inner width, NH heads, D width. "narrow" tensors are float16 or bfloat16, everything else is float32;
+// all are contiguous unless a stride is given.
+#pragma once
+
+#include <vector_types.h>
+
+#include <cstdint>
+
+#include "mlstm_params.h"
+
+namespace axlstm::kernels {
+
+inline constexpr int kGates = 8;          // input and forget gate of four heads
+inline constexpr int kConvTaps = 4;       // of the causal convolution
+inline constexpr int kBlockChannels = 4;  // of one block of the block-diagonal projections
+
+struct BlockShape {
+  std::int64_t B = 0, S = 0, I = 0, NH = 0;
+};
+
+/// sum = x + y and u = LayerNorm(sum) ⊙ (1 + weight); y and u may run backwards in time.
+struct AddNormParams {
+  std::int64_t B = 0, S = 0, D = 0;
+  float eps = 1e-5F;
+  bool reverse_y = false, reverse_u = false;
+  const float* x = nullptr;       ///< [B, S, D]
+  const void* y = nullptr;        ///< [B, S, D] narrow, or null
+  const float* weight = nullptr;  ///< [D]
+  float* sum = nullptr;           ///< [B, S, D]; written
+  void* u = nullptr;              ///< [B, S, D] narrow; written
+};
+
+struct AddNormBackwardParams {
+  AddNormParams forward;           ///< its x, y and u are not used
+  const float* dsum = nullptr;     ///< [B, S, D] gradient that reaches `sum` elsewhere, or null
+  const void* du = nullptr;        ///< [B, S, D] narrow
+  float* dx = nullptr;             ///< [B, S, D]; written
+  void* dy = nullptr;              ///< [B, S, D] narrow, in y's order; written unless null
+  float* dweight_parts = nullptr;  ///< [parts, D], to be summed; written
+  int parts = 0;
+};
+
+/// From the up-projection [a, z]: c = SiLU(causal conv(a)); q, k = block-diagonal(c), v = block-diagonal(a); and the
+/// gates' preactivations from the gate weights folded with the blocks: c_weight c + a_weight a + bias.
+struct BlockInputParams {
+  BlockShape shape;
+  const void* up = nullptr;                                                    ///< [B, S, 2I] narrow
+  const float *conv_weight = nullptr, *conv_bias = nullptr;                    ///< [I, 4], [I]
+  const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;   ///< [I/4, 4 (out), 4 (in)]
+  const float *c_weight = nullptr, *a_weight = nullptr, *gate_bias = nullptr;  ///< [8, I], [8, I], [8]: i, then f
+  void *c = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;                 ///< [B, S, I] narrow; written
+  float* gates = nullptr;                                                      ///< [2, B, S, 4]: i, f; written
+};
+
+/// Rows of BlockInputBackwardParams::parts, each [I/4].
+inline constexpr int kConvRows = 0;                   // dconv_weight [4 (channel of the block), 4 (tap)]
+inline constexpr int kConvBiasRows = kConvRows + 16;  // [4]
+inline constexpr int kSkipRows = kConvBiasRows + 4;   // [4]
+inline constexpr int kNormRows = kSkipRows + 4;       // [4]
+inline constexpr int kQRows = kNormRows + 4;          // [4 (out), 4 (in)], then k's and v's
+inline constexpr int kBlockInputRows = kQRows + 3 * 16;
+/// Rows of the gates' parts.
+inline constexpr int kGateRows = 2 * kGates * kBlockChannels;  // [c or a, 8, 4]
+
+struct BlockInputBackwardParams {
+  BlockInputParams forward;                                ///< c, q, k, v, gates are not used
+  const void *dq = nullptr, *dk = nullptr, *dv = nullptr;  ///< [B, S, I] narrow
+  const float* dgates = nullptr;                           ///< [2, B, S, 4]
+  const void* dmix = nullptr;                              ///< [B, S, I] narrow: gradient of norm(h) + skip ⊙ c
+  const void* h = nullptr;                                 ///< [B, S, I] narrow
+  const float2* h_norm = nullptr;                          ///< [B, S, NH] mean and 1 / deviation of h's heads
+  const float* skip = nullptr;                             ///< [I]
+  void* dup = nullptr;                                     ///< [B, S, 2I] narrow: its first half is written
+  float* parts = nullptr;                                  ///< [part_count, 76, I/4], to be summed; written
+  int part_count = 0;
+};
+
+struct GateWeightParams {
+  BlockShape shape;
+  const void *up = nullptr, *c = nullptr;  ///< [B, S, 2I], [B, S, I] narrow
+  const float* dgates = nullptr;           ///< [2, B, S, 4]
+  float* parts = nullptr;                  ///< [part_count, 64, I/4], to be summed; written
+  int part_count = 0;
+};
+
+/// out = (GroupNorm(h) ⊙ (1 + weight) + skip ⊙ c) ⊙ SiLU(z), the norm over each head.
+struct BlockOutputParams {
+  BlockShape shape;
+  float eps = 1e-5F;
+  const void *h = nullptr, *c = nullptr, *up = nullptr;  ///< narrow; z is up's second half
+  const float *weight = nullptr, *skip = nullptr;        ///< [I]
+  void* out = nullptr;                                   ///< [B, S, I] narrow; written
+};
+
+struct BlockOutputBackwardParams {
+  BlockOutputParams forward;  ///< out is written again, for the gradient of the down-projection's weight
+  const void* dout = nullptr;
+  void *dh = nullptr, *dmix = nullptr;  ///< [B, S, I] narrow; written. dmix may be dout
+  void* dup = nullptr;                  ///< [B, S, 2I] narrow: its second half is written
+  float2* h_norm = nullptr;             ///< [B, S, NH]; written
+};
+
+}  // namespace axlstm::kernels

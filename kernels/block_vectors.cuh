@@ -1,0 +1,49 @@
+// Four and eight neighbouring channels at once.
+#pragma once
+
+#include "warp.cuh"
+
+namespace axlstm::kernels {
+
+struct Four {
+  float v[4];
+};
+struct Eight {
+  float v[8];
+};
+
+template <typename T>
+__device__ inline Four load_four(const T* from) {
+  const auto bits = *reinterpret_cast<const uint2*>(from);
+  const float2 low = unpack<T>(bits.x), high = unpack<T>(bits.y);
+  return {low.x, low.y, high.x, high.y};
+}
+template <typename T>
+__device__ inline void store_four(T* to, const Four& x) {
+  *reinterpret_cast<uint2*>(to) = {pack<T>(x.v[0], x.v[1]), pack<T>(x.v[2], x.v[3])};
+}
+__device__ inline Four load_floats(const float* from) {
+  const auto x = *reinterpret_cast<const float4*>(from);
+  return {x.x, x.y, x.z, x.w};
+}
+
+template <typename T>
+__device__ inline Eight load_eight(const T* from) {
+  const auto bits = *reinterpret_cast<const uint4*>(from);
+  const float2 a = unpack<T>(bits.x), b = unpack<T>(bits.y), c = unpack<T>(bits.z), d = unpack<T>(bits.w);
+  return {a.x, a.y, b.x, b.y, c.x, c.y, d.x, d.y};
+}
+template <typename T>
+__device__ inline void store_eight(T* to, const Eight& x) {
+  *reinterpret_cast<uint4*>(to) = {pack<T>(x.v[0], x.v[1]), pack<T>(x.v[2], x.v[3]), pack<T>(x.v[4], x.v[5]),
+                                   pack<T>(x.v[6], x.v[7])};
+}
+__device__ inline Eight load_eight_floats(const float* from) {
+  const Four low = load_floats(from), high = load_floats(from + 4);
+  return {low.v[0], low.v[1], low.v[2], low.v[3], high.v[0], high.v[1], high.v[2], high.v[3]};
+}
+
+/// 1 / (1 + exp(−x)) with the fast exponential: two units in the last place of float32.
+__device__ inline float fast_sigmoid(float x) { return 1.0F / (1.0F + __expf(-x)); }
+
+}  // namespace axlstm::kernels

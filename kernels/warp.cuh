@@ -1,0 +1,116 @@
+// The warp-level instructions that the tensor-core kernels are made of: asynchronous copies into shared memory, matrix
+// fragments and the product of two of them (mma.sync, sm_80 and newer). tests/kernels/emulator.h gives the same
+// functions on the CPU, so that the kernels' logic is tested where there is no GPU.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace axlstm::kernels {
+
+constexpr unsigned kAllLanes = 0xffffffffU;
+constexpr int kWarp = 32;
+
+/// Bits of one type as another of the same size.
+template <typename To, typename From>
+__device__ inline To bits_as(const From& from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  memcpy(static_cast<void*>(&to), &from, sizeof(To));
+  return to;
+}
+
+/// Two neighbouring elements in one register, the lower index in the lower half.
+template <typename T>
+__device__ inline std::uint32_t pack(float low, float high);
+template <>
+__device__ inline std::uint32_t pack<__nv_bfloat16>(float low, float high) {
+  return bits_as<std::uint32_t>(__floats2bfloat162_rn(low, high));
+}
+template <>
+__device__ inline std::uint32_t pack<__half>(float low, float high) {
+  return bits_as<std::uint32_t>(__floats2half2_rn(low, high));
+}
+
+template <typename T>
+__device__ inline float2 unpack(std::uint32_t pair);
+template <>
+__device__ inline float2 unpack<__nv_bfloat16>(std::uint32_t pair) {
+  return __bfloat1622float2(bits_as<__nv_bfloat162>(pair));
+}
+template <>
+__device__ inline float2 unpack<__half>(std::uint32_t pair) {
+  return __half22float2(bits_as<__half2>(pair));
+}
+
+#ifdef __CUDACC__
+
+/// The block's dynamic shared memory.
+template <typename T>
+__device__ inline T* dynamic_shared() {
+  extern __shared__ __align__(128) unsigned char shared_memory[];
+  return reinterpret_cast<T*>(shared_memory);
+}
+
+/// Starts copying 16 bytes to shared memory; zeros where `inside` is false (`from` must be a valid address all the
+/// same).
+__device__ inline void copy_async_16(void* to, const void* from, bool inside) {
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(inside ? 16 : 0));
+}
+/// Ends a group of copies.
+__device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;"); }
+/// Waits until at most `Pending` of this thread's groups are under way.
+template <int Pending>
+__device__ inline void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(Pending) : "memory");
+}
+
+/// Four 8×8 matrices of 16-bit elements; lane l passes the address of row l % 8 of matrix l / 8. Lane l receives, of
+/// each, elements (l / 4, 2 (l % 4) + {0, 1}), of the transposed matrix for `Transposed`.
+template <bool Transposed>
+__device__ inline void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
+  if constexpr (Transposed) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
+  } else {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
+  }
+}
+
+/// sum [16, 8] += a [16, 16] · b [16, 8], accumulated in float32. With g = lane / 4 and t = lane % 4 a lane holds of a
+/// rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8 (pairs); of b column g at rows 2t, 2t + 8 (pairs); of the
+/// sum (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+template <typename T>
+__device__ inline void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
+template <>
+__device__ inline void multiply_add<__nv_bfloat16>(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                                   std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <>
+__device__ inline void multiply_add<__half>(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                            std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+#endif  // __CUDACC__
+
+}  // namespace axlstm::kernels

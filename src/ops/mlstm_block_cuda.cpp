@@ -1,0 +1,327 @@
+// The fused block: the order of its kernels and matrix products, forward and backward.
+#include <torch/torch.h>
+
+#include "axlstm/core/error.h"
+#include "axlstm/ops/mlstm_block.h"
+#include "block_launch.h"
+#include "kernel_call.h"
+
+namespace axlstm::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::tensor_list;
+
+constexpr double kCellEps = 1e-6;
+
+/// Order of the function's tensor arguments, and of their gradients.
+enum Argument {
+  kX,
+  kDelta,
+  kNorm,
+  kProjUp,
+  kConvWeight,
+  kConvBias,
+  kQProj,
+  kKProj,
+  kVProj,
+  kCGate,
+  kAGate,
+  kGateBias,
+  kOutNorm,
+  kSkip,
+  kProjDown,
+  kArguments
+};
+
+struct Flags {
+  bool reverse_delta, reverse, sigmoid_input;
+  torch::ScalarType dtype;
+};
+
+const float* floats(const torch::Tensor& x) { return x.const_data_ptr<float>(); }
+
+/// The block's sizes and the parameter structs that its kernels share.
+struct Block {
+  std::int64_t B, S, D, I, NH;
+  kernels::DataType type;
+
+  Block(const torch::Tensor& x, const torch::Tensor& skip, torch::ScalarType dtype)
+      : B(x.size(0)), S(x.size(1)), D(x.size(2)), I(skip.size(0)), NH(kernels::kGates / 2), type(data_type(dtype)) {}
+
+  kernels::BlockShape shape() const { return {B, S, I, NH}; }
+  kernels::MlstmShape cell_shape() const { return {B, S, NH, I / NH, static_cast<float>(kCellEps)}; }
+  std::int64_t tokens() const { return B * S; }
+  /// [B·S, I] contiguous as the cell's [B, S, NH, DH].
+  kernels::Tensor4 heads(const torch::Tensor& x) const { return {x.data_ptr(), S * I, I, I / NH}; }
+
+  kernels::AddNormParams add_norm(const Flags& flags, const torch::Tensor& weight, const torch::Tensor& sum) const {
+    kernels::AddNormParams p;
+    p.B = B;
+    p.S = S;
+    p.D = D;
+    p.reverse_y = flags.reverse_delta;
+    p.reverse_u = flags.reverse;
+    p.weight = floats(weight);
+    p.sum = sum.data_ptr<float>();
+    return p;
+  }
+
+  kernels::BlockInputParams input(const tensor_list& arguments, const torch::Tensor& up) const {
+    kernels::BlockInputParams p;
+    p.shape = shape();
+    p.up = up.data_ptr();
+    p.conv_weight = floats(arguments[kConvWeight]);
+    p.conv_bias = floats(arguments[kConvBias]);
+    p.q_weight = floats(arguments[kQProj]);
+    p.k_weight = floats(arguments[kKProj]);
+    p.v_weight = floats(arguments[kVProj]);
+    p.c_weight = floats(arguments[kCGate]);
+    p.a_weight = floats(arguments[kAGate]);
+    p.gate_bias = floats(arguments[kGateBias]);
+    return p;
+  }
+
+  kernels::BlockOutputParams output(const tensor_list& arguments, const torch::Tensor& h, const torch::Tensor& c,
+                                    const torch::Tensor& up, const torch::Tensor& out) const {
+    kernels::BlockOutputParams p;
+    p.shape = shape();
+    p.h = h.data_ptr();
+    p.c = c.data_ptr();
+    p.up = up.data_ptr();
+    p.weight = floats(arguments[kOutNorm]);
+    p.skip = floats(arguments[kSkip]);
+    p.out = out.data_ptr();
+    return p;
+  }
+
+  kernels::Gates gates(const torch::Tensor& both, const Flags& flags) const {
+    return {floats(both), floats(both) + tokens() * NH, flags.sigmoid_input};
+  }
+};
+
+class BlockFunction : public torch::autograd::Function<BlockFunction> {
+ public:
+  /// `arguments` in the order of Argument, the float32 ones contiguous; returns sum and delta.
+  static tensor_list forward(AutogradContext* context, const torch::Tensor& x,
+                             const std::optional<torch::Tensor>& delta, at::TensorList weights, bool reverse_delta,
+                             bool reverse, bool sigmoid_input, torch::ScalarType dtype) {
+    const Flags flags{reverse_delta, reverse, sigmoid_input, dtype};
+    tensor_list arguments{x, torch::Tensor()};
+    arguments.insert(arguments.end(), weights.begin(), weights.end());
+    const Block block(x, arguments[kSkip], dtype);
+    const KernelContext call(x);
+    const auto narrow = x.options().dtype(dtype);
+
+    const auto sum = torch::empty_like(x);
+    const auto u = torch::empty({block.tokens(), block.D}, narrow);
+    auto norm = block.add_norm(flags, arguments[kNorm], sum);
+    norm.x = floats(x);
+    norm.y = delta ? delta->data_ptr() : nullptr;
+    norm.u = u.data_ptr();
+    check_launch(kernels::add_norm(norm, block.type, call.stream()));
+
+    const auto up_weight = arguments[kProjUp].to(dtype), down_weight = arguments[kProjDown].to(dtype);
+    const auto up = u.mm(up_weight.t());  // [B·S, 2I]
+    const auto cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
+    const auto gates = torch::empty({2, block.B, block.S, block.NH}, x.options());
+    auto input = block.input(arguments, up);
+    input.c = cqkv[0].data_ptr();
+    input.q = cqkv[1].data_ptr();
+    input.k = cqkv[2].data_ptr();
+    input.v = cqkv[3].data_ptr();
+    input.gates = gates.data_ptr<float>();
+    check_launch(kernels::block_input(input, block.type, call.stream()));
+
+    const auto h = torch::empty({block.tokens(), block.I}, narrow);
+    const CellState state(block.B, block.NH, block.S, x.options());
+    const kernels::ForwardParams cell{
+        block.cell_shape(),        block.heads(cqkv[1]), block.heads(cqkv[2]),      block.heads(cqkv[3]),
+        block.gates(gates, flags), state.gates(),        state.n.data_ptr<float>(), block.heads(h)};
+    check_launch(kernels::mlstm_forward(cell, block.type, call.stream()));
+
+    const auto out = torch::empty_like(h);
+    check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
+    const auto result = out.mm(down_weight.t()).view(x.sizes());
+
+    tensor_list saved{sum, u, up_weight, down_weight, up, cqkv, gates, h, state.scans, state.record, state.n};
+    saved.insert(saved.end(), weights.begin(), weights.end());
+    context->save_for_backward(saved);
+    context->saved_data["reverse_delta"] = reverse_delta;
+    context->saved_data["reverse"] = reverse;
+    context->saved_data["sigmoid_input"] = sigmoid_input;
+    context->saved_data["has_delta"] = delta.has_value();
+    context->set_materialize_grads(false);
+    return {sum, result};
+  }
+
+  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto &sum = saved[0], &u = saved[1], &up_weight = saved[2], &down_weight = saved[3], &up = saved[4],
+               &cqkv = saved[5], &gates = saved[6], &h = saved[7];
+    const CellState state(saved[8], saved[9], saved[10]);
+    tensor_list arguments(kArguments);
+    std::copy(saved.begin() + 11, saved.end(), arguments.begin() + kNorm);
+    const auto dtype = u.scalar_type();
+    const Flags flags{context->saved_data["reverse_delta"].toBool(), context->saved_data["reverse"].toBool(),
+                      context->saved_data["sigmoid_input"].toBool(), dtype};
+    const Block block(sum, arguments[kSkip], dtype);
+    const KernelContext call(sum);
+    const auto narrow = u.options(), wide = sum.options();
+    const auto dresult = gradients[1].defined() ? gradients[1].to(dtype).contiguous().view({block.tokens(), block.D})
+                                                : torch::zeros({block.tokens(), block.D}, narrow);
+
+    auto dout = dresult.mm(down_weight);  // [B·S, I]; becomes the gradient of the mix
+    auto out = torch::empty_like(dout);
+    const auto dh = torch::empty_like(dout), dup = torch::empty_like(up);
+    const auto h_norm = torch::empty({block.tokens(), block.NH, 2}, wide);
+    kernels::BlockOutputBackwardParams output;
+    output.forward = block.output(arguments, h, cqkv[0], up, out);
+    output.dout = dout.data_ptr();
+    output.dh = dh.data_ptr();
+    output.dmix = dout.data_ptr();
+    output.dup = dup.data_ptr();
+    output.h_norm = reinterpret_cast<float2*>(h_norm.data_ptr<float>());
+    check_launch(kernels::block_output_backward(output, block.type, call.stream()));
+    tensor_list result(kArguments);
+    result[kProjDown] = dresult.t().mm(out).to(torch::kFloat32);
+    out.reset();
+
+    const auto dqkv = torch::empty({3, block.tokens(), block.I}, narrow);
+    const auto dgates = torch::empty_like(gates);
+    const CellScratch scratch(block.cell_shape(), block.type, wide);
+    kernels::BackwardParams cell;
+    cell.shape = block.cell_shape();
+    cell.q = block.heads(cqkv[1]);
+    cell.k = block.heads(cqkv[2]);
+    cell.v = block.heads(cqkv[3]);
+    cell.dh = block.heads(dh);
+    cell.gates = block.gates(gates, flags);
+    cell.state = state.gates();
+    cell.n = state.n.data_ptr<float>();
+    cell.rows = scratch.row_terms();
+    cell.row_sum = scratch.sums[0].data_ptr<float>();
+    cell.column_sum = scratch.sums[1].data_ptr<float>();
+    cell.dq = block.heads(dqkv[0]);
+    cell.dk = block.heads(dqkv[1]);
+    cell.dv = block.heads(dqkv[2]);
+    cell.di = dgates[0].data_ptr<float>();
+    cell.df = dgates[1].data_ptr<float>();
+    check_launch(kernels::mlstm_backward(cell, block.type, call.stream()));
+
+    const int parts = kernels::input_parts(block.shape());
+    const auto blocks = block.I / kernels::kBlockChannels;
+    const auto input_sums = torch::empty({parts, kernels::kBlockInputRows, blocks}, wide);
+    kernels::BlockInputBackwardParams input;
+    input.forward = block.input(arguments, up);
+    input.dq = dqkv[0].data_ptr();
+    input.dk = dqkv[1].data_ptr();
+    input.dv = dqkv[2].data_ptr();
+    input.dgates = dgates.data_ptr<float>();
+    input.dmix = dout.data_ptr();
+    input.h = h.data_ptr();
+    input.h_norm = output.h_norm;
+    input.skip = floats(arguments[kSkip]);
+    input.dup = dup.data_ptr();
+    input.parts = input_sums.data_ptr<float>();
+    input.part_count = parts;
+    check_launch(kernels::block_input_backward(input, block.type, call.stream()));
+    const auto gate_sums = torch::empty({parts, kernels::kGateRows, blocks}, wide);
+    const kernels::GateWeightParams gate_weights{
+        block.shape(), up.data_ptr(), cqkv[0].data_ptr(), dgates.data_ptr<float>(), gate_sums.data_ptr<float>(), parts};
+    check_launch(kernels::gate_weight_gradient(gate_weights, block.type, call.stream()));
+    const auto input_sum = input_sums.sum(0);  // [76, I/4]
+    const auto rows = [&](std::int64_t first, std::int64_t count) { return input_sum.narrow(0, first, count); };
+    result[kConvWeight] = rows(kernels::kConvRows, 16).t().reshape_as(arguments[kConvWeight]);
+    result[kConvBias] = rows(kernels::kConvBiasRows, 4).t().reshape({block.I});
+    result[kSkip] = rows(kernels::kSkipRows, 4).t().reshape({block.I});
+    result[kOutNorm] = rows(kernels::kNormRows, 4).t().reshape({block.I});
+    for (int n = 0; n < 3; ++n) {
+      result[static_cast<std::size_t>(kQProj + n)] =
+          rows(kernels::kQRows + 16 * n, 16).t().reshape_as(arguments[kQProj]);
+    }
+    // [2, 8, 4, I/4] → [8, I] each
+    const auto gate_sum =
+        gate_sums.sum(0).view({2, kernels::kGates, kernels::kBlockChannels, blocks}).transpose(2, 3).flatten(2);
+    result[kCGate] = gate_sum[0];
+    result[kAGate] = gate_sum[1];
+    result[kGateBias] = dgates.sum({1, 2}).flatten();
+
+    const auto du = dup.mm(up_weight);  // [B·S, D]
+    result[kProjUp] = dup.t().mm(u).to(torch::kFloat32);
+    const bool has_delta = context->saved_data["has_delta"].toBool();
+    result[kX] = torch::empty_like(sum);
+    if (has_delta) result[kDelta] = torch::empty(sum.sizes(), narrow);
+    const int norm_parts = kernels::norm_parts(block.tokens());
+    const auto norm_sums = torch::empty({norm_parts, block.D}, wide);
+    const auto dsum = gradients[0].defined() ? gradients[0].contiguous() : torch::Tensor();
+    kernels::AddNormBackwardParams norm;
+    norm.forward = block.add_norm(flags, arguments[kNorm], sum);
+    norm.dsum = dsum.defined() ? floats(dsum) : nullptr;
+    norm.du = du.data_ptr();
+    norm.dx = result[kX].data_ptr<float>();
+    norm.dy = has_delta ? result[kDelta].data_ptr() : nullptr;
+    norm.dweight_parts = norm_sums.data_ptr<float>();
+    norm.parts = norm_parts;
+    check_launch(kernels::add_norm_backward(norm, block.type, call.stream()));
+    result[kNorm] = norm_sums.sum(0);
+    result.resize(kArguments + 4);  // the flags have none
+    return result;
+  }
+};
+
+/// The gate weights seen from c and a: W_q B_q + W_k B_k and W_v B_v, [8, I] each.
+std::pair<torch::Tensor, torch::Tensor> fold_gates(const BlockWeights& weights) {
+  const auto both = torch::cat({weights.igate_weight, weights.fgate_weight});  // [8, 3I]
+  const auto parts = both.view({both.size(0), 3, -1, kernels::kBlockChannels, 1}).unbind(1);
+  const auto fold = [&](const torch::Tensor& gate, const torch::Tensor& blocks) {  // [8, I/4, out, 1], [I/4, out, in]
+    return (gate * blocks).sum(2).flatten(1);
+  };
+  return {fold(parts[0], weights.q_proj) + fold(parts[1], weights.k_proj), fold(parts[2], weights.v_proj)};
+}
+
+}  // namespace
+
+std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
+                                 std::int64_t inner_dim, std::int64_t heads) {
+  if (!device.is_cuda()) return str("the tensors are on ", device.str(), ", not on a GPU");
+  if (dtype != torch::kFloat16 && dtype != torch::kBFloat16) {
+    return str("dtype ", c10::toString(dtype), " is not float16 or bfloat16");
+  }
+  if (dim % 2 != 0 || dim > kernels::kMaxBlockWidth) {
+    return str("the width ", dim, " is not an even number up to ", kernels::kMaxBlockWidth);
+  }
+  if (heads != kernels::kGates / 2) return str(heads, " heads are not ", kernels::kGates / 2);
+  if (inner_dim > kernels::kMaxBlockInnerWidth || !kernels::supports_head_dim(inner_dim / heads)) {
+    return str("the inner width ", inner_dim, " is not up to ", kernels::kMaxBlockInnerWidth,
+               " in heads of a multiple of ", kernels::kHeadDimMultiple, " up to ", kernels::kMaxHeadDim);
+  }
+  return "";
+}
+
+ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
+                                 const BlockOptions& options) {
+  const auto [c_gate, a_gate] = fold_gates(weights);
+  const auto dense = [](const torch::Tensor& x) { return x.contiguous(); };
+  const tensor_list tensors{dense(weights.norm),
+                            weights.proj_up,
+                            dense(weights.conv_weight),
+                            dense(weights.conv_bias),
+                            dense(weights.q_proj),
+                            dense(weights.k_proj),
+                            dense(weights.v_proj),
+                            dense(c_gate),
+                            dense(a_gate),
+                            torch::cat({weights.igate_bias, weights.fgate_bias}),
+                            dense(weights.outnorm),
+                            dense(weights.skip),
+                            weights.proj_down};
+  std::optional<torch::Tensor> delta;
+  if (stream.delta.defined()) delta = dense(stream.delta.to(options.dtype));
+  const auto results =
+      BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors), stream.reversed,
+                           options.reverse, options.input_gate == InputGate::kSigmoid, options.dtype);
+  return {results[0], results[1], options.reverse};
+}
+
+}  // namespace axlstm::ops

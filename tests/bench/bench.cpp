@@ -1,0 +1,231 @@
+// Times the mLSTM cell and whole training steps on a GPU, beside the same formula through LibTorch's operators (eager
+// PyTorch) and scaled_dot_product_attention, in the same run. Prints a table; --json appends one record a line.
+//
+//   bench cells                         every head dim × sequence length of the paper's models
+//   bench steps                         AxLSTM and SSAST, tiny, small, base
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "axlstm/core/error.h"
+#include "axlstm/model/masked_model.h"
+#include "axlstm/model/masking.h"
+#include "axlstm/ops/mlstm.h"
+#include "axlstm/train/optim.h"
+#include "bench/timing.h"
+
+namespace {
+
+using namespace axlstm;
+using nlohmann::json;
+
+struct Settings {
+  int runs = 20;
+  std::string json_file;
+  std::vector<std::string> models{"axlstm-tiny-E2",  "axlstm-tiny-E3", "axlstm-small-E2",
+                                  "axlstm-small-E3", "axlstm-base-E2", "axlstm-base-E3",
+                                  "ssast-tiny",      "ssast-small",    "ssast-base"};
+  std::vector<std::int64_t> head_dims{96, 144, 192, 288, 384, 576, 768};
+  std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096};
+  std::int64_t batch = 1024;
+  std::string dtype = "bf16";
+  std::string backend = "auto";
+};
+
+torch::ScalarType dtype_of(const std::string& name) {
+  return name == "bf16" ? torch::kBFloat16 : name == "fp16" ? torch::kFloat16 : torch::kFloat32;
+}
+
+void report(const Settings& settings, const json& record) {
+  std::cout << record.dump() << std::endl;
+  if (!settings.json_file.empty()) std::ofstream(settings.json_file, std::ios::app) << record.dump() << "\n";
+}
+
+/// Largest difference to float64 over the largest value, of h and the gradients, on two clips.
+double cell_error(const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& cell, std::int64_t S,
+                  std::int64_t DH, torch::ScalarType dtype) {
+  torch::manual_seed(1);
+  const auto gpu = torch::TensorOptions(torch::kCUDA);
+  std::vector<torch::Tensor> inputs;
+  for (int n = 0; n < 3; ++n) inputs.push_back(torch::randn({1, S, 2, DH}, gpu).to(dtype));
+  inputs.push_back(torch::randn({1, S, 2}, gpu));
+  inputs.push_back(torch::randn({1, S, 2}, gpu) + 4);
+  const auto grad = torch::randn({1, S, 2, DH}, gpu).to(dtype);
+  const auto run = [&](bool exact) {
+    std::vector<torch::Tensor> leaves;
+    for (const auto& input : inputs)
+      leaves.push_back((exact ? input.to(torch::kFloat64) : input.clone()).detach().requires_grad_());
+    const auto h =
+        exact ? ops::mlstm(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], {.backend = ops::Backend::kReference})
+              : cell(leaves);
+    h.backward(grad.to(h.dtype()));
+    std::vector<torch::Tensor> results{h.detach()};
+    for (const auto& leaf : leaves) results.push_back(leaf.grad());
+    return results;
+  };
+  const auto exact = run(true), actual = run(false);
+  double worst = 0;
+  for (std::size_t n = 0; n < exact.size(); ++n) {
+    const auto error = (actual[n].to(torch::kFloat64) - exact[n]).abs().max() / exact[n].abs().max();
+    worst = std::max(worst, error.item<double>());
+  }
+  return worst;
+}
+
+void bench_cells(const Settings& settings, const bench::Ceilings& ceilings) {
+  const auto dtype = dtype_of(settings.dtype);
+  const auto gpu = torch::TensorOptions(torch::kCUDA);
+  using Cell = std::function<torch::Tensor(const std::vector<torch::Tensor>&)>;
+  const auto mlstm = [](ops::Backend backend) -> Cell {
+    return [backend](const std::vector<torch::Tensor>& x) {
+      return ops::mlstm(x[0], x[1], x[2], x[3], x[4], {.backend = backend});
+    };
+  };
+  const Cell attention = [](const std::vector<torch::Tensor>& x) {
+    return torch::scaled_dot_product_attention(x[0].transpose(1, 2), x[1].transpose(1, 2), x[2].transpose(1, 2), {},
+                                               0.0, true)
+        .transpose(1, 2);
+  };
+  const std::vector<std::pair<std::string, Cell>> kernels{{"axlstm", mlstm(ops::Backend::kCell)},
+                                                          {"eager", mlstm(ops::Backend::kReference)},
+                                                          {"causal attention", attention}};
+  for (const auto S : settings.lengths) {
+    for (const auto DH : settings.head_dims) {
+      const std::int64_t NH = 4, B = std::max<std::int64_t>(1, 256 * 251 / S);
+      std::vector<torch::Tensor> inputs;
+      for (int n = 0; n < 3; ++n) inputs.push_back(torch::randn({B, S, NH, DH}, gpu).to(dtype).requires_grad_());
+      inputs.push_back(torch::randn({B, S, NH}, gpu).requires_grad_());
+      inputs.push_back((torch::randn({B, S, NH}, gpu) + 4).requires_grad_());
+      const auto grad = torch::randn({B, S, NH, DH}, gpu).to(dtype);
+      const double tensor_bytes = static_cast<double>(inputs[0].nbytes());
+      for (const auto& [name, cell] : kernels) {
+        if (name == "eager" && S > 1024) continue;  // its S×S tensors do not fit
+        if (name == "causal attention" && DH > 256) continue;
+        const auto forward = [&] {
+          const torch::NoGradGuard no_grad;
+          cell(inputs);
+        };
+        const auto both = [&] {
+          for (auto& input : inputs) input.mutable_grad().reset();
+          cell(inputs).backward(grad);
+        };
+        const double forward_ms = bench::time_ms(forward, settings.runs), both_ms = bench::time_ms(both, settings.runs);
+        json record{
+            {"kernel", name},           {"dtype", settings.dtype},       {"B", B}, {"NH", NH}, {"S", S}, {"DH", DH},
+            {"forward_ms", forward_ms}, {"forward_backward_ms", both_ms}};
+        // Forward reads q, k, v and writes h; backward reads q, k, v, dh and writes dq, dk, dv.
+        record["floor_share"] = 11 * tensor_bytes / ceilings.bytes_per_second * 1e3 / both_ms;
+        if (name != "causal attention") record["error"] = cell_error(cell, std::min<std::int64_t>(S, 1024), DH, dtype);
+        report(settings, record);
+      }
+    }
+  }
+}
+
+model::EncoderOptions model_options(const std::string& name, const Settings& settings) {
+  model::EncoderOptions options;
+  std::istringstream parts(name);
+  std::string arch, size, expansion;
+  std::getline(parts, arch, '-');
+  std::getline(parts, size, '-');
+  std::getline(parts, expansion, '-');
+  options.arch = arch == "ssast" ? model::Arch::kSsast : model::Arch::kAxlstm;
+  options.size = size == "tiny" ? model::Size::kTiny : size == "small" ? model::Size::kSmall : model::Size::kBase;
+  if (!expansion.empty()) options.expansion = std::stoll(expansion.substr(1));
+  options.flip = options.arch == model::Arch::kAxlstm && options.expansion == 2;  // as the released configs
+  options.backend = settings.backend == "reference" ? ops::Backend::kReference
+                    : settings.backend == "cell"    ? ops::Backend::kCell
+                                                    : ops::Backend::kAuto;
+  return model::resolve(options);
+}
+
+/// Seconds a clip if memory and matrix units never waited for each other: docs/performance.md.
+double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings& ceilings) {
+  const double S = static_cast<double>(options.patches() + 1), D = static_cast<double>(options.dim);
+  const double layers = static_cast<double>(options.depth), I = static_cast<double>(options.expansion) * D;
+  if (options.arch == model::Arch::kSsast) {
+    return layers * (72 * D * D * S + 14 * S * S * D) / ceilings.flops_per_second;  // arithmetic alone
+  }
+  const double flops = layers * (18 * I * D * S + 7 * S * S * I), bytes = layers * S * (38 * I + 44 * D);
+  return flops / ceilings.flops_per_second + bytes / ceilings.bytes_per_second;
+}
+
+void bench_step(const std::string& name, const Settings& settings, const bench::Ceilings& ceilings) {
+  const auto options = model_options(name, settings);
+  const auto dtype = dtype_of(settings.dtype);
+  torch::manual_seed(1);
+  model::MaskedModel model(options);
+  model->to(torch::kCUDA);
+  train::AdamW optimizer(*model, {});
+  for (std::int64_t batch = settings.batch; batch >= 32; batch /= 2) {
+    try {
+      bench::reset_peak_memory();
+      const auto gpu = torch::TensorOptions(torch::kCUDA);
+      const auto spectrogram = torch::randn({batch, 1, options.frames, options.mels}, gpu);
+      const auto noise = torch::rand({batch, options.patches()}, gpu);
+      double loss_value = 0;
+      const auto step = [&] {
+        model->zero_grad();
+        torch::Tensor loss;
+        {
+          const bench::Autocast autocast(dtype);
+          const auto mask = model::mask_from_noise(noise, options, {});
+          const auto target = model::reconstruction_target(spectrogram, options, {});
+          loss = model::reconstruction_loss(model->reconstruct(spectrogram, mask), target, mask,
+                                            model::LossRegion::kMasked);
+        }
+        loss.backward();
+        const auto norm = train::gradient_norm(*model);
+        optimizer.step(1e-4);
+        loss_value = (loss.detach() + 0 * norm).item<double>();
+      };
+      const double ms = bench::time_ms(step, settings.runs);
+      AXLSTM_CHECK(std::isfinite(loss_value), name, ": the loss is ", loss_value);
+      report(settings, {{"model", name},
+                        {"dtype", settings.dtype},
+                        {"backend", settings.backend},
+                        {"batch", batch},
+                        {"ms", ms},
+                        {"clips_per_second", static_cast<double>(batch) / ms * 1e3},
+                        {"peak_memory_gb", bench::peak_memory_gb()},
+                        {"floor_share", floor_seconds(options, ceilings) * static_cast<double>(batch) / ms * 1e3},
+                        {"loss", loss_value}});
+      return;
+    } catch (const c10::OutOfMemoryError&) {
+      std::cerr << name << ": batch " << batch << " does not fit\n";
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Settings settings;
+  CLI::App app{"Times the mLSTM cell and training steps on the GPU."};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--json", settings.json_file, "Append records to this file");
+  app.add_option("--runs", settings.runs, "Timed runs of each case; the median counts");
+  app.add_option("--dtype", settings.dtype, "bf16, fp16 or fp32")->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
+  auto* cells = app.add_subcommand("cells", "The cell, forward and forward + backward");
+  cells->add_option("--head-dims", settings.head_dims)->delimiter(',');
+  cells->add_option("--lengths", settings.lengths)->delimiter(',');
+  auto* steps = app.add_subcommand("steps", "Whole training steps");
+  steps->add_option("--models", settings.models)->delimiter(',');
+  steps->add_option("--batch", settings.batch, "Clips; halved until they fit");
+  steps->add_option("--backend", settings.backend)->check(CLI::IsMember({"auto", "cell", "reference"}));
+  CLI11_PARSE(app, argc, argv);
+  if (!torch::cuda::is_available()) {
+    std::cerr << "bench: no GPU\n";
+    return 1;
+  }
+  const auto ceilings = bench::measure_ceilings();
+  report(settings, {{"bytes_per_second", ceilings.bytes_per_second}, {"flops_per_second", ceilings.flops_per_second}});
+  if (cells->parsed()) bench_cells(settings, ceilings);
+  if (steps->parsed()) {
+    for (const std::string& name : settings.models) bench_step(name, settings, ceilings);
+  }
+  return 0;
+}

@@ -1,0 +1,104 @@
+// The fused block, its kernels run on the CPU by the emulator, against the module through LibTorch's operators in
+// float64; held to twice the error of those operators in the same type.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "axlstm/core/error.h"
+#include "axlstm/nn/mlstm_block.h"
+#include "support/golden.h"
+
+namespace axlstm::nn {
+namespace {
+
+struct Case {
+  std::int64_t B, S, D, E;
+  bool delta, reverse_delta, reverse;
+  ops::InputGate gate;
+  torch::ScalarType dtype;
+};
+
+std::string name_of(const testing::TestParamInfo<Case>& info) {
+  const auto& c = info.param;
+  return str("S", c.S, "_D", c.D, "_E", c.E, c.delta ? "" : "_first", c.reverse_delta ? "_after_reversed" : "",
+             c.reverse ? "_reversed" : "", c.gate == ops::InputGate::kSigmoid ? "_sigmoid" : "", "_",
+             c10::toString(c.dtype));
+}
+
+class FusedBlock : public testing::TestWithParam<Case> {
+ protected:
+  /// sum, delta, and the gradients of x, delta and every parameter, by name.
+  static std::vector<std::pair<std::string, torch::Tensor>> collect(MlstmBlock& block, const ops::ResidualStream& in,
+                                                                    const ops::ResidualStream& out,
+                                                                    const torch::Tensor& grad_sum,
+                                                                    const torch::Tensor& grad_delta) {
+    block->zero_grad();
+    torch::autograd::backward({out.x, out.delta},
+                              {grad_sum.to(out.x.scalar_type()), grad_delta.to(out.delta.scalar_type())});
+    std::vector<std::pair<std::string, torch::Tensor>> results{{"sum", out.x.detach()}, {"delta", out.delta.detach()}};
+    results.emplace_back("gradient of x", in.x.grad());
+    if (in.delta.defined()) results.emplace_back("gradient of delta", in.delta.grad());
+    for (const auto& parameter : block->named_parameters()) {
+      results.emplace_back("gradient of " + parameter.key(), parameter.value().grad().clone());
+    }
+    for (auto& result : results) result.second = result.second.to(torch::kFloat64);
+    return results;
+  }
+};
+
+TEST_P(FusedBlock, EqualsTheModule) {
+  const auto& c = GetParam();
+  torch::manual_seed(7);
+  MlstmBlock block(MlstmBlockOptions{.dim = c.D,
+                                     .expansion = c.E,
+                                     .reverse = c.reverse,
+                                     .cell = {.input_gate = c.gate, .backend = ops::Backend::kReference}});
+  {  // no gate, norm or skip trivial
+    const torch::NoGradGuard no_grad;
+    for (auto& parameter : block->named_parameters()) {
+      const std::string& name = parameter.key();
+      const bool gate = name.find("gate.weight") != std::string::npos;
+      if (gate || name.find("norm") != std::string::npos) parameter.value().normal_(0.0, 0.2);
+      if (name.find("skip") != std::string::npos) parameter.value().normal_(1.0, 0.2);
+      if (name.find("proj.weight") != std::string::npos) parameter.value().normal_(0.0, 0.6);
+      if (name.find("proj_") != std::string::npos) parameter.value().copy_(parameter.value().to(c.dtype));
+    }
+  }
+  const auto draw = [&](torch::ScalarType type) { return torch::randn({c.B, c.S, c.D}).to(type); };
+  const auto x = draw(torch::kFloat32), delta = draw(c.dtype), grad_sum = draw(torch::kFloat32),
+             grad_delta = draw(c.dtype);
+  const auto stream = [&](torch::ScalarType type, torch::ScalarType delta_type) {
+    ops::ResidualStream in{x.to(type).detach().clone().requires_grad_(), {}, c.reverse_delta};
+    if (c.delta) in.delta = delta.to(delta_type).detach().clone().requires_grad_();
+    return in;
+  };
+
+  const auto fused_in = stream(torch::kFloat32, c.dtype), exact_in = stream(torch::kFloat64, torch::kFloat64),
+             eager_in = stream(c.dtype, c.dtype);
+  const auto fused =
+      collect(block, fused_in, ops::fused_mlstm_block(fused_in, block->weights(), {c.reverse, c.gate, c.dtype}),
+              grad_sum, grad_delta);
+  block->to(torch::kFloat64);
+  const auto exact = collect(block, exact_in, block->forward(exact_in), grad_sum, grad_delta);
+  block->to(c.dtype);
+  const auto eager = collect(block, eager_in, block->forward(eager_in), grad_sum, grad_delta);
+
+  ASSERT_EQ(fused.size(), exact.size());
+  const double rounding = c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
+  for (std::size_t n = 0; n < exact.size(); ++n) {
+    const double allowed = std::max(2 * test::relative_error(eager[n].second, exact[n].second), rounding);
+    EXPECT_LE(test::relative_error(fused[n].second, exact[n].second), allowed) << exact[n].first;
+  }
+}
+
+constexpr auto kExponential = ops::InputGate::kExponential;
+constexpr auto kSigmoid = ops::InputGate::kSigmoid;
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FusedBlock,
+                         testing::Values(Case{2, 9, 32, 2, true, false, false, kExponential, torch::kFloat16},
+                                         Case{1, 70, 48, 4, false, false, true, kExponential, torch::kBFloat16},
+                                         Case{2, 67, 32, 2, true, true, false, kSigmoid, torch::kBFloat16},
+                                         Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16}),
+                         name_of);
+
+}  // namespace
+}  // namespace axlstm::nn

@@ -1,0 +1,179 @@
+// The kernels' host entry points once more, here through the emulator: linked ahead of axlstm::kernels, they let the
+// operations of src/ops run on tensors on the CPU.
+#include "kernels/emulator.h"
+
+// After the emulator, which stands for nvcc's language.
+#include <algorithm>
+
+#include "block_input.cuh"
+#include "block_launch.h"
+#include "block_norm.cuh"
+#include "block_output.cuh"
+#include "mlstm_launch.h"
+#include "mlstm_mma_rows.cuh"
+#include "mlstm_scans.cuh"
+#include "mlstm_simt_backward.cuh"
+#include "mlstm_width.h"
+
+namespace axlstm::kernels {
+namespace {
+
+unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
+
+template <int W, typename T>
+void run_strips(const ForwardParams& p) {
+  const unsigned blocks = ceil_div(p.shape.S, kStripTokens) * ceil_div(p.shape.DH, W);
+  emulator::launch(mma_forward_kernel<W, T>, {static_cast<unsigned>(p.shape.B * p.shape.NH) * blocks, 1, 1},
+                   kStripThreads, kStripBytes<W>, p);
+}
+
+template <int W, typename T>
+void run_strips(const BackwardParams& p) {
+  const unsigned blocks = ceil_div(p.shape.S, kStripTokens) * ceil_div(p.shape.DH, W);
+  emulator::launch(mma_backward_kernel<W, T>, {3 * static_cast<unsigned>(p.shape.B * p.shape.NH) * blocks, 1, 1},
+                   kStripThreads, kStripBytes<W>, p);
+}
+
+template <typename T, typename Params>
+void run_mma(const Params& params) {
+  switch (mma_width(params.shape.DH)) {
+    case 64:
+      return run_strips<64, T>(params);
+    case 96:
+      return run_strips<96, T>(params);
+    case 144:
+      return run_strips<144, T>(params);
+    default:
+      return run_strips<kMaxMmaWidth, T>(params);
+  }
+}
+
+emulator::Index simt_grid(const MlstmShape& shape) {
+  return {static_cast<unsigned>(shape.B * shape.NH), ceil_div(shape.S, kTile), ceil_div(shape.DH, kStep * 4)};
+}
+
+template <int W, typename T>
+void run_row_terms(const BackwardParams& p) {
+  const unsigned grid = static_cast<unsigned>(p.shape.B * p.shape.NH) * ceil_div(p.shape.S, kStripTokens);
+  emulator::launch(mma_row_terms_kernel<W, T>, {grid, 1, 1}, kStripThreads, kRowBytes<W>, p);
+}
+
+template <typename T>
+void run_row_terms_of_width(const BackwardParams& p) {
+  switch (row_width(p.shape.DH)) {
+    case 64:
+      return run_row_terms<64, T>(p);
+    case 96:
+      return run_row_terms<96, T>(p);
+    default:
+      return run_row_terms<144, T>(p);
+  }
+}
+
+/// Calls run(element of the type).
+template <typename Run>
+cudaError_t by_type(DataType type, const Run& run) {
+  if (type == DataType::kFloat16) {
+    run(__half{});
+  } else {
+    run(__nv_bfloat16{});
+  }
+  return cudaSuccess;
+}
+
+/// Groups of channels and threads of each, small ones, so that several groups are tested.
+struct ChannelGrid {
+  unsigned threads = 32, groups;
+  explicit ChannelGrid(std::int64_t I) : groups(ceil_div(I / kBlockChannels, threads)) {}
+};
+
+}  // namespace
+
+int sum_parts(const MlstmShape& shape, DataType type) { return type == DataType::kFloat32 ? 1 : mma_parts(shape.DH); }
+
+cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t) {
+  emulator::launch(gate_forward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0,
+                   params.shape, params.gates, params.state);
+  if (type == DataType::kFloat32) {
+    emulator::launch(simt_forward_kernel<4>, simt_grid(params.shape), kThreads, 0, params);
+    return cudaSuccess;
+  }
+  return by_type(type, [&](auto element) { run_mma<decltype(element)>(params); });
+}
+
+cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t) {
+  if (type == DataType::kFloat32) {
+    constexpr int kBytes = sizeof(float) * (2 * kTile * (kTile + 1) + kScratch<4>);
+    emulator::launch(simt_row_terms_kernel, simt_grid(params.shape), kThreads, 0, params);
+    emulator::launch(simt_backward_columns_kernel<4>, simt_grid(params.shape), kThreads, kBytes, params);
+    emulator::launch(simt_backward_rows_kernel<4>, simt_grid(params.shape), kThreads, 0, params);
+  } else {
+    by_type(type, [&](auto element) {
+      run_row_terms_of_width<decltype(element)>(params);
+      run_mma<decltype(element)>(params);
+    });
+  }
+  emulator::launch(gate_backward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0, params,
+                   sum_parts(params.shape, type));
+  return cudaSuccess;
+}
+
+int norm_parts(std::int64_t) { return 2; }
+int input_parts(const BlockShape&) { return 2; }
+
+cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    emulator::launch(add_norm_kernel<4, decltype(element)>, {ceil_div(params.B * params.S, kNormThreads / kWarp), 1, 1},
+                     kNormThreads, 0, params);
+  });
+}
+
+cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type, cudaStream_t) {
+  constexpr int kBytes = kNormThreads * 4 * static_cast<int>(sizeof(float2));
+  return by_type(type, [&](auto element) {
+    emulator::launch(add_norm_backward_kernel<4, decltype(element)>, {static_cast<unsigned>(params.parts), 1, 1},
+                     kNormThreads, kBytes, params);
+  });
+}
+
+cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t) {
+  const unsigned threads = ceil_div(params.shape.I / kBlockChannels, kWarp) * kWarp;
+  const unsigned blocks = static_cast<unsigned>(params.shape.B) * ceil_div(params.shape.S, kInputTokens);
+  return by_type(type, [&](auto element) {
+    emulator::launch(block_input_kernel<192, decltype(element)>, {blocks, 1, 1}, threads, 0, params);
+  });
+}
+
+cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t) {
+  const ChannelGrid grid(params.forward.shape.I);
+  return by_type(type, [&](auto element) {
+    emulator::launch(block_input_backward_kernel<decltype(element)>,
+                     {grid.groups, static_cast<unsigned>(params.part_count), 1}, grid.threads, 0, params);
+  });
+}
+
+cudaError_t gate_weight_gradient(const GateWeightParams& params, DataType type, cudaStream_t) {
+  const ChannelGrid grid(params.shape.I);
+  return by_type(type, [&](auto element) {
+    emulator::launch(gate_weight_kernel<decltype(element)>, {grid.groups, static_cast<unsigned>(params.part_count), 1},
+                     grid.threads, 0, params);
+  });
+}
+
+cudaError_t block_output(const BlockOutputParams& params, DataType type, cudaStream_t) {
+  const std::int64_t heads = params.shape.B * params.shape.S * params.shape.NH;
+  return by_type(type, [&](auto element) {
+    emulator::launch(block_output_kernel<4, decltype(element)>, {ceil_div(heads, kOutputThreads / 4), 1, 1},
+                     kOutputThreads, 0, params);
+  });
+}
+
+cudaError_t block_output_backward(const BlockOutputBackwardParams& params, DataType type, cudaStream_t) {
+  const std::int64_t heads = params.forward.shape.B * params.forward.shape.S * params.forward.shape.NH;
+  return by_type(type, [&](auto element) {
+    emulator::launch(block_output_backward_kernel<4, decltype(element)>, {ceil_div(heads, kOutputThreads / 4), 1, 1},
+                     kOutputThreads, 0, params);
+  });
+}
+
+}  // namespace axlstm::kernels

@@ -1,0 +1,259 @@
+// Runs CUDA kernels on the CPU, one block after the other, so that their logic is tested where there is no GPU. Each
+// thread of a block is a fiber; a fiber gives way where CUDA would wait for others: at barriers and at the warp-level
+// functions of kernels/warp.cuh, which are given here. Asynchronous copies happen as late as they may, and shared
+// memory starts as NaN, so that a forgotten wait shows. Include before any header of kernels/.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <ucontext.h>
+
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#undef __expf
+#undef __global__
+#undef __device__
+#undef __shared__
+#undef __launch_bounds__
+#define __expf expf
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(...)
+
+namespace axlstm::emulator {
+
+struct Index {
+  unsigned x = 0, y = 0, z = 0;
+};
+
+struct Copy {
+  void* to;
+  const void* from;
+  bool inside;
+};
+
+struct Fiber {
+  ucontext_t context{};
+  std::vector<std::byte> stack = std::vector<std::byte>(std::size_t{96} << 10);
+  Index thread;
+  unsigned warp = 0, lane = 0;
+  bool done = false;
+  std::uint64_t exchanges = 0, barriers = 0;
+  std::vector<Copy> open_copies;
+  std::deque<std::vector<Copy>> copy_groups;
+};
+
+/// What the lanes of a warp hand to each other; two buffers, since none can be two exchanges ahead.
+struct Exchange {
+  std::uint64_t number = ~std::uint64_t{0};
+  unsigned arrived = 0;
+  alignas(16) std::byte values[32][32];
+};
+
+struct Block {
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  std::vector<std::array<Exchange, 2>> warps;
+  std::vector<std::byte> shared;
+  std::size_t current = 0;
+  unsigned alive = 0, waiting = 0;
+  std::uint64_t barrier = 0;
+  ucontext_t host{};
+  std::function<void()> kernel;
+};
+
+inline Block* block = nullptr;  // the one that runs
+inline Fiber& self() { return *block->fibers[block->current]; }
+
+}  // namespace axlstm::emulator
+
+inline axlstm::emulator::Index threadIdx, blockIdx, blockDim, gridDim;
+
+namespace axlstm::emulator {
+
+/// Lets the next fiber run.
+inline void give_way() {
+  Fiber& from = self();
+  std::size_t next = block->current;
+  do {
+    next = (next + 1) % block->fibers.size();
+  } while (block->fibers[next]->done && next != block->current);
+  if (next == block->current) return;
+  block->current = next;
+  threadIdx = self().thread;
+  swapcontext(&from.context, &self().context);
+}
+
+inline void fiber_main() {
+  block->kernel();
+  Fiber& fiber = self();
+  fiber.done = true;
+  if (--block->alive == 0) {
+    setcontext(&block->host);
+  } else {
+    give_way();
+  }
+}
+
+/// Hands `value` to the warp and waits for the other lanes' values.
+template <typename Value>
+const Value* exchange(const Value& value) {
+  static_assert(sizeof(Value) <= 32);
+  Fiber& fiber = self();
+  Exchange& x = block->warps[fiber.warp][fiber.exchanges % 2];
+  if (x.number != fiber.exchanges) {
+    x.number = fiber.exchanges;
+    x.arrived = 0;
+  }
+  ++fiber.exchanges;
+  std::memcpy(x.values[fiber.lane], &value, sizeof(Value));
+  ++x.arrived;
+  while (x.arrived < 32) give_way();
+  static thread_local Value received[32];
+  for (int lane = 0; lane < 32; ++lane) std::memcpy(&received[lane], x.values[lane], sizeof(Value));
+  return received;
+}
+
+/// A fiber for thread `n` of the block that runs.
+[[gnu::noinline]] inline std::unique_ptr<Fiber> make_fiber(unsigned n) {
+  auto fiber = std::make_unique<Fiber>();
+  fiber->thread = {n, 0, 0};
+  fiber->warp = n / 32;
+  fiber->lane = n % 32;
+  getcontext(&fiber->context);
+  fiber->context.uc_stack.ss_sp = fiber->stack.data();
+  fiber->context.uc_stack.ss_size = fiber->stack.size();
+  fiber->context.uc_link = nullptr;
+  makecontext(&fiber->context, fiber_main, 0);
+  return fiber;
+}
+
+/// Runs kernel(arguments) over the grid; the block size must be a multiple of the warp.
+template <typename Kernel, typename... Arguments>
+void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_bytes, const Arguments&... arguments) {
+  gridDim = grid;
+  blockDim = {threads, 1, 1};
+  for (unsigned at = 0; at < grid.x * grid.y * grid.z; ++at) {
+    blockIdx = {at % grid.x, at / grid.x % grid.y, at / grid.x / grid.y};
+    Block running;
+    block = &running;
+    running.kernel = [&] { kernel(arguments...); };
+    running.shared.assign(shared_bytes + 128, std::byte{0xff});
+    running.warps.resize(threads / 32);
+    running.alive = threads;
+    for (unsigned n = 0; n < threads; ++n) running.fibers.push_back(make_fiber(n));
+    threadIdx = self().thread;
+    swapcontext(&running.host, &self().context);
+  }
+  block = nullptr;
+}
+
+}  // namespace axlstm::emulator
+
+inline void __syncthreads() {
+  using namespace axlstm::emulator;
+  const std::uint64_t mine = block->barrier;
+  ++block->waiting;
+  while (block->barrier == mine) {
+    if (block->waiting >= block->alive) {
+      block->waiting = 0;
+      ++block->barrier;
+    } else {
+      give_way();
+    }
+  }
+}
+inline void __syncwarp() { axlstm::emulator::exchange(0); }
+
+template <typename Value>
+Value __shfl_xor_sync(unsigned, Value value, int mask, int = 32) {
+  return axlstm::emulator::exchange(value)[axlstm::emulator::self().lane ^ static_cast<unsigned>(mask)];
+}
+template <typename Value>
+Value __shfl_sync(unsigned, Value value, int lane) {
+  return axlstm::emulator::exchange(value)[lane];
+}
+template <typename Value>
+Value __shfl_up_sync(unsigned, Value value, int step) {
+  const int lane = static_cast<int>(axlstm::emulator::self().lane);
+  return axlstm::emulator::exchange(value)[lane >= step ? lane - step : lane];
+}
+template <typename Value>
+Value __shfl_down_sync(unsigned, Value value, int step) {
+  const int lane = static_cast<int>(axlstm::emulator::self().lane);
+  return axlstm::emulator::exchange(value)[lane + step < 32 ? lane + step : lane];
+}
+inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
+
+#include "warp.cuh"
+
+namespace axlstm::kernels {
+
+template <typename T>
+T* dynamic_shared() {
+  const auto address = reinterpret_cast<std::uintptr_t>(emulator::block->shared.data());
+  return reinterpret_cast<T*>((address + 127) / 128 * 128);
+}
+
+inline void copy_async_16(void* to, const void* from, bool inside) {
+  emulator::self().open_copies.push_back({to, from, inside});
+}
+inline void copy_async_commit() {
+  emulator::Fiber& fiber = emulator::self();
+  fiber.copy_groups.push_back(std::move(fiber.open_copies));
+  fiber.open_copies.clear();
+}
+template <int Pending>
+void copy_async_wait() {
+  auto& groups = emulator::self().copy_groups;
+  while (groups.size() > Pending) {
+    for (const emulator::Copy& copy : groups.front()) {
+      if (copy.inside) {
+        std::memcpy(copy.to, copy.from, 16);
+      } else {
+        std::memset(copy.to, 0, 16);
+      }
+    }
+    groups.pop_front();
+  }
+}
+
+template <bool Transposed>
+void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
+  const void* const* rows = emulator::exchange(row);
+  const unsigned lane = emulator::self().lane;
+  for (unsigned m = 0; m < 4; ++m) {
+    std::uint16_t pair[2];
+    for (unsigned e = 0; e < 2; ++e) {
+      const unsigned r = Transposed ? 2 * (lane % 4) + e : lane / 4, c = Transposed ? lane / 4 : 2 * (lane % 4) + e;
+      std::memcpy(&pair[e], static_cast<const std::byte*>(rows[8 * m + r]) + 2 * c, 2);
+    }
+    std::memcpy(&matrices[m], pair, 4);
+  }
+}
+
+template <typename T>
+void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+  struct Fragments {
+    std::uint32_t a[4], b[2];
+  };
+  const Fragments* lanes = emulator::exchange(Fragments{{a[0], a[1], a[2], a[3]}, {b0, b1}});
+  const unsigned lane = emulator::self().lane;
+  for (unsigned e = 0; e < 4; ++e) {
+    const unsigned m = lane / 4 + 8 * (e / 2), n = 2 * (lane % 4) + e % 2;
+    for (unsigned k = 0; k < 16; k += 2) {
+      const float2 left = unpack<T>(lanes[m % 8 * 4 + k % 8 / 2].a[m / 8 + 2 * (k / 8)]);
+      const float2 right = unpack<T>(lanes[n * 4 + k % 8 / 2].b[k / 8]);
+      sum[e] += left.x * right.x + left.y * right.y;
+    }
+  }
+}
+
+}  // namespace axlstm::kernels
