@@ -9,13 +9,14 @@ namespace axlstm::kernels {
 
 constexpr int kInputTokens = 64;           // of one block of the forward kernel
 constexpr int kInputBackwardTokens = 256;  // of one stretch of the backward kernel
+constexpr int kChannelThreads = 128;       // of a block of the backward kernels
 
-/// y = W x for one 4×4 block W of [out][in].
-__device__ inline Four block_times(const float* weight, const Four& x) {
+/// y = W x for one 4×4 block W of [4 (out), blocks, 4 (in)].
+__device__ inline Four block_times(const float* weight, std::int64_t channels, const Four& x) {
   Four y;
 #pragma unroll
   for (int out = 0; out < 4; ++out) {
-    const Four w = load_floats(weight + 4 * out);
+    const Four w = load_floats(weight + out * channels);
     y.v[out] = w.v[0] * x.v[0] + w.v[1] * x.v[1] + w.v[2] * x.v[2] + w.v[3] * x.v[3];
   }
   return y;
@@ -101,9 +102,9 @@ __global__ void __launch_bounds__(MaxThreads) block_input_kernel(BlockInputParam
         if (t + n >= end) continue;
         const std::int64_t at = (batch * shape.S + t + n) * shape.I + channel;
         store_four(static_cast<T*>(p.c) + at, c[n]);
-        store_four(static_cast<T*>(p.q) + at, block_times(p.q_weight + 4 * channel, c[n]));
-        store_four(static_cast<T*>(p.k) + at, block_times(p.k_weight + 4 * channel, c[n]));
-        store_four(static_cast<T*>(p.v) + at, block_times(p.v_weight + 4 * channel, a[3 + n]));
+        store_four(static_cast<T*>(p.q) + at, block_times(p.q_weight + channel, shape.I, c[n]));
+        store_four(static_cast<T*>(p.k) + at, block_times(p.k_weight + channel, shape.I, c[n]));
+        store_four(static_cast<T*>(p.v) + at, block_times(p.v_weight + channel, shape.I, a[3 + n]));
       }
     }
     // Two buffers: one barrier a step keeps the reader of one apart from the writers of the other.
@@ -129,101 +130,149 @@ __device__ inline void add_scaled(Four& x, float scale, const Four& y) {
   for (int e = 0; e < 4; ++e) x.v[e] += scale * y.v[e];
 }
 
-/// x += Wᵀ y for one 4×4 block W of [out][in].
-__device__ inline void add_transposed(Four& x, const float* weight, const Four& y) {
-#pragma unroll
-  for (int out = 0; out < 4; ++out) add_scaled(x, y.v[out], load_floats(weight + 4 * out));
-}
-
 /// sum[out][in] += y[out] x[in]
 __device__ inline void add_outer(Four (&sum)[4], const Four& y, const Four& x) {
 #pragma unroll
   for (int out = 0; out < 4; ++out) add_scaled(sum[out], y.v[out], x);
 }
 
-/// The gradient of a, and the sums over tokens for the weights. A thread walks back in time, since a token's a reaches
-/// the next three tokens' convolutions; blockIdx.x picks the channels, blockIdx.y takes every gridDim.y-th stretch.
+/// x[n] += Wᵀ y[n] for four tokens and one 4×4 block W of [4 (out), blocks, 4 (in)].
 template <typename T>
-__global__ void __launch_bounds__(192) block_input_backward_kernel(BlockInputBackwardParams b) {
+__device__ inline void add_transposed(Four (&x)[4], const float* weight, std::int64_t channels, const uint2 (&y)[4]) {
+#pragma unroll
+  for (int out = 0; out < 4; ++out) {
+    const Four w = load_floats(weight + out * channels);
+#pragma unroll
+    for (int n = 0; n < 4; ++n) add_scaled(x[n], unpack_four<T>(y[n]).v[out], w);
+  }
+}
+
+/// x[n] += Σ_gate dgate[n] · weight for four tokens; `dgates` are i's, `tokens` further f's.
+__device__ inline void add_gates(Four (&x)[4], const float* weight, std::int64_t channels, const float* dgates,
+                                 std::int64_t tokens, int count) {
+#pragma unroll
+  for (int kind = 0; kind < 2; ++kind) {
+    Four of_token[4];
+#pragma unroll
+    for (int n = 0; n < 4; ++n) of_token[n] = n < count ? load_floats(dgates + kind * 4 * tokens + 4 * n) : Four{};
+#pragma unroll
+    for (int gate = 0; gate < 4; ++gate) {
+      const Four w = load_floats(weight + (4 * kind + gate) * channels);
+#pragma unroll
+      for (int n = 0; n < 4; ++n) add_scaled(x[n], of_token[n].v[gate], w);
+    }
+  }
+}
+
+/// The gradient of a, and the sums over tokens for the weights. Threads are numbered over [part_count, I/4]; those of
+/// one part take every part_count-th stretch of tokens. A thread walks back in time, four tokens a step, since a
+/// token's a reaches the next three tokens' convolutions.
+template <typename T>
+__global__ void __launch_bounds__(kChannelThreads) block_input_backward_kernel(BlockInputBackwardParams b) {
   const BlockInputParams& p = b.forward;
   const BlockShape& shape = p.shape;
-  const std::int64_t block = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (4 * block >= shape.I) return;
+  const std::int64_t blocks = shape.I / kBlockChannels, tokens = shape.B * shape.S;
+  const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * kChannelThreads + threadIdx.x;
+  const std::int64_t block = index % blocks, part = index / blocks;
+  if (part >= b.part_count) return;
   const int channel = static_cast<int>(4 * block), head = static_cast<int>(channel / (shape.I / shape.NH));
   const Taps conv(p, channel);
   const Four skip = load_floats(b.skip + channel);
   Four dtaps[4] = {}, dbias{}, dskip{}, dnorm{}, dq_weight[4] = {}, dk_weight[4] = {}, dv_weight[4] = {};
 
   const std::int64_t stretches = (shape.S + kInputBackwardTokens - 1) / kInputBackwardTokens;
-  for (std::int64_t item = blockIdx.y; item < shape.B * stretches; item += gridDim.y) {
-    const std::int64_t batch = item / stretches, begin = item % stretches * kInputBackwardTokens;
+  for (std::int64_t item = part; item < shape.B * stretches; item += b.part_count) {
+    const std::int64_t first_token = item / stretches * shape.S;  // of the sequence
+    const std::int64_t begin = item % stretches * kInputBackwardTokens;
     const std::int64_t end = begin + kInputBackwardTokens < shape.S ? begin + kInputBackwardTokens : shape.S;
-    const std::int64_t last = end + 3 < shape.S ? end + 2 : shape.S - 1;  // the next stretch's first three: only dx
-    const T* a_row = static_cast<const T*>(p.up) + batch * shape.S * 2 * shape.I + channel;
-    const auto load_a = [&](std::int64_t t) { return t >= 0 ? load_four(a_row + t * 2 * shape.I) : Four{}; };
-    Four a[4] = {load_a(last - 3), load_a(last - 2), load_a(last - 1), load_a(last)};  // tokens t − 3 … t
-    Four dx[4] = {};  // of the convolution, at t … t + 3
-    for (std::int64_t t = last; t >= begin; --t) {
-      const std::int64_t token = batch * shape.S + t, at = token * shape.I + channel;
-      const Four next_a = load_a(t - 4);
-      const Four dq = load_four(static_cast<const T*>(b.dq) + at), dk = load_four(static_cast<const T*>(b.dk) + at);
-      const Four dmix = load_four(static_cast<const T*>(b.dmix) + at);
-      const Four di = load_floats(b.dgates + token * 4), df = load_floats(b.dgates + (shape.B * shape.S + token) * 4);
-      const Four x = conv.at(a[0], a[1], a[2], a[3]);
-      Four c, dc;
+    const T* a_row = static_cast<const T*>(p.up) + first_token * 2 * shape.I + channel;
+    const auto load_a = [&](std::int64_t t) {
+      return t >= 0 && t < shape.S ? load_packed(a_row + t * 2 * shape.I) : uint2{};
+    };
+    const auto load_step = [&](uint2(&x)[4], const void* from, std::int64_t t, int count) {
+      const T* row = static_cast<const T*>(from) + (first_token + t) * shape.I + channel;
 #pragma unroll
-      for (int e = 0; e < 4; ++e) dc.v[e] = skip.v[e] * dmix.v[e];
-      add_transposed(dc, p.q_weight + 4 * channel, dq);
-      add_transposed(dc, p.k_weight + 4 * channel, dk);
+      for (int n = 0; n < 4; ++n) x[n] = n < count ? load_packed(row + n * shape.I) : uint2{};
+    };
+    // The last step; where another stretch follows, that one's first, for dx alone.
+    std::int64_t t = begin + (end - begin - 1) / 4 * 4 + (end < shape.S ? 4 : 0);
+    uint2 a[7];  // tokens t − 3 … t + 3
 #pragma unroll
-      for (int gate = 0; gate < 4; ++gate) {
-        add_scaled(dc, di.v[gate], load_floats(p.c_weight + gate * shape.I + channel));
-        add_scaled(dc, df.v[gate], load_floats(p.c_weight + (4 + gate) * shape.I + channel));
+    for (int n = 0; n < 3; ++n) a[n] = load_a(t + 1 + n);
+    Four dx[7] = {};  // of the convolution, at t … t + 6
+    for (; t >= begin; t -= 4) {
+      const int count = static_cast<int>(shape.S - t < 4 ? shape.S - t : 4);
+#pragma unroll
+      for (int n = 0; n < 3; ++n) a[4 + n] = a[n];
+#pragma unroll
+      for (int n = 0; n < 4; ++n) a[n] = load_a(t - 3 + n);
+      uint2 dq[4], dk[4], dmix[4], dv[4], h[4];
+      load_step(dq, b.dq, t, count);
+      load_step(dk, b.dk, t, count);
+      load_step(dmix, b.dmix, t, count);
+      load_step(dv, b.dv, t, count);
+      load_step(h, b.h, t, count);
+      const float* dgates = b.dgates + (first_token + t) * 4;
+      Four dc[4], c[4];
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        const Four mix = unpack_four<T>(dmix[n]);
+#pragma unroll
+        for (int e = 0; e < 4; ++e) dc[n].v[e] = skip.v[e] * mix.v[e];
       }
+      add_transposed<T>(dc, p.q_weight + channel, shape.I, dq);
+      add_transposed<T>(dc, p.k_weight + channel, shape.I, dk);
+      add_gates(dc, p.c_weight + channel, shape.I, dgates, tokens, count);
 #pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const float sigmoid_x = fast_sigmoid(x.v[e]);
-        c.v[e] = x.v[e] * sigmoid_x;
-        dx[0].v[e] = dc.v[e] * sigmoid_x * (1.0F + x.v[e] - c.v[e]);
-      }
-      if (t < end) {
-        const Four dv = load_four(static_cast<const T*>(b.dv) + at), h = load_four(static_cast<const T*>(b.h) + at);
-        const float2 norm = b.h_norm[token * shape.NH + head];
-        Four da{};
-        add_transposed(da, p.v_weight + 4 * channel, dv);
-#pragma unroll
-        for (int gate = 0; gate < 4; ++gate) {
-          add_scaled(da, di.v[gate], load_floats(p.a_weight + gate * shape.I + channel));
-          add_scaled(da, df.v[gate], load_floats(p.a_weight + (4 + gate) * shape.I + channel));
-        }
+      for (int n = 0; n < 4; ++n) {
+        const Four x =
+            conv.at(unpack_four<T>(a[n]), unpack_four<T>(a[n + 1]), unpack_four<T>(a[n + 2]), unpack_four<T>(a[n + 3]));
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
+          const float sigmoid_x = fast_sigmoid(x.v[e]);
+          c[n].v[e] = x.v[e] * sigmoid_x;
+          dx[n].v[e] = dc[n].v[e] * sigmoid_x * (1.0F + x.v[e] - c[n].v[e]);
+        }
+      }
+      if (t < end) {
+        Four da[4];
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {
+          const Four mix = unpack_four<T>(dmix[n]), of_h = unpack_four<T>(h[n]);
+          const float2 norm = n < count ? b.h_norm[(first_token + t + n) * shape.NH + head] : float2{};
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            da[n].v[e] = 0.0F;
+#pragma unroll
+            for (int k = 0; k < kConvTaps; ++k) da[n].v[e] += conv.taps[e].v[k] * dx[n + 3 - k].v[e];
+            dbias.v[e] += dx[n].v[e];
+            dskip.v[e] += mix.v[e] * c[n].v[e];
+            dnorm.v[e] += mix.v[e] * (of_h.v[e] - norm.x) * norm.y;
+          }
 #pragma unroll
           for (int k = 0; k < kConvTaps; ++k) {
-            da.v[e] += conv.taps[e].v[k] * dx[3 - k].v[e];
-            dtaps[e].v[k] += dx[0].v[e] * a[k].v[e];
+            const Four of_a = unpack_four<T>(a[n + k]);
+#pragma unroll
+            for (int e = 0; e < 4; ++e) dtaps[e].v[k] += dx[n].v[e] * of_a.v[e];
           }
-          dbias.v[e] += dx[0].v[e];
-          dskip.v[e] += dmix.v[e] * c.v[e];
-          dnorm.v[e] += dmix.v[e] * (h.v[e] - norm.x) * norm.y;
+          add_outer(dq_weight, unpack_four<T>(dq[n]), c[n]);
+          add_outer(dk_weight, unpack_four<T>(dk[n]), c[n]);
+          add_outer(dv_weight, unpack_four<T>(dv[n]), unpack_four<T>(a[n + 3]));
         }
-        add_outer(dq_weight, dq, c);
-        add_outer(dk_weight, dk, c);
-        add_outer(dv_weight, dv, a[3]);
-        store_four(static_cast<T*>(b.dup) + token * 2 * shape.I + channel, da);
+        add_transposed<T>(da, p.v_weight + channel, shape.I, dv);
+        add_gates(da, p.a_weight + channel, shape.I, dgates, tokens, count);
+        T* da_row = static_cast<T*>(b.dup) + (first_token + t) * 2 * shape.I + channel;
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {
+          if (n < count) store_four(da_row + n * 2 * shape.I, da[n]);
+        }
       }
-      a[3] = a[2];
-      a[2] = a[1];
-      a[1] = a[0];
-      a[0] = next_a;
-      dx[3] = dx[2];
-      dx[2] = dx[1];
-      dx[1] = dx[0];
+#pragma unroll
+      for (int n = 0; n < 3; ++n) dx[4 + n] = dx[n];
     }
   }
 
-  const std::int64_t blocks = shape.I / kBlockChannels;
-  float* out = b.parts + static_cast<std::int64_t>(blockIdx.y) * kBlockInputRows * blocks + block;
+  float* out = b.parts + part * kBlockInputRows * blocks + block;
   const auto store = [&](int first_row, const Four& values) {
 #pragma unroll
     for (int e = 0; e < 4; ++e) out[(first_row + e) * blocks] = values.v[e];
@@ -240,14 +289,16 @@ __global__ void __launch_bounds__(192) block_input_backward_kernel(BlockInputBac
   store(kNormRows, dnorm);
 }
 
-/// The gradient of the folded gate weights: Σ over tokens of dgate · c and dgate · a.
+/// The gradient of the folded gate weights: Σ over tokens of dgate · c and dgate · a. Threads as above; a part is a run
+/// of tokens.
 template <typename T>
-__global__ void __launch_bounds__(192) gate_weight_kernel(GateWeightParams p) {
+__global__ void __launch_bounds__(kChannelThreads) gate_weight_kernel(GateWeightParams p) {
   const BlockShape& shape = p.shape;
-  const std::int64_t block = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (4 * block >= shape.I) return;
-  const std::int64_t channel = 4 * block, tokens = shape.B * shape.S;
-  const std::int64_t share = (tokens + gridDim.y - 1) / gridDim.y, begin = blockIdx.y * share;
+  const std::int64_t blocks = shape.I / kBlockChannels, tokens = shape.B * shape.S;
+  const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * kChannelThreads + threadIdx.x;
+  const std::int64_t block = index % blocks, part = index / blocks, channel = 4 * block;
+  if (part >= p.part_count) return;
+  const std::int64_t share = (tokens + p.part_count - 1) / p.part_count, begin = part * share;
   const std::int64_t end = begin + share < tokens ? begin + share : tokens;
   Four of_c[kGates] = {}, of_a[kGates] = {};
 #pragma unroll 4
@@ -263,8 +314,7 @@ __global__ void __launch_bounds__(192) gate_weight_kernel(GateWeightParams p) {
       add_scaled(of_a[4 + gate], df.v[gate], a);
     }
   }
-  const std::int64_t blocks = shape.I / kBlockChannels;
-  float* out = p.parts + static_cast<std::int64_t>(blockIdx.y) * kGateRows * blocks + block;
+  float* out = p.parts + part * kGateRows * blocks + block;
 #pragma unroll
   for (int gate = 0; gate < kGates; ++gate) {
 #pragma unroll

@@ -32,16 +32,15 @@ void launch_norm_backward(const AddNormBackwardParams& params, cudaStream_t stre
   add_norm_backward_kernel<Pairs, T><<<params.parts, kNormThreads, kBytes, stream>>>(params);
 }
 
-/// Threads of a block and blocks for all channels: at most 192 threads, whole warps.
-struct ChannelGrid {
-  unsigned groups, threads;
+/// Parts of about `threads` threads, one for each four channels and part, and at most `most`.
+int parts_of(const BlockShape& shape, std::int64_t threads, std::int64_t most) {
+  const std::int64_t parts = threads / (shape.I / kBlockChannels);
+  return static_cast<int>(std::max<std::int64_t>(1, std::min(parts, most)));
+}
 
-  explicit ChannelGrid(std::int64_t I) {
-    const std::int64_t blocks = I / kBlockChannels;
-    groups = ceil_div(blocks, 192);
-    threads = ceil_div(ceil_div(blocks, groups), kWarp) * kWarp;
-  }
-};
+unsigned channel_blocks(const BlockShape& shape, int parts) {
+  return ceil_div(parts * (shape.I / kBlockChannels), kChannelThreads);
+}
 
 /// Lanes that share a head's channels.
 int output_lanes(const BlockShape& shape) {
@@ -56,9 +55,10 @@ int norm_parts(std::int64_t tokens) {
 }
 
 int input_parts(const BlockShape& shape) {
-  const std::int64_t stretches = shape.B * ceil_div(shape.S, kInputBackwardTokens);
-  return static_cast<int>(std::min<std::int64_t>(stretches, kParts));
+  return parts_of(shape, kParts * kChannelThreads, shape.B * ceil_div(shape.S, kInputBackwardTokens));
 }
+
+int gate_parts(const BlockShape& shape) { return parts_of(shape, 3 * kParts * kChannelThreads, shape.B * shape.S); }
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
@@ -110,17 +110,15 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
-    const ChannelGrid grid(params.forward.shape.I);
     block_input_backward_kernel<decltype(element)>
-        <<<dim3(grid.groups, static_cast<unsigned>(params.part_count)), grid.threads, 0, stream>>>(params);
+        <<<channel_blocks(params.forward.shape, params.part_count), kChannelThreads, 0, stream>>>(params);
   });
 }
 
 cudaError_t gate_weight_gradient(const GateWeightParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
-    const ChannelGrid grid(params.shape.I);
     gate_weight_kernel<decltype(element)>
-        <<<dim3(grid.groups, static_cast<unsigned>(params.part_count)), grid.threads, 0, stream>>>(params);
+        <<<channel_blocks(params.shape, params.part_count), kChannelThreads, 0, stream>>>(params);
   });
 }
 

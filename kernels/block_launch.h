@@ -14,6 +14,7 @@ inline constexpr std::int64_t kMaxBlockInnerWidth = 4096;  // I: a multiple of 3
 /// Parts in which sums over tokens are to be stored; fixed, so that results are the same on every GPU.
 int norm_parts(std::int64_t tokens);
 int input_parts(const BlockShape& shape);
+int gate_parts(const BlockShape& shape);
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t stream);
 cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type, cudaStream_t stream);

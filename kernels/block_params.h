@@ -47,7 +47,7 @@ struct BlockInputParams {
   BlockShape shape;
   const void* up = nullptr;                                                    ///< [B, S, 2I] narrow
   const float *conv_weight = nullptr, *conv_bias = nullptr;                    ///< [I, 4], [I]
-  const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;   ///< [I/4, 4 (out), 4 (in)]
+  const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;   ///< [4 (out), I/4, 4 (in)]
   const float *c_weight = nullptr, *a_weight = nullptr, *gate_bias = nullptr;  ///< [8, I], [8, I], [8]: i, then f
   void *c = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;                 ///< [B, S, I] narrow; written
   float* gates = nullptr;                                                      ///< [2, B, S, 4]: i, f; written

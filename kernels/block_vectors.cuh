@@ -12,11 +12,19 @@ struct Eight {
   float v[8];
 };
 
+/// Four narrow elements as they lie in memory: half the registers of a Four.
 template <typename T>
-__device__ inline Four load_four(const T* from) {
-  const auto bits = *reinterpret_cast<const uint2*>(from);
+__device__ inline uint2 load_packed(const T* from) {
+  return *reinterpret_cast<const uint2*>(from);
+}
+template <typename T>
+__device__ inline Four unpack_four(const uint2& bits) {
   const float2 low = unpack<T>(bits.x), high = unpack<T>(bits.y);
   return {low.x, low.y, high.x, high.y};
+}
+template <typename T>
+__device__ inline Four load_four(const T* from) {
+  return unpack_four<T>(load_packed(from));
 }
 template <typename T>
 __device__ inline void store_four(T* to, const Four& x) {
@@ -43,7 +51,10 @@ __device__ inline Eight load_eight_floats(const float* from) {
   return {low.v[0], low.v[1], low.v[2], low.v[3], high.v[0], high.v[1], high.v[2], high.v[3]};
 }
 
-/// 1 / (1 + exp(−x)) with the fast exponential: two units in the last place of float32.
-__device__ inline float fast_sigmoid(float x) { return 1.0F / (1.0F + __expf(-x)); }
+/// 1 / (1 + exp(−x)), a few units in the last place of float32.
+__device__ inline float fast_sigmoid(float x) {
+  constexpr float kLog2E = 1.44269504F;
+  return fast_inverse(1.0F + fast_exp2(-kLog2E * x));
+}
 
 }  // namespace axlstm::kernels

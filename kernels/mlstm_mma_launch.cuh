@@ -8,29 +8,46 @@
 
 namespace axlstm::kernels {
 
-template <int W, typename Kernel, typename Params>
+/// Calls launch(kernel choice as types) for how the head is cut.
+template <bool Held, int W>
+struct Cut {
+  static constexpr bool kHeld = Held;
+  static constexpr int kWidth = W;
+};
+template <typename Launch>
+cudaError_t by_cut(const MlstmShape& shape, const Launch& launch) {
+  const HeadCut cut = cut_head(shape.DH, shape.S);
+  if (cut.held) return cut.width == 96 ? launch(Cut<true, 96>{}) : launch(Cut<true, 144>{});
+  switch (cut.width) {
+    case 64:
+      return launch(Cut<false, 64>{});
+    case 96:
+      return launch(Cut<false, 96>{});
+    case 144:
+      return launch(Cut<false, 144>{});
+    default:
+      return launch(Cut<false, kMaxMmaWidth>{});
+  }
+}
+
+template <typename Cut, typename Kernel, typename Params>
 cudaError_t launch_strips(Kernel kernel, const Params& params, int results, cudaStream_t stream) {
-  const cudaError_t failure = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kStripBytes<W>);
-  if (failure != cudaSuccess) return failure;
   const MlstmShape& shape = params.shape;
-  const std::int64_t strips = (shape.S + kStripTokens - 1) / kStripTokens, parts = (shape.DH + W - 1) / W;
-  kernel<<<static_cast<unsigned>(shape.B * shape.NH * strips * parts * results), kStripThreads, kStripBytes<W>,
-           stream>>>(params);
+  const std::int64_t strips = (shape.S + kStripTokens - 1) / kStripTokens;
+  const int bytes = kStripBytes<Cut::kWidth> + (Cut::kHeld ? static_cast<int>(strips) * kHeldTileBytes : 0);
+  const cudaError_t failure = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  if (failure != cudaSuccess) return failure;
+  const std::int64_t blocks = shape.B * shape.NH * strips * cut_head(shape.DH, shape.S).blocks * results;
+  kernel<<<static_cast<unsigned>(blocks), kStripThreads, bytes, stream>>>(params);
   return cudaGetLastError();
 }
 
 template <typename T>
 cudaError_t launch_mma_forward(const ForwardParams& params, cudaStream_t stream) {
-  switch (mma_width(params.shape.DH)) {
-    case 64:
-      return launch_strips<64>(mma_forward_kernel<64, T>, params, 1, stream);
-    case 96:
-      return launch_strips<96>(mma_forward_kernel<96, T>, params, 1, stream);
-    case 144:
-      return launch_strips<144>(mma_forward_kernel<144, T>, params, 1, stream);
-    default:
-      return launch_strips<kMaxMmaWidth>(mma_forward_kernel<kMaxMmaWidth, T>, params, 1, stream);
-  }
+  return by_cut(params.shape, [&](auto cut) {
+    using Cut = decltype(cut);
+    return launch_strips<Cut>(mma_forward_kernel<Cut::kHeld, Cut::kWidth, T>, params, 1, stream);
+  });
 }
 
 template <int W, typename T>
@@ -60,16 +77,10 @@ template <typename T>
 cudaError_t launch_mma_backward(const BackwardParams& params, cudaStream_t stream) {
   const cudaError_t failure = launch_mma_row_terms<T>(params, stream);
   if (failure != cudaSuccess) return failure;
-  switch (mma_width(params.shape.DH)) {
-    case 64:
-      return launch_strips<64>(mma_backward_kernel<64, T>, params, 3, stream);
-    case 96:
-      return launch_strips<96>(mma_backward_kernel<96, T>, params, 3, stream);
-    case 144:
-      return launch_strips<144>(mma_backward_kernel<144, T>, params, 3, stream);
-    default:
-      return launch_strips<kMaxMmaWidth>(mma_backward_kernel<kMaxMmaWidth, T>, params, 3, stream);
-  }
+  return by_cut(params.shape, [&](auto cut) {
+    using Cut = decltype(cut);
+    return launch_strips<Cut>(mma_backward_kernel<Cut::kHeld, Cut::kWidth, T>, params, 3, stream);
+  });
 }
 
 }  // namespace axlstm::kernels

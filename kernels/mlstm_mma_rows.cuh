@@ -49,7 +49,10 @@ __global__ void __launch_bounds__(kStripThreads) mma_row_terms_kernel(BackwardPa
       start_tile<W>(k, params.k, pair, column, slice * W, shape);
       start_tile<W>(v, params.v, pair, column, slice * W, shape);
       copy_async_commit();
-      if (slice == 0 && tid < kStripTokens) passing[tid] = token_terms<false, false>(terms, base, column + tid);
+      if (slice == 0 && tid < kStripTokens) {
+        passing[tid] = token_terms<false, false>(terms, base, column + tid);
+        if (!diagonal) passing[tid].high = exponential(passing[tid], split_point(terms, base, column));
+      }
       copy_async_wait<0>();
       __syncthreads();  // the slice is there, for all
 #pragma unroll
@@ -70,6 +73,8 @@ __global__ void __launch_bounds__(kStripThreads) mma_row_terms_kernel(BackwardPa
         }
       }
     }
+    const TokenTerms split = split_point(terms, base, column);
+    const float own_factor[2] = {exponential(split, mine[0]), exponential(split, mine[1])};  // off the diagonal
 #pragma unroll
     for (int group = 0; group < 4; ++group) {
       if (group > last_group) continue;
@@ -78,9 +83,10 @@ __global__ void __launch_bounds__(kStripThreads) mma_row_terms_kernel(BackwardPa
 #pragma unroll
         for (int e = 0; e < 4; ++e) {
           const int row = own_row + e / 2 * 8, other = group * 16 + half * 8 + 2 * t + e % 2;
-          const float weight =
-              weight_of<Result::kH>(C[group][half][e], mine[e / 2], passing[other], !diagonal || other <= row, scale);
-          weighted[e / 2] += weight * dA[group][half][e];
+          const float factor = !diagonal      ? own_factor[e / 2] * passing[other].high
+                               : other <= row ? exponential(passing[other], mine[e / 2])
+                                              : 0.0F;
+          weighted[e / 2] += C[group][half][e] * factor * dA[group][half][e];
         }
       }
     }
@@ -88,7 +94,7 @@ __global__ void __launch_bounds__(kStripThreads) mma_row_terms_kernel(BackwardPa
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const std::int64_t token = first + own_row + half * 8;
-    const float sum = sum_of_quad(weighted[half]);
+    const float sum = scale * sum_of_quad(weighted[half]);
     if (t != 0 || token >= shape.S) continue;
     store_row_terms(params.rows, base + token, sum, params.n[base + token], params.state.bound[base + token],
                     shape.eps);

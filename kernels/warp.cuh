@@ -48,6 +48,19 @@ __device__ inline float2 unpack<__half>(std::uint32_t pair) {
 
 #ifdef __CUDACC__
 
+/// 2^x, two units in the last place; 0 where that would be subnormal.
+__device__ inline float fast_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+/// 1 / x, one unit in the last place.
+__device__ inline float fast_inverse(float x) {
+  float y;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /// The block's dynamic shared memory.
 template <typename T>
 __device__ inline T* dynamic_shared() {

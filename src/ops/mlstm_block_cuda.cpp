@@ -226,9 +226,11 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     input.parts = input_sums.data_ptr<float>();
     input.part_count = parts;
     check_launch(kernels::block_input_backward(input, block.type, call.stream()));
-    const auto gate_sums = torch::empty({parts, kernels::kGateRows, blocks}, wide);
+    const int gate_parts = kernels::gate_parts(block.shape());
+    const auto gate_sums = torch::empty({gate_parts, kernels::kGateRows, blocks}, wide);
     const kernels::GateWeightParams gate_weights{
-        block.shape(), up.data_ptr(), cqkv[0].data_ptr(), dgates.data_ptr<float>(), gate_sums.data_ptr<float>(), parts};
+        block.shape(), up.data_ptr(), cqkv[0].data_ptr(), dgates.data_ptr<float>(), gate_sums.data_ptr<float>(),
+        gate_parts};
     check_launch(kernels::gate_weight_gradient(gate_weights, block.type, call.stream()));
     const auto input_sum = input_sums.sum(0);  // [76, I/4]
     const auto rows = [&](std::int64_t first, std::int64_t count) { return input_sum.narrow(0, first, count); };
@@ -238,7 +240,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     result[kOutNorm] = rows(kernels::kNormRows, 4).t().reshape({block.I});
     for (int n = 0; n < 3; ++n) {
       result[static_cast<std::size_t>(kQProj + n)] =
-          rows(kernels::kQRows + 16 * n, 16).t().reshape_as(arguments[kQProj]);
+          rows(kernels::kQRows + 16 * n, 16).view({4, 4, blocks}).transpose(1, 2);
     }
     // [2, 8, 4, I/4] → [8, I] each
     const auto gate_sum =
@@ -303,13 +305,14 @@ ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeight
                                  const BlockOptions& options) {
   const auto [c_gate, a_gate] = fold_gates(weights);
   const auto dense = [](const torch::Tensor& x) { return x.contiguous(); };
+  const auto by_output = [](const torch::Tensor& x) { return x.transpose(0, 1).contiguous(); };
   const tensor_list tensors{dense(weights.norm),
                             weights.proj_up,
                             dense(weights.conv_weight),
                             dense(weights.conv_bias),
-                            dense(weights.q_proj),
-                            dense(weights.k_proj),
-                            dense(weights.v_proj),
+                            by_output(weights.q_proj),
+                            by_output(weights.k_proj),
+                            by_output(weights.v_proj),
                             dense(c_gate),
                             dense(a_gate),
                             torch::cat({weights.igate_bias, weights.fgate_bias}),

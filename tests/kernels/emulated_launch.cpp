@@ -20,31 +20,36 @@ namespace {
 
 unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
 
-template <int W, typename T>
-void run_strips(const ForwardParams& p) {
-  const unsigned blocks = ceil_div(p.shape.S, kStripTokens) * ceil_div(p.shape.DH, W);
-  emulator::launch(mma_forward_kernel<W, T>, {static_cast<unsigned>(p.shape.B * p.shape.NH) * blocks, 1, 1},
-                   kStripThreads, kStripBytes<W>, p);
+template <bool Held, int W, typename T>
+void run_strips(const ForwardParams& p, unsigned blocks, int bytes) {
+  emulator::launch(mma_forward_kernel<Held, W, T>, {blocks, 1, 1}, kStripThreads, bytes, p);
 }
 
-template <int W, typename T>
-void run_strips(const BackwardParams& p) {
-  const unsigned blocks = ceil_div(p.shape.S, kStripTokens) * ceil_div(p.shape.DH, W);
-  emulator::launch(mma_backward_kernel<W, T>, {3 * static_cast<unsigned>(p.shape.B * p.shape.NH) * blocks, 1, 1},
-                   kStripThreads, kStripBytes<W>, p);
+template <bool Held, int W, typename T>
+void run_strips(const BackwardParams& p, unsigned blocks, int bytes) {
+  emulator::launch(mma_backward_kernel<Held, W, T>, {3 * blocks, 1, 1}, kStripThreads, bytes, p);
+}
+
+template <bool Held, int W, typename T, typename Params>
+void run_cut(const Params& p) {
+  const unsigned strips = ceil_div(p.shape.S, kStripTokens);
+  const auto blocks = static_cast<unsigned>(p.shape.B * p.shape.NH * cut_head(p.shape.DH, p.shape.S).blocks) * strips;
+  run_strips<Held, W, T>(p, blocks, kStripBytes<W> + (Held ? static_cast<int>(strips) * kHeldTileBytes : 0));
 }
 
 template <typename T, typename Params>
 void run_mma(const Params& params) {
-  switch (mma_width(params.shape.DH)) {
+  const HeadCut cut = cut_head(params.shape.DH, params.shape.S);
+  if (cut.held) return cut.width == 96 ? run_cut<true, 96, T>(params) : run_cut<true, 144, T>(params);
+  switch (cut.width) {
     case 64:
-      return run_strips<64, T>(params);
+      return run_cut<false, 64, T>(params);
     case 96:
-      return run_strips<96, T>(params);
+      return run_cut<false, 96, T>(params);
     case 144:
-      return run_strips<144, T>(params);
+      return run_cut<false, 144, T>(params);
     default:
-      return run_strips<kMaxMmaWidth, T>(params);
+      return run_cut<false, kMaxMmaWidth, T>(params);
   }
 }
 
@@ -81,15 +86,15 @@ cudaError_t by_type(DataType type, const Run& run) {
   return cudaSuccess;
 }
 
-/// Groups of channels and threads of each, small ones, so that several groups are tested.
-struct ChannelGrid {
-  unsigned threads = 32, groups;
-  explicit ChannelGrid(std::int64_t I) : groups(ceil_div(I / kBlockChannels, threads)) {}
-};
+unsigned channel_blocks(const BlockShape& shape, int parts) {
+  return ceil_div(parts * (shape.I / kBlockChannels), kChannelThreads);
+}
 
 }  // namespace
 
-int sum_parts(const MlstmShape& shape, DataType type) { return type == DataType::kFloat32 ? 1 : mma_parts(shape.DH); }
+int sum_parts(const MlstmShape& shape, DataType type) {
+  return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks;
+}
 
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t) {
   emulator::launch(gate_forward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0,
@@ -120,6 +125,7 @@ cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStre
 
 int norm_parts(std::int64_t) { return 2; }
 int input_parts(const BlockShape&) { return 2; }
+int gate_parts(const BlockShape&) { return 3; }
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
@@ -145,18 +151,16 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t) {
-  const ChannelGrid grid(params.forward.shape.I);
   return by_type(type, [&](auto element) {
     emulator::launch(block_input_backward_kernel<decltype(element)>,
-                     {grid.groups, static_cast<unsigned>(params.part_count), 1}, grid.threads, 0, params);
+                     {channel_blocks(params.forward.shape, params.part_count), 1, 1}, kChannelThreads, 0, params);
   });
 }
 
 cudaError_t gate_weight_gradient(const GateWeightParams& params, DataType type, cudaStream_t) {
-  const ChannelGrid grid(params.shape.I);
   return by_type(type, [&](auto element) {
-    emulator::launch(gate_weight_kernel<decltype(element)>, {grid.groups, static_cast<unsigned>(params.part_count), 1},
-                     grid.threads, 0, params);
+    emulator::launch(gate_weight_kernel<decltype(element)>, {channel_blocks(params.shape, params.part_count), 1, 1},
+                     kChannelThreads, 0, params);
   });
 }
 

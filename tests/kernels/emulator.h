@@ -17,12 +17,10 @@
 #include <memory>
 #include <vector>
 
-#undef __expf
 #undef __global__
 #undef __device__
 #undef __shared__
 #undef __launch_bounds__
-#define __expf expf
 #define __global__
 #define __device__
 #define __shared__ static
@@ -195,6 +193,9 @@ inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 #include "warp.cuh"
 
 namespace axlstm::kernels {
+
+inline float fast_exp2(float x) { return std::exp2(x); }
+inline float fast_inverse(float x) { return 1.0F / x; }
 
 template <typename T>
 T* dynamic_shared() {

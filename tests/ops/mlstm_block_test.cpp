@@ -1,5 +1,6 @@
-// The fused block, its kernels run on the CPU by the emulator, against the module through LibTorch's operators in
-// float64; held to twice the error of those operators in the same type.
+// The fused block against the module through LibTorch's operators in float64; held to twice the error of those
+// operators in the same type. Compiled twice: into cuda_test for the GPU, and, with AXLSTM_EMULATED, into kernels_test,
+// where the emulator runs the kernels on the CPU.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -9,6 +10,12 @@
 
 namespace axlstm::nn {
 namespace {
+
+#ifdef AXLSTM_EMULATED
+const torch::Device kDevice = torch::kCPU;
+#else
+const torch::Device kDevice = torch::kCUDA;
+#endif
 
 struct Case {
   std::int64_t B, S, D, E;
@@ -26,6 +33,13 @@ std::string name_of(const testing::TestParamInfo<Case>& info) {
 
 class FusedBlock : public testing::TestWithParam<Case> {
  protected:
+  void SetUp() override {
+    if (kDevice.is_cpu()) return;
+    if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+    const std::string obstacle = ops::fused_block_obstacle(kDevice, torch::kBFloat16, 192, 576, kHeads);
+    if (!obstacle.empty()) GTEST_SKIP() << obstacle;
+  }
+
   /// sum, delta, and the gradients of x, delta and every parameter, by name.
   static std::vector<std::pair<std::string, torch::Tensor>> collect(MlstmBlock& block, const ops::ResidualStream& in,
                                                                     const ops::ResidualStream& out,
@@ -63,7 +77,8 @@ TEST_P(FusedBlock, EqualsTheModule) {
       if (name.find("proj_") != std::string::npos) parameter.value().copy_(parameter.value().to(c.dtype));
     }
   }
-  const auto draw = [&](torch::ScalarType type) { return torch::randn({c.B, c.S, c.D}).to(type); };
+  block->to(kDevice);
+  const auto draw = [&](torch::ScalarType type) { return torch::randn({c.B, c.S, c.D}).to(kDevice).to(type); };
   const auto x = draw(torch::kFloat32), delta = draw(c.dtype), grad_sum = draw(torch::kFloat32),
              grad_delta = draw(c.dtype);
   const auto stream = [&](torch::ScalarType type, torch::ScalarType delta_type) {
@@ -84,21 +99,37 @@ TEST_P(FusedBlock, EqualsTheModule) {
 
   ASSERT_EQ(fused.size(), exact.size());
   const double rounding = c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
+  double gate_scale = 0;
+  for (const auto& [name, value] : exact) {
+    if (name.find("gate.bias") != std::string::npos)
+      gate_scale = std::max(gate_scale, value.abs().max().item<double>());
+  }
   for (std::size_t n = 0; n < exact.size(); ++n) {
-    const double allowed = std::max(2 * test::relative_error(eager[n].second, exact[n].second), rounding);
-    EXPECT_LE(test::relative_error(fused[n].second, exact[n].second), allowed) << exact[n].first;
+    const auto& [name, value] = exact[n];
+    // The gradients of the input gates' biases almost cancel: they are measured on the scale of both gates'.
+    const double scale = name.find("gate.bias") != std::string::npos ? gate_scale : value.abs().max().item<double>();
+    const auto error = [&](const torch::Tensor& x) { return test::absolute_error(x, value) / scale; };
+    EXPECT_LE(error(fused[n].second), std::max(2 * error(eager[n].second), rounding)) << name;
   }
 }
 
 constexpr auto kExponential = ops::InputGate::kExponential;
 constexpr auto kSigmoid = ops::InputGate::kSigmoid;
 
-INSTANTIATE_TEST_SUITE_P(Shapes, FusedBlock,
+INSTANTIATE_TEST_SUITE_P(Small, FusedBlock,
                          testing::Values(Case{2, 9, 32, 2, true, false, false, kExponential, torch::kFloat16},
                                          Case{1, 70, 48, 4, false, false, true, kExponential, torch::kBFloat16},
                                          Case{2, 67, 32, 2, true, true, false, kSigmoid, torch::kBFloat16},
                                          Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16}),
                          name_of);
+#ifndef AXLSTM_EMULATED
+INSTANTIATE_TEST_SUITE_P(Large, FusedBlock,
+                         testing::Values(Case{2, 251, 192, 3, true, false, false, kExponential, torch::kBFloat16},
+                                         Case{2, 251, 384, 2, true, true, true, kExponential, torch::kFloat16},
+                                         Case{1, 126, 768, 3, true, false, false, kExponential, torch::kBFloat16},
+                                         Case{1, 1100, 192, 4, true, false, false, kSigmoid, torch::kBFloat16}),
+                         name_of);
+#endif
 
 }  // namespace
 }  // namespace axlstm::nn

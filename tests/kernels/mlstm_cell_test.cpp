@@ -80,6 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MlstmKernels,
                                          Case{1, 251, 1, 144, 1, kExponential, torch::kBFloat16},
                                          Case{1, 130, 1, 192, 1, kExponential, torch::kFloat16},
                                          Case{1, 70, 1, 288, 20, kExponential, torch::kBFloat16},
+                                         Case{1, 300, 1, 208, 1, kExponential, torch::kBFloat16},
                                          Case{1, 66, 1, 768, 1, kExponential, torch::kFloat16}),
                          name_of);
 
