@@ -40,22 +40,17 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resu
 }
 
 void MetricsFile::write(const StepRecord& record) {
-  const nlohmann::ordered_json json{{"step", record.step},           {"epoch", record.epoch},
-                                    {"loss", record.loss},           {"lr", record.lr},
-                                    {"grad_norm", record.grad_norm}, {"clips_per_second", record.clips_per_second}};
+  const nlohmann::ordered_json json{{"step", record.step},
+                                    {"epoch", record.epoch},
+                                    {"loss", record.loss},
+                                    {"lr", record.lr},
+                                    {"grad_norm", record.grad_norm},
+                                    {"clips_per_second", record.clips_per_second},
+                                    {"skipped_steps", record.skipped_steps}};
   out_ << json.dump() << std::endl;
   if (out_) return;
   log::warn(path_.string() + ": cannot be written (is the disk full?); records are lost, training goes on");
   out_.clear();
-}
-
-std::string format_duration(double seconds) {
-  const auto total = static_cast<std::int64_t>(std::llround(seconds));
-  const auto two = [](std::int64_t value) { return str(value < 10 ? "0" : "", value); };
-  if (total < 60) return str(total, " s");
-  if (total < 3600) return str(total / 60, " min ", two(total % 60), " s");
-  if (total < 86400) return str(total / 3600, " h ", two(total % 3600 / 60), " min");
-  return str(total / 86400, " d ", total % 86400 / 3600, " h");
 }
 
 std::string progress_line(const StepRecord& record, std::int64_t total_steps) {

@@ -167,10 +167,14 @@ TEST_F(TrainerTest, TooFewClipsForABatchAreAnError) {
   test::expect_error([&] { train(spec); }, {"9 clips", "optim.global_batch"});
 }
 
-TEST_F(TrainerTest, ALossThatExplodesNamesTheStepAndTheFix) {
+TEST_F(TrainerTest, ALossThatStaysNotFiniteEndsTheRunAndNamesThePlaceAndTheFix) {
   auto spec = this->spec("run");
   spec.optim.base_lr = 1e30;
-  test::expect_error([&] { train(spec); }, {"step ", "optim.base_lr", "optim.clip_grad_norm"});
+  spec.train.max_skipped_steps = 3;
+  spec.train.save_every_steps = 1;
+  test::expect_error([&] { train(spec); }, {"step ", "3 in a row", "train.max_skipped_steps",
+                                            "not finite first: ", "optim.base_lr", "optim.clip_grad_norm"});
+  EXPECT_EQ(load_newest_checkpoint(spec.train.run_dir)->skipped_steps, 0);  // those from before are kept
 }
 
 }  // namespace

@@ -3,7 +3,6 @@
 
 #include <torch/types.h>
 
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -19,6 +18,7 @@ struct StepRecord {
   double lr = 0;
   double grad_norm = 0;
   double clips_per_second = 0;
+  std::int64_t skipped_steps = 0;  ///< of the run so far, for a loss or gradient that was not finite
 };
 
 /// Appends one JSON object a record to `<run>/metrics.jsonl`. On opening, records later than `resumed_step` are
@@ -35,9 +35,6 @@ class MetricsFile {
 
 /// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | ETA 2 h 05 min"
 std::string progress_line(const StepRecord& record, std::int64_t total_steps);
-
-/// "45 s", "12 min 30 s", "2 h 05 min", "3 d 4 h"
-std::string format_duration(double seconds);
 
 /// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The
 /// reconstruction shows what the model sees, with the hidden patches filled in by its prediction.
