@@ -67,9 +67,11 @@ Trainer::Trainer(RunSpec spec)
       data_fingerprint_(fingerprint(*clips_)),
       model_(build_model(spec_, device_)),
       optimizer_(*model_, spec_.optim),
-      scaler_(device_, resolve_precision(spec_.train.precision, device_) == Precision::kFp16) {
+      scaler_(device_, resolve_precision(spec_.train.precision, device_) == Precision::kFp16),
+      ema_(*model_, spec_.train.ema_decay) {
   set_float32_arithmetic(resolve_precision(spec_.train.precision, device_));
   if (spec_.train.threads > 0) torch::set_num_threads(static_cast<int>(spec_.train.threads));
+  if (!spec_.data.validation.empty()) validation_.emplace(spec_);
 }
 
 void Trainer::resume() {
@@ -79,7 +81,8 @@ void Trainer::resume() {
   io::load_state_dict(*model_, checkpoint->model, source);
   optimizer_.load_state(checkpoint->optimizer, source);
   scaler_.load_state(checkpoint->optimizer, source);
-  step_ = saved_step_ = checkpoint->step;
+  ema_.load_state(checkpoint->ema, source);
+  step_ = resumed_step_ = checkpoint->step;
   skipped_steps_ = checkpoint->skipped_steps;
   skipped_in_a_row_ = checkpoint->skipped_in_a_row;
   if (checkpoint->data_fingerprint != data_fingerprint_) {
@@ -89,12 +92,7 @@ void Trainer::resume() {
   log::info(str("resuming ", spec_.train.run_dir, " at step ", step_));
 }
 
-RunStatus Trainer::run(const std::atomic<bool>& stop) {
-  std::error_code failure;
-  std::filesystem::create_directories(spec_.train.run_dir, failure);
-  AXLSTM_CHECK(!failure, spec_.train.run_dir, ": cannot be created (", failure.message(), ")");
-  data::report_unmatched(clips_->unmatched(), spec_.train.run_dir);
-  resume();
+void Trainer::open_loader() {
   const auto workers = spec_.data.workers > 0
                            ? spec_.data.workers
                            : static_cast<std::int64_t>(std::max(std::thread::hardware_concurrency(), 1U));
@@ -107,50 +105,68 @@ RunStatus Trainer::run(const std::atomic<bool>& stop) {
                                            step_);
   total_steps_ =
       static_cast<std::int64_t>(std::llround(spec_.optim.epochs * static_cast<double>(loader_->steps_per_epoch())));
-  const std::int64_t last_step =
-      spec_.train.max_steps > 0 ? std::min(spec_.train.max_steps, total_steps_) : total_steps_;
   log::info(str(model::describe(spec_.model), ", ", model::parameter_count(*model_), " parameters"));
   log::info(str(clips_->size(), " clips, ", loader_->steps_per_epoch(), " steps an epoch, batch ",
-                spec_.optim.global_batch, ", steps ", step_, " → ", last_step, " of ", total_steps_));
-  MetricsFile metrics(spec_.train.run_dir, step_);
-  const std::filesystem::path pictures = std::filesystem::path(spec_.train.run_dir) / "pictures";
-  std::filesystem::create_directories(pictures);
-  if (step_ == 0) draw_picture();
+                spec_.optim.global_batch, ", steps ", step_, " → ", last_step(), " of ", total_steps_));
+  if (validation_) log::info(str(validation_->size(), " held-out clips"));
+}
+
+std::int64_t Trainer::last_step() const {
+  return spec_.train.max_steps > 0 ? std::min(spec_.train.max_steps, total_steps_) : total_steps_;
+}
+
+RunStatus Trainer::run(const std::atomic<bool>& stop) {
+  const std::filesystem::path run_dir = spec_.train.run_dir;
+  std::error_code failure;
+  std::filesystem::create_directories(run_dir / "pictures", failure);
+  AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
+  data::report_unmatched(clips_->unmatched(), run_dir);
+  resume();
+  open_loader();
+  writer_ = std::make_unique<CheckpointWriter>(run_dir, Retention{spec_.train.keep_last, spec_.train.keep_every_steps});
+  MetricsFile metrics(run_dir, step_);
+  TensorBoard tensorboard(run_dir, step_, spec_.config_yaml);
+  const auto draw = [&] {
+    if (const auto picture = draw_picture()) tensorboard.picture(step_, *picture);
+  };
+  if (step_ == 0) draw();
 
   auto window_start = Clock::now();
   std::int64_t window_first = step_;
-  double seconds_a_step = 0;
-  while (step_ < last_step && !stop) {
+  double window_waited = 0;
+  const auto every = [&](std::int64_t steps) { return step_ % steps == 0 || step_ == last_step(); };
+  while (step_ < last_step() && !stop) {
     const double lr = learning_rate(spec_.optim, epoch());
     const StepResult result = train_one_step(lr);
-    const bool milestone = step_ % spec_.train.log_every_steps == 0 || step_ == last_step;
-    seconds_a_step = seconds_since(window_start) / static_cast<double>(step_ - window_first);
-    const StepRecord record{step_,
-                            epoch(),
-                            result.loss,
-                            lr,
-                            result.grad_norm,
-                            static_cast<double>(spec_.optim.global_batch) / seconds_a_step,
-                            skipped_steps_};
+    const double seconds = seconds_since(window_start);
+    const double seconds_a_step = seconds / static_cast<double>(step_ - window_first);
+    StepRecord record{step_,
+                      epoch(),
+                      result.loss,
+                      lr,
+                      result.grad_norm,
+                      static_cast<double>(spec_.optim.global_batch) / seconds_a_step,
+                      std::min((loader_->seconds_waited() - window_waited) / seconds, 1.0),
+                      skipped_steps_};
+    if (validation_ && every(spec_.train.validate_every_steps)) record.validation_loss = validation_->loss(model_);
+    const bool milestone = every(spec_.train.log_every_steps);
     metrics.write(record);
-    const double left = seconds_a_step * static_cast<double>(last_step - step_);
-    log::progress(str(progress_line(record, last_step), " | ETA ", format_duration(left)), milestone);
+    if (milestone || record.validation_loss) tensorboard.write(record);
+    const double left = seconds_a_step * static_cast<double>(last_step() - step_);
+    log::progress(str(progress_line(record, last_step()), " | ETA ", format_duration(left)), milestone);
     if (milestone) {
       window_start = Clock::now();
       window_first = step_;
+      window_waited = loader_->seconds_waited();
     }
-    if (step_ % spec_.train.picture_every_steps == 0 || step_ == last_step) draw_picture();
+    if (every(spec_.train.picture_every_steps)) draw();
     // Weights with which steps are being skipped must not push out the checkpoints from before.
-    if (step_ % spec_.train.save_every_steps == 0 && step_ < last_step && skipped_in_a_row_ == 0) {
-      try {
-        save();
-      } catch (const Error& failure) {  // a full disk costs this checkpoint, not the run
-        log::error(str("checkpoint of step ", step_, " was not written: ", failure.what()));
-      }
-    }
+    if (step_ % spec_.train.save_every_steps == 0 && skipped_in_a_row_ == 0) save();
   }
-  if (saved_step_ != step_) save();
-  return step_ < last_step ? RunStatus::kInterrupted : RunStatus::kFinished;
+  writer_->wait();
+  if (writer_->written_step().value_or(resumed_step_) != step_) save();
+  writer_->finish();
+  return step_ < last_step() ? RunStatus::kInterrupted : RunStatus::kFinished;
 }
 
 double Trainer::epoch() const { return static_cast<double>(step_) / static_cast<double>(loader_->steps_per_epoch()); }
@@ -166,6 +182,7 @@ StepResult Trainer::train_one_step(double lr) {
     count_skipped(result, batch, noise);
   } else {
     skipped_in_a_row_ = 0;
+    ema_.update();
   }
   return result;
 }
@@ -193,15 +210,11 @@ void Trainer::count_skipped(const StepResult& result, const data::Batch& batch, 
 void Trainer::save() {
   auto optimizer_state = optimizer_.state();
   for (auto& tensor : scaler_.state()) optimizer_state.push_back(std::move(tensor));
-  save_checkpoint(spec_.train.run_dir,
-                  {step_, as_map(io::state_dict(*model_)), as_map(optimizer_state), spec_.config_yaml,
-                   data_fingerprint_, skipped_steps_, skipped_in_a_row_},
-                  {spec_.train.keep_last});
-  saved_step_ = step_;
+  writer_->start({step_, as_map(io::state_dict(*model_)), as_map(optimizer_state), spec_.config_yaml, data_fingerprint_,
+                  skipped_steps_, skipped_in_a_row_, as_map(ema_.state())});
 }
 
-/// One fixed crop under one fixed mask, so that the pictures of a run show the model getting better.
-void Trainer::draw_picture() {
+std::optional<std::filesystem::path> Trainer::draw_picture() {
   const torch::NoGradGuard no_grad;
   const auto seed = static_cast<std::uint64_t>(spec_.train.seed);
   const auto size = clips_->size();
@@ -220,14 +233,16 @@ void Trainer::draw_picture() {
     const auto prediction = model_->reconstruct(crop, mask);
     std::ostringstream name;
     name << "step-" << std::setw(8) << std::setfill('0') << step_ << ".png";
+    const std::filesystem::path path = std::filesystem::path(spec_.train.run_dir) / "pictures" / name.str();
     try {
-      write_reconstruction(std::filesystem::path(spec_.train.run_dir) / "pictures" / name.str(), crop, mask, prediction,
-                           spec_.model, spec_.loss);
+      write_reconstruction(path, crop, mask, prediction, spec_.model, spec_.loss);
+      return path;
     } catch (const Error& failure) {  // a full disk costs this picture, not the run
       log::warn(failure.what());
+      return std::nullopt;
     }
-    return;
   }
+  return std::nullopt;
 }
 
 }  // namespace axlstm::train

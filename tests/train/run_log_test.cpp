@@ -64,8 +64,11 @@ TEST(MetricsFile, AFolderThatIsMissingIsNamed) {
 }
 
 TEST(ProgressLine, TellsWhereTheRunIs) {
-  EXPECT_EQ(progress_line({640, 3.2, 0.43124, 1.2e-4, 1, 153.2}, 20000),
-            "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s");
+  StepRecord record{640, 3.2, 0.43124, 1.2e-4, 1, 153.2, 0.021};
+  EXPECT_EQ(progress_line(record, 20000),
+            "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | data wait 2 %");
+  record.validation_loss = 0.5;
+  EXPECT_NE(progress_line(record, 20000).find("| held-out loss 0.5000"), std::string::npos);
 }
 
 TEST(WriteReconstruction, DrawsAPictureOfAnyInput) {

@@ -34,7 +34,10 @@ struct TrainOptions {
   std::int64_t max_skipped_steps = 10;  ///< in a row, for a loss or gradient that is not finite; more end the run
   std::int64_t log_every_steps = 20;
   std::int64_t save_every_steps = 1000;
-  std::int64_t keep_last = 3;  ///< checkpoints
+  std::int64_t validate_every_steps = 1000;
+  std::int64_t keep_last = 3;         ///< checkpoints
+  std::int64_t keep_every_steps = 0;  ///< checkpoints of multiples of this are never deleted; 0: none
+  double ema_decay = 0.0;             ///< of averaged weights kept beside the others; 0: none
   std::int64_t picture_every_steps = 1000;
 };
 

@@ -2,13 +2,17 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "axlstm/data/loader.h"
-#include "axlstm/train/checkpoint.h"
+#include "axlstm/train/checkpoint_writer.h"
+#include "axlstm/train/ema.h"
 #include "axlstm/train/run_log.h"
 #include "axlstm/train/step.h"
+#include "axlstm/train/validation.h"
 
 namespace axlstm::train {
 
@@ -22,13 +26,22 @@ class Trainer {
   explicit Trainer(RunSpec spec);
   RunStatus run(const std::atomic<bool>& stop);
 
+  /// Makes a few steps without writing anything, and tells what the run would be: its data, its steps, how long it
+  /// takes, the disk it needs. Throws what run() would throw.
+  std::string dry_run();
+
  private:
   void resume();
+  void open_loader();
+  std::int64_t last_step() const;
   double epoch() const;  ///< where the next step begins
   StepResult train_one_step(double lr);
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
   void save();
-  void draw_picture();
+
+  /// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. Returns
+  /// the file, nothing if it could not be written.
+  std::optional<std::filesystem::path> draw_picture();
 
   RunSpec spec_;
   torch::Device device_;
@@ -37,11 +50,14 @@ class Trainer {
   model::MaskedModel model_;
   AdamW optimizer_;
   GradScaler scaler_;
+  Ema ema_;
+  std::optional<Validation> validation_;
   std::int64_t step_ = 0;
   std::int64_t total_steps_ = 0;
-  std::int64_t saved_step_ = -1;
+  std::int64_t resumed_step_ = -1;  ///< −1: a new run
   std::int64_t skipped_steps_ = 0, skipped_in_a_row_ = 0;
   std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<CheckpointWriter> writer_;
 };
 
 /// The device that a choice means here. Throws UsageError for cuda where there is none.
