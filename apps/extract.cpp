@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   app.add_option("--layout", model.layout, "Instead of the checkpoint's embedding.layout")
       ->transform(CLI::CheckedTransformer(layouts))
       ->option_text("time_frequency|released");
+  app.add_flag("--ema", model.ema, "The checkpoint's averaged weights (train.ema_decay)");
   app.add_option("--device", model.device, "Where to compute")
       ->transform(CLI::CheckedTransformer(devices))
       ->option_text("auto|cpu|cuda [auto]");

@@ -66,16 +66,16 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments)
     return embedder(config, model::Encoder(config.model), arguments,
                     str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)));
   }
-  const train::SavedModel saved = train::load_model(expand_home(arguments.name));
+  const train::SavedModel saved = train::load_model(expand_home(arguments.name), arguments.ema);
   config = config::read(config::parse(saved.config_yaml, (saved.folder / "config.yaml").string()));
   config.train.device = arguments.device;
   config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
   log_banner("extract", config);
-  log::info("weights of " + saved.folder.string());
+  const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
+  log::info("weights of " + weights.string());
   model::Encoder encoder(config.model);
-  io::load_state_dict(*encoder, saved.tensors, (saved.folder / "model.safetensors").string(),
-                      /*ignored_prefix=*/"pred.");
-  const std::string hash = fnv1a64_hex(MappedFile(saved.folder / "model.safetensors").bytes());
+  io::load_state_dict(*encoder, saved.tensors, weights.string(), /*ignored_prefix=*/"pred.");
+  const std::string hash = fnv1a64_hex(MappedFile(weights).bytes());
   return embedder(config, encoder, arguments, str(saved.folder.filename().string(), ", weights ", hash));
 }
 

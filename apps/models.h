@@ -16,6 +16,7 @@ struct ModelArguments {
   std::optional<hear::EmbeddingLayout> layout;  ///< instead of the checkpoint's embedding.layout
   train::DeviceChoice device = train::DeviceChoice::kAuto;
   std::int64_t seed = 0;  ///< of random weights
+  bool ema = false;       ///< a checkpoint's averaged weights
 };
 
 /// Throws UsageError or Error naming what cannot be loaded.

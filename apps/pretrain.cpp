@@ -28,23 +28,30 @@ void store_config(const fs::path& run_dir, const std::string& yaml) {
   write_file_atomic(stored, yaml);
 }
 
-int pretrain(const config::RunConfig& config) {
+train::RunSpec spec_of(const config::RunConfig& config) {
+  return {config.audio, config.data,  config.model, config.mask,
+          config.loss,  config.optim, config.train, config::dump(config)};
+}
+
+int pretrain(const config::RunConfig& config, bool dry_run) {
   cli::log_banner("pretrain", config);
   if (train::choose_device(config.train.device).is_cpu() && config.train.device == train::DeviceChoice::kAuto) {
     log::warn("no usable GPU: training on the CPU (train.device=cpu says that it is meant)");
   }
-  const std::string yaml = config::dump(config);
+  if (dry_run) {
+    std::cout << train::Trainer(spec_of(config)).dry_run();
+    return cli::kOk;
+  }
   const fs::path run_dir = config.train.run_dir;
   std::error_code failure;
   fs::create_directories(run_dir, failure);  // here, for the lock must come before anything is read
   AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
   const FileLock lock(run_dir / ".lock");
   train::remove_unfinished_checkpoints(run_dir);
-  store_config(run_dir, yaml);
+  store_config(run_dir, config::dump(config));
 
   const auto& stop = cli::stop_on_signal();
-  train::Trainer trainer(
-      {config.audio, config.data, config.model, config.mask, config.loss, config.optim, config.train, yaml});
+  train::Trainer trainer(spec_of(config));
   if (trainer.run(stop) == train::RunStatus::kInterrupted) {
     log::warn("interrupted; everything is saved, the same command resumes");
     return cli::kInterrupted;
@@ -62,7 +69,10 @@ int main(int argc, char** argv) {
   cli::ConfigArguments arguments;
   arguments.add_to(app);
   cli::add_common_flags(app);
-  bool dump_config = false, config_reference = false;
+  bool dump_config = false, config_reference = false, dry_run = false;
+  app.add_flag(
+      "--dry-run", dry_run,
+      "Check configuration, data and memory, make a few steps, print how long the run will take, write nothing");
   app.add_flag("--dump-config", dump_config, "Print the resolved configuration and exit");
   app.add_flag("--config-reference", config_reference, "Print every configuration key as Markdown and exit");
   return cli::run(app, argc, argv, [&]() -> int {
@@ -76,6 +86,6 @@ int main(int argc, char** argv) {
       std::cout << config::dump(config);
       return cli::kOk;
     }
-    return pretrain(config);
+    return pretrain(config, dry_run);
   });
 }

@@ -11,14 +11,6 @@ namespace {
 
 double hz_to_mel(double hz) { return 2595.0 * std::log10(1.0 + hz / 700.0); }
 
-/// Index into a clip of `size` samples reflected at both ends without repeating the edge, for any position.
-std::int64_t reflect(std::int64_t position, std::int64_t size) {
-  if (size == 1) return 0;
-  const std::int64_t period = 2 * (size - 1);
-  const std::int64_t folded = ((position % period) + period) % period;
-  return folded < size ? folded : period - folded;
-}
-
 torch::Tensor pad_reflecting(const torch::Tensor& waveform, std::int64_t pad) {
   const auto T = waveform.size(-1);
   const auto edge = [&](std::int64_t first) {  // `pad` samples from position `first` on
@@ -31,6 +23,13 @@ torch::Tensor pad_reflecting(const torch::Tensor& waveform, std::int64_t pad) {
 }
 
 }  // namespace
+
+std::int64_t reflect(std::int64_t position, std::int64_t size) {
+  if (size == 1) return 0;
+  const std::int64_t period = 2 * (size - 1);
+  const std::int64_t folded = ((position % period) + period) % period;
+  return folded < size ? folded : period - folded;
+}
 
 torch::Tensor mel_filterbank(const LogMelOptions& options) {
   const auto bins = options.n_fft / 2 + 1;
@@ -56,11 +55,16 @@ LogMel::LogMel(const LogMelOptions& options)
 torch::Tensor LogMel::operator()(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= 1, "log-mel: the waveform must be [..., samples], got ",
                waveform.sizes());
+  return of_padded(pad_reflecting(waveform, options_.n_fft / 2));
+}
+
+torch::Tensor LogMel::of_padded(const torch::Tensor& waveform) const {
+  AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= options_.n_fft, "log-mel: the padded waveform must be at ",
+               "least audio.n_fft ", options_.n_fft, " long, got ", waveform.sizes());
   const auto batch = waveform.reshape({-1, waveform.size(-1)});
   const auto window = window_.to(batch.options()), filterbank = filterbank_.to(batch.options());
-  const auto padded = pad_reflecting(batch, options_.n_fft / 2);
   const auto spectrum =
-      torch::stft(padded, options_.n_fft, options_.hop, options_.window, window, /*center=*/false,
+      torch::stft(batch, options_.n_fft, options_.hop, options_.window, window, /*center=*/false,
                   /*pad_mode=*/"reflect", /*normalized=*/false, /*onesided=*/true, /*return_complex=*/true);
   const auto power = torch::view_as_real(spectrum).square().sum(-1);  // [batch, bins, L']
   const auto log_mel = (power.transpose(1, 2).matmul(filterbank) + kLogOffset).log();
@@ -68,6 +72,11 @@ torch::Tensor LogMel::operator()(const torch::Tensor& waveform) const {
   sizes.back() = log_mel.size(1);
   sizes.push_back(log_mel.size(2));
   return log_mel.reshape(sizes);
+}
+
+void LogMel::to(const torch::Device& device) {
+  window_ = window_.to(device);
+  filterbank_ = filterbank_.to(device);
 }
 
 ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind) {

@@ -31,6 +31,11 @@ void describe_data(data::DataOptions& data, Visitor& v) {
   v.text("root", data.root, "folder of audio, searched at any depth; with a manifest: what its paths are relative to");
   v.text("manifest", data.manifest,
          "CSV or JSONL that lists clips, or one of AudioSet's own `*_segments.csv`; empty: all audio under data.root");
+  v.text("packed", data.packed, "folder of packed clips, as `pack` writes it, instead of root and manifest");
+  v.text(
+      "validation", data.validation,
+      "held-out clips for the validation loss: a packed folder, a folder of audio, or a manifest (its paths relative "
+      "to data.root); empty: none");
   v.integer("workers", data.workers, {0, 1024}, "threads that decode and transform; 0: one per core");
   v.integer("cache_mb", data.cache_mb, {0, 1e7}, "memory for decoded features, so that small sets are decoded once");
   v.number("max_bad_fraction", data.max_bad_fraction, kFraction,
@@ -100,15 +105,25 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
   v.text("run_dir", train.run_dir,
          "folder of checkpoints, metrics and pictures; the same command resumes what is in it");
   v.choice("device", train.device, {"auto", "cpu", "cuda"}, "auto: the GPU if there is one");
+  v.choice("precision", train.precision, {"auto", "bf16", "fp16", "fp32", "tf32"},
+           "arithmetic of matrix products in training (weights and optimiser are float32): auto is bf16 on a GPU, fp32 "
+           "on the CPU; fp16 scales the loss; tf32 is fp32 with rounded inputs, GPU only");
   v.integer("seed", train.seed, kNotNegative, "of initialisation, order, crops and masks");
   v.integer("threads", train.threads, {0, 1024},
             "CPU threads of an operator; 0: LibTorch's choice. Bit-equal resume needs the same number");
   v.integer("device_batch", train.device_batch, kNotNegative,
             "clips of one forward pass, gradients are accumulated to global_batch; 0: all at once");
   v.integer("max_steps", train.max_steps, kNotNegative, "stop here without changing the schedule; 0: at its end");
+  v.integer("max_skipped_steps", train.max_skipped_steps, kPositive,
+            "a step whose loss or gradient is not finite is skipped; this many in a row end the run");
   v.integer("log_every_steps", train.log_every_steps, kPositive, "plain progress lines where stderr is no terminal");
   v.integer("save_every_steps", train.save_every_steps, kPositive, "checkpoints");
-  v.integer("keep_last", train.keep_last, kPositive, "checkpoints kept");
+  v.integer("validate_every_steps", train.validate_every_steps, kPositive, "loss on data.validation");
+  v.integer("keep_last", train.keep_last, kPositive, "newest checkpoints kept");
+  v.integer("keep_every_steps", train.keep_every_steps, kNotNegative,
+            "checkpoints of multiples of this are kept for ever; 0: none. A multiple of save_every_steps");
+  v.number("ema_decay", train.ema_decay, {0, 0.999999999},
+           "exponential moving average of the weights, kept as ema.safetensors beside the others; 0: none");
   v.integer("picture_every_steps", train.picture_every_steps, kPositive, "reconstruction pictures");
   v.end_section();
 }
@@ -154,6 +169,9 @@ RunConfig read(const Node& root) {
            " must rise and stay within half of audio.sample_rate ", audio.sample_rate));
   need(config.optim.warmup_epochs <= config.optim.epochs,
        str("optim.warmup_epochs is ", config.optim.warmup_epochs, ", more than optim.epochs ", config.optim.epochs));
+  need(config.train.keep_every_steps % config.train.save_every_steps == 0,
+       str("train.keep_every_steps is ", config.train.keep_every_steps,
+           ", it must be a multiple of train.save_every_steps ", config.train.save_every_steps));
   const double hidden = config.mask.ratio * static_cast<double>(config.model.patches());
   need(config.loss.region == model::LossRegion::kAll || hidden >= 1,
        str("mask.ratio ", config.mask.ratio,
@@ -183,6 +201,8 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
   // Where the audio lies is harmless too: a checkpoint's fingerprint tells whether the list of clips changed.
   constexpr std::array kHarmless{"data.root",
                                  "data.manifest",
+                                 "data.packed",
+                                 "data.validation",
                                  "data.workers",
                                  "data.cache_mb",
                                  "data.max_bad_fraction",
@@ -190,9 +210,12 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "train.threads",
                                  "train.device",
                                  "train.max_steps",
+                                 "train.max_skipped_steps",
                                  "train.log_every_steps",
                                  "train.save_every_steps",
+                                 "train.validate_every_steps",
                                  "train.keep_last",
+                                 "train.keep_every_steps",
                                  "train.picture_every_steps",
                                  "embedding.layout",
                                  "model.backend"};

@@ -105,14 +105,18 @@ fs::path expand_home(const std::string& path) {
   return home && path.rfind("~/", 0) == 0 ? fs::path(home) / path.substr(2) : fs::path(path);
 }
 
-std::string fnv1a64_hex(std::string_view bytes) {
+std::uint64_t fnv1a64(std::string_view bytes) {
   std::uint64_t state = 0xcbf29ce484222325ULL;
   for (const char byte : bytes) {
     state ^= static_cast<unsigned char>(byte);
     state *= 0x100000001b3ULL;
   }
+  return state;
+}
+
+std::string fnv1a64_hex(std::string_view bytes) {
   std::ostringstream hex;
-  hex << std::hex << std::setw(16) << std::setfill('0') << state;
+  hex << std::hex << std::setw(16) << std::setfill('0') << fnv1a64(bytes);
   return hex.str();
 }
 

@@ -1,8 +1,11 @@
 #include "axlstm/data/loader.h"
 
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <omp.h>
 #include <torch/torch.h>
 
+#include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/random.h"
 
@@ -13,14 +16,13 @@ constexpr std::int64_t kMaxReplacements = 100;
 
 }  // namespace
 
-Loader::Loader(std::shared_ptr<Dataset> dataset, const LoaderOptions& options, std::int64_t first_step)
-    : dataset_(std::move(dataset)),
+Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options, std::int64_t first_step)
+    : source_(std::move(source)),
       options_(options),
-      steps_per_epoch_(dataset_->size() / options.batch_size),
-      mels_(dataset_->mels()),
+      steps_per_epoch_(source_->size() / options.batch_size),
       front_step_(first_step),
       ticket_(first_step * options.batch_size) {
-  AXLSTM_CHECK(steps_per_epoch_ > 0, "the training set has ", dataset_->size(), " clips, fewer than one batch of ",
+  AXLSTM_CHECK(steps_per_epoch_ > 0, "the training set has ", source_->size(), " clips, fewer than one batch of ",
                options.batch_size, "; lower optim.global_batch");
   AXLSTM_CHECK(options.workers > 0, "the loader's workers are ", options.workers, ", at least 1 is needed");
   AXLSTM_CHECK(options.prefetch_batches > 0, "the loader's prefetch_batches is ", options.prefetch_batches,
@@ -48,14 +50,48 @@ void Loader::stop() {
 }
 
 Batch Loader::next() {
+  if (options_.device.is_cpu()) {
+    const auto slot = take_slot();
+    return {source_->spectrogram(slot->crops, options_.device), std::move(slot->clips)};
+  }
+  if (!ahead_) ahead_ = start_upload();
+  Upload upload = std::move(*ahead_);
+  ahead_.reset();
+  const c10::Stream compute = c10::impl::VirtualGuardImpl(options_.device.type()).getStream(options_.device);
+  upload.ready.block(compute);
+  upload.batch.spectrogram.record_stream(compute);  // its memory belongs to the other stream
+  if (has_slot()) ahead_ = start_upload();
+  return std::move(upload.batch);
+}
+
+/// Copies the next batch and computes its spectrogram beside the work of the stream in use.
+Loader::Upload Loader::start_upload() {
+  const auto slot = take_slot();
+  const c10::impl::VirtualGuardImpl device(options_.device.type());
+  const c10::Stream stream = device.getStreamFromGlobalPool(device.getDevice());
+  const c10::StreamGuard guard(stream);
+  Upload upload{{source_->spectrogram(slot->crops, options_.device), std::move(slot->clips)},
+                c10::Event(options_.device.type())};
+  upload.ready.record(stream);
+  return upload;
+}
+
+bool Loader::has_slot() {
+  const std::lock_guard lock(mutex_);
+  return !failure_ && !slots_.empty() && slots_.front()->missing == 0;
+}
+
+std::unique_ptr<Loader::Slot> Loader::take_slot() {
+  const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   batch_ready_.wait(lock, [&] { return failure_ || (!slots_.empty() && slots_.front()->missing == 0); });
+  seconds_waited_ += seconds_since(start);
   if (failure_) std::rethrow_exception(failure_);
-  Batch batch = std::move(slots_.front()->batch);
+  auto slot = std::move(slots_.front());
   slots_.pop_front();
   ++front_step_;
   work_available_.notify_all();
-  return batch;
+  return slot;
 }
 
 void Loader::work() {
@@ -73,14 +109,14 @@ void Loader::work() {
     ++ticket_;
     if (row == 0) {
       auto slot = std::make_unique<Slot>();
-      slot->batch.spectrogram = torch::empty({options_.batch_size, 1, options_.frames, mels_});
-      slot->batch.clips.resize(static_cast<std::size_t>(options_.batch_size));
+      slot->crops = source_->allocate(options_.batch_size, options_.frames, /*pinned=*/!options_.device.is_cpu());
+      slot->clips.resize(static_cast<std::size_t>(options_.batch_size));
       slot->missing = options_.batch_size;
       slots_.push_back(std::move(slot));
     }
     Slot& slot = *slots_[static_cast<std::size_t>(step - front_step_)];
     const std::int64_t clip = clip_at(step, row);
-    slot.batch.clips[static_cast<std::size_t>(row)] = clip;
+    slot.clips[static_cast<std::size_t>(row)] = clip;
     lock.unlock();
     try {
       fill(slot, step, row);
@@ -100,18 +136,16 @@ void Loader::work() {
 /// alone.
 void Loader::fill(Slot& slot, std::int64_t step, std::int64_t row) {
   const auto place = derive_seed({static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(row)});
-  std::int64_t& clip = slot.batch.clips[static_cast<std::size_t>(row)];
+  std::int64_t& clip = slot.clips[static_cast<std::size_t>(row)];
   for (std::int64_t attempt = 0; attempt < kMaxReplacements; ++attempt) {
     try {
-      const auto features = dataset_->features(clip);
-      const auto crop = random_crop(features, options_.frames, derive_seed({options_.seed, kCropStream, place}));
-      slot.batch.spectrogram[row][0].copy_(crop);
+      source_->read_crop(clip, derive_seed({options_.seed, kCropStream, place}), slot.crops, row);
       return;
     } catch (const Error& failure) {
-      dataset_->report_bad(clip, failure.what());
+      source_->report_bad(clip, failure.what());
     }
     const auto seed = derive_seed({options_.seed, kReplacementStream, place, static_cast<std::uint64_t>(attempt)});
-    clip = static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(dataset_->size())));
+    clip = static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(source_->size())));
   }
   throw Error(str("no readable clip found in ", kMaxReplacements, " draws"));
 }
@@ -122,7 +156,7 @@ std::int64_t Loader::clip_at(std::int64_t step, std::int64_t row) {
   if (order == orders_.end()) {
     if (orders_.size() >= 2) orders_.erase(orders_.begin());
     const auto seed = derive_seed({options_.seed, kOrderStream, static_cast<std::uint64_t>(epoch)});
-    order = orders_.emplace(epoch, permutation(dataset_->size(), seed)).first;
+    order = orders_.emplace(epoch, permutation(source_->size(), seed)).first;
   }
   return order->second[static_cast<std::size_t>((step % steps_per_epoch_) * options_.batch_size + row)];
 }

@@ -11,6 +11,8 @@
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "labels.h"
 
 namespace axlstm::data {
 namespace {
@@ -38,6 +40,7 @@ constexpr const char* kId[] = {"id", "YTID"};
 constexpr const char* kStart[] = {"start_seconds", "start", "offset"};
 constexpr const char* kEnd[] = {"end_seconds", "end"};
 constexpr const char* kDuration[] = {"duration_seconds", "duration"};
+constexpr const char* kLabels[] = {"labels", "label", "positive_labels"};
 
 /// Position of the first of `names` among the header's columns.
 std::optional<std::size_t> column(const std::vector<std::string>& header, Names names) {
@@ -105,7 +108,7 @@ Manifest read_audioset(const std::vector<CsvRow>& rows, const fs::path& path, co
     const std::string& id = row.fields[0];
     // A matched file is the cut segment already, as downloaders write it: all of it is the clip.
     if (const auto file = index.find(id, parse_seconds(row.fields[1], where))) {
-      manifest.clips.push_back({id, *file, {}});
+      manifest.clips.push_back({id, *file, {}, row.fields.size() > 3 ? row.fields[3] : std::string()});
     } else {
       manifest.unmatched.push_back(id);
     }
@@ -122,6 +125,7 @@ Manifest read_table(const std::vector<CsvRow>& rows, const fs::path& path, const
   const auto start = column(header, kStart);
   const auto end = column(header, kEnd);
   const auto duration = column(header, kDuration);
+  const auto labels = column(header, kLabels);
   Manifest manifest;
   for (std::size_t index = 1; index < rows.size(); ++index) {
     const auto& fields = rows[index].fields;
@@ -132,8 +136,9 @@ Manifest read_table(const std::vector<CsvRow>& rows, const fs::path& path, const
     };
     const std::string& file = fields[*path_column];
     AXLSTM_CHECK(!file.empty(), where, ": the path is empty");
-    manifest.clips.push_back(
-        {id ? fields[*id] : file, base / file, segment_of(seconds(start), seconds(end), seconds(duration), where)});
+    manifest.clips.push_back({id ? fields[*id] : file, base / file,
+                              segment_of(seconds(start), seconds(end), seconds(duration), where),
+                              labels ? fields[*labels] : std::string()});
   }
   return manifest;
 }
@@ -161,7 +166,8 @@ Manifest read_jsonl(const std::string& text, const fs::path& path, const fs::pat
       AXLSTM_CHECK(!file->empty(), where, ": the path is empty");
       manifest.clips.push_back({json_value<std::string>(row, kId).value_or(*file), base / *file,
                                 segment_of(json_value<double>(row, kStart), json_value<double>(row, kEnd),
-                                           json_value<double>(row, kDuration), where)});
+                                           json_value<double>(row, kDuration), where),
+                                labels_of(row)});
     } catch (const nlohmann::json::exception& failure) {
       throw Error(str(where, ": expected a JSON object with \"path\" (", failure.what(), ")"));
     }
@@ -173,7 +179,8 @@ Manifest read_jsonl(const std::string& text, const fs::path& path, const fs::pat
 
 Manifest load_manifest(const DataOptions& options) {
   if (options.root.empty() && options.manifest.empty()) {
-    throw UsageError("no training data: set data.root=FOLDER (all audio under it) or data.manifest=FILE.csv");
+    throw UsageError(
+        "no training data: set data.root=FOLDER (all audio under it), data.manifest=FILE.csv or data.packed=FOLDER");
   }
   Manifest manifest;
   if (options.manifest.empty()) {
@@ -206,6 +213,15 @@ Manifest load_manifest(const DataOptions& options) {
                    ? ""
                    : str(" (", manifest.unmatched.size(), " rows have no file under ", options.root, ")"));
   return manifest;
+}
+
+void report_unmatched(const std::vector<std::string>& ids, const fs::path& folder) {
+  if (ids.empty()) return;
+  std::string list;
+  for (const std::string& id : ids) list += id + "\n";
+  write_file_atomic(folder / "unmatched.txt", list);
+  log::warn(str(ids.size(), " rows of the manifest have no audio file; their ids are in ",
+                (folder / "unmatched.txt").string()));
 }
 
 }  // namespace axlstm::data

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr int kFormat = 1;
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kEma = "ema.safetensors";
 constexpr const char* kConfig = "config.yaml";
 constexpr const char* kState = "state.json";
 constexpr const char* kFolderPrefix = "step-";
@@ -58,9 +59,11 @@ nlohmann::json read_state(const fs::path& folder) {
 
 /// Verifies size and hash of every file that state.json lists.
 void verify(const fs::path& folder, const nlohmann::json& state) {
-  for (const char* name : {kModel, kOptimizer, kConfig}) {
+  for (const char* name : {kModel, kOptimizer, kConfig, kEma}) {
     const fs::path path = folder / name;
-    AXLSTM_CHECK(state["files"].contains(name), (folder / kState).string(), ": does not list ", name);
+    const bool listed = state["files"].contains(name);
+    if (name == kEma && !listed && !fs::exists(path)) continue;
+    AXLSTM_CHECK(listed, (folder / kState).string(), ": does not list ", name);
     const auto& record = state["files"][name];
     const MappedFile file(path);
     AXLSTM_CHECK(file.bytes().size() == record.value("bytes", std::size_t{0}), path.string(), ": ", file.bytes().size(),
@@ -72,7 +75,7 @@ void verify(const fs::path& folder, const nlohmann::json& state) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, std::int64_t keep_last) {
+void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, const Retention& retention) {
   const fs::path root = checkpoints_folder(run_dir);
   const std::string name = folder_name(checkpoint.step);
   const fs::path target = root / name, temporary = root / (kTemporaryPrefix + name);
@@ -83,12 +86,17 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, std:
     fs::create_directory(temporary);
     io::save_tensors(temporary / kModel, {checkpoint.model.begin(), checkpoint.model.end()}, {{"format", "pt"}});
     io::save_tensors(temporary / kOptimizer, {checkpoint.optimizer.begin(), checkpoint.optimizer.end()});
+    if (!checkpoint.ema.empty())
+      io::save_tensors(temporary / kEma, {checkpoint.ema.begin(), checkpoint.ema.end()}, {{"format", "pt"}});
     write_text(temporary / kConfig, checkpoint.config_yaml);
     nlohmann::ordered_json state{{"format", kFormat},
                                  {"step", checkpoint.step},
                                  {"data_fingerprint", checkpoint.data_fingerprint},
+                                 {"skipped_steps", checkpoint.skipped_steps},
+                                 {"skipped_in_a_row", checkpoint.skipped_in_a_row},
                                  {"files", nlohmann::ordered_json::object()}};
-    for (const char* file_name : {kModel, kOptimizer, kConfig}) {
+    for (const char* file_name : {kModel, kOptimizer, kConfig, kEma}) {
+      if (!fs::exists(temporary / file_name)) continue;
       const MappedFile file(temporary / file_name);
       state["files"][file_name] = {{"bytes", file.bytes().size()}, {"fnv1a64", fnv1a64_hex(file.bytes())}};
     }
@@ -106,9 +114,10 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, std:
   }
   auto folders = list_checkpoints(run_dir);
   std::erase_if(folders, [&](const fs::path& folder) { return step_of(folder) > checkpoint.step; });  // damaged
-  while (static_cast<std::int64_t>(folders.size()) > keep_last) {
-    fs::remove_all(folders.front(), ignored);  // one that cannot be deleted costs space, not the run
-    folders.erase(folders.begin());
+  const auto newest = static_cast<std::size_t>(retention.keep_last);
+  for (std::size_t n = 0; n + newest < folders.size(); ++n) {
+    if (retention.keep_every > 0 && *step_of(folders[n]) % retention.keep_every == 0) continue;
+    fs::remove_all(folders[n], ignored);  // one that cannot be deleted costs space, not the run
   }
 }
 
@@ -140,8 +149,14 @@ Checkpoint load_checkpoint(const fs::path& folder) {
   try {
     const auto state = read_state(folder);
     verify(folder, state);
-    return {state["step"].get<std::int64_t>(), io::load_tensors(folder / kModel), io::load_tensors(folder / kOptimizer),
-            read_file(folder / kConfig), state.value("data_fingerprint", "")};
+    return {state["step"].get<std::int64_t>(),
+            io::load_tensors(folder / kModel),
+            io::load_tensors(folder / kOptimizer),
+            read_file(folder / kConfig),
+            state.value("data_fingerprint", ""),
+            state.value("skipped_steps", std::int64_t{0}),
+            state.value("skipped_in_a_row", std::int64_t{0}),
+            state["files"].contains(kEma) ? io::load_tensors(folder / kEma) : std::map<std::string, torch::Tensor>{}};
   } catch (const nlohmann::json::exception& failure) {
     throw Error(str((folder / kState).string(), ": damaged (", failure.what(), ")"));
   }
@@ -164,16 +179,22 @@ std::optional<Checkpoint> load_newest_checkpoint(const fs::path& run_dir) {
                   " checkpoints are damaged; move the folder away to start afresh"));
 }
 
-SavedModel load_model(const fs::path& folder) {
+SavedModel load_model(const fs::path& folder, bool ema) {
   AXLSTM_CHECK(fs::is_directory(folder), folder.string(), ": no such folder; a checkpoint or a run is needed");
+  const char* weights = ema ? kEma : kModel;
+  const auto check_ema = [&](bool has_it, const fs::path& where) {
+    AXLSTM_CHECK(!ema || has_it, where.string(), ": has no averaged weights; the run's train.ema_decay is 0");
+  };
   if (fs::exists(folder / kModel)) {
+    check_ema(fs::exists(folder / kEma), folder);
     if (fs::exists(folder / kState)) verify(folder, read_state(folder));
     AXLSTM_CHECK(fs::exists(folder / kConfig), folder.string(), ": has ", kModel, " but no ", kConfig);
-    return {io::load_tensors(folder / kModel), read_file(folder / kConfig), folder};
+    return {io::load_tensors(folder / weights), read_file(folder / kConfig), folder};
   }
   auto newest = load_newest_checkpoint(folder);
   AXLSTM_CHECK(newest, folder.string(), ": holds neither ", kModel, " nor a run's checkpoints");
-  return {std::move(newest->model), std::move(newest->config_yaml),
+  check_ema(!newest->ema.empty(), folder);
+  return {std::move(ema ? newest->ema : newest->model), std::move(newest->config_yaml),
           checkpoints_folder(folder) / folder_name(newest->step)};
 }
 

@@ -40,29 +40,56 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resu
 }
 
 void MetricsFile::write(const StepRecord& record) {
-  const nlohmann::ordered_json json{{"step", record.step},           {"epoch", record.epoch},
-                                    {"loss", record.loss},           {"lr", record.lr},
-                                    {"grad_norm", record.grad_norm}, {"clips_per_second", record.clips_per_second}};
+  nlohmann::ordered_json json{{"step", record.step},           {"epoch", record.epoch},
+                              {"loss", record.loss},           {"lr", record.lr},
+                              {"grad_norm", record.grad_norm}, {"clips_per_second", record.clips_per_second},
+                              {"data_wait", record.data_wait}, {"skipped_steps", record.skipped_steps}};
+  if (record.validation_loss) json["validation_loss"] = *record.validation_loss;
   out_ << json.dump() << std::endl;
   if (out_) return;
   log::warn(path_.string() + ": cannot be written (is the disk full?); records are lost, training goes on");
   out_.clear();
 }
 
-std::string format_duration(double seconds) {
-  const auto total = static_cast<std::int64_t>(std::llround(seconds));
-  const auto two = [](std::int64_t value) { return str(value < 10 ? "0" : "", value); };
-  if (total < 60) return str(total, " s");
-  if (total < 3600) return str(total / 60, " min ", two(total % 60), " s");
-  if (total < 86400) return str(total / 3600, " h ", two(total % 3600 / 60), " min");
-  return str(total / 86400, " d ", total % 86400 / 3600, " h");
+TensorBoard::TensorBoard(const std::filesystem::path& run_dir, std::int64_t resumed_step,
+                         const std::string& config_yaml)
+    : events_(run_dir / "tensorboard", resumed_step + 1) {
+  std::istringstream lines(config_yaml);
+  std::string code;  // Markdown: indented lines are shown as they are
+  for (std::string line; std::getline(lines, line);) code += "    " + line + "\n";
+  events_.text("config", resumed_step, code);
+  flush();
+}
+
+void TensorBoard::write(const StepRecord& record) {
+  events_.scalar("train/loss", record.step, record.loss);
+  events_.scalar("train/lr", record.step, record.lr);
+  events_.scalar("train/grad_norm", record.step, record.grad_norm);
+  events_.scalar("train/skipped_steps", record.step, static_cast<double>(record.skipped_steps));
+  events_.scalar("speed/clips_per_second", record.step, record.clips_per_second);
+  events_.scalar("speed/data_wait", record.step, record.data_wait);
+  if (record.validation_loss) events_.scalar("validation/loss", record.step, *record.validation_loss);
+  flush();
+}
+
+void TensorBoard::picture(std::int64_t step, const std::filesystem::path& png) {
+  events_.picture("reconstruction", step, read_file(png));
+  flush();
+}
+
+void TensorBoard::flush() {
+  if (events_.flush() || warned_) return;
+  warned_ = true;
+  log::warn(events_.path().string() + ": cannot be written (is the disk full?); TensorBoard lacks what follows");
 }
 
 std::string progress_line(const StepRecord& record, std::int64_t total_steps) {
   std::ostringstream line;
   line << std::fixed << std::setprecision(2) << "epoch " << record.epoch << " | step " << record.step << "/"
        << total_steps << std::setprecision(4) << " | loss " << record.loss << std::scientific << std::setprecision(1)
-       << " | lr " << record.lr << std::fixed << std::setprecision(0) << " | " << record.clips_per_second << " clips/s";
+       << " | lr " << record.lr << std::fixed << std::setprecision(0) << " | " << record.clips_per_second
+       << " clips/s | data wait " << 100 * record.data_wait << " %";
+  if (record.validation_loss) line << std::setprecision(4) << " | held-out loss " << *record.validation_loss;
   return line.str();
 }
 

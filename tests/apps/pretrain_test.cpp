@@ -69,6 +69,52 @@ TEST_F(Pretrain, KilledAnywhereEndsAsTheUnbrokenRun) {
   }
 }
 
+TEST_F(Pretrain, KilledAgainAndAgainItEndsAsTheUnbrokenRun) {
+  ASSERT_EQ(run(pretrain("unbroken", {"train.ema_decay=0.9"})).exit_code, 0);
+  const auto command = pretrain("killed", {"train.ema_decay=0.9"});
+  int killed = 0, delay_ms = 350;
+  for (int kill = 0; kill < 20; ++kill) {
+    Process process(command);
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+    process.signal(SIGKILL);
+    const int code = process.wait().exit_code;
+    ASSERT_TRUE(code == 128 + SIGKILL || code == 0) << code;
+    if (code == 0) break;
+    ++killed;
+    delay_ms += 60;  // longer each time, so that the run gets on
+  }
+  EXPECT_GT(killed, 2);
+  const auto resumed = run(command);
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(loss_curve(path("killed")), loss_curve(path("unbroken")));
+  EXPECT_TRUE(final_weights("killed") == final_weights("unbroken"));
+  for (const char* file : {"optimizer.safetensors", "ema.safetensors"}) {
+    const std::string name = std::string("checkpoints/step-00000036/") + file;
+    EXPECT_TRUE(read_file(folder_.path() / "killed" / name) == read_file(folder_.path() / "unbroken" / name)) << name;
+  }
+}
+
+TEST_F(Pretrain, ADryRunTellsHowLongItTakesAndWritesNothing) {
+  const auto result = run(pretrain("dry", {"--dry-run", "data.validation=" + path("audio")}));
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* part : {"whole run    36 steps", "validation   12 clips", "clips/s", "checkpoint"})
+    EXPECT_NE(result.out.find(part), std::string::npos) << result.out;
+  EXPECT_FALSE(std::filesystem::exists(path("dry")));
+}
+
+TEST_F(Pretrain, AveragedWeightsCanBeEmbeddedWith) {
+  ASSERT_EQ(run(pretrain("run", {"train.ema_decay=0.9", "train.max_steps=5", "model.frames=200"})).exit_code, 0);
+  const auto embed = [&](const std::string& output, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"extract",  "--model",    path("run"),
+                                       "--output", path(output), path("audio/tone3.wav")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto result = run(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.exit_code == 0 ? read_file(folder_.path() / output / "tone3.wav.npy") : "";
+  };
+  EXPECT_TRUE(embed("plain", {}) != embed("averaged", {"--ema"}));
+}
+
 TEST_F(Pretrain, WorkersDoNotChangeTheNumbers) {
   ASSERT_EQ(run(pretrain("two")).exit_code, 0);
   ASSERT_EQ(run(pretrain("five", {"data.workers=5", "data.cache_mb=0"})).exit_code, 0);
@@ -169,7 +215,7 @@ TEST_F(Pretrain, AFullDiskCostsTheCheckpointNotTheOlderOnes) {
 }
 
 TEST(CommandLine, HelpVersionDoctorConfig) {
-  for (const char* program : {"pretrain", "extract", "hear-eval"}) {
+  for (const char* program : {"pretrain", "extract", "hear-eval", "pack"}) {
     const auto help = run({program, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_NE(help.out.find("Example:"), std::string::npos) << help.out;

@@ -25,7 +25,9 @@ Checkpoint at_step(std::int64_t step) {
 
 class CheckpointTest : public testing::Test {
  protected:
-  void save(std::int64_t step, std::int64_t keep_last = 10) const { save_checkpoint(run(), at_step(step), keep_last); }
+  void save(std::int64_t step, std::int64_t keep_last = 10) const {
+    save_checkpoint(run(), at_step(step), {keep_last});
+  }
 
   const fs::path& run() const { return folder_.path(); }
   fs::path folder(const char* name) const { return run() / "checkpoints" / name; }
@@ -69,6 +71,29 @@ TEST_F(CheckpointTest, OnlyTheNewestAreKept) {
   for (const std::int64_t step : {1, 20, 300, 4000, 50000}) save(step, 2);
   EXPECT_EQ(names(), (std::vector<std::string>{"step-00004000", "step-00050000"}));
   EXPECT_EQ(newest_step(), 50000);
+}
+
+TEST_F(CheckpointTest, ThoseOfEverySoManyStepsStay) {
+  for (std::int64_t step = 1; step <= 9; ++step) save_checkpoint(run(), at_step(step), {2, 3});
+  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000003", "step-00000006", "step-00000008", "step-00000009"}));
+}
+
+TEST_F(CheckpointTest, AveragedWeightsAreKeptBesideTheOthers) {
+  save(1);
+  EXPECT_TRUE(load_newest_checkpoint(run())->ema.empty());
+  test::expect_error([&] { load_model(run(), /*ema=*/true); }, {run().string(), "train.ema_decay"});
+  auto checkpoint = at_step(2);
+  checkpoint.ema["weight"] = torch::full({2, 3}, 7.0);
+  save_checkpoint(run(), checkpoint, {});
+  EXPECT_TRUE(load_newest_checkpoint(run())->ema.at("weight").equal(torch::full({2, 3}, 7.0)));
+  for (const auto& place : {run(), folder("step-00000002")}) {
+    EXPECT_TRUE(load_model(place, /*ema=*/true).tensors.at("weight").equal(torch::full({2, 3}, 7.0)));
+    EXPECT_TRUE(load_model(place).tensors.at("weight").equal(torch::full({2, 3}, 2.0)));
+  }
+  change(folder("step-00000002") / "ema.safetensors", [](std::string& bytes) { bytes.back() ^= 1; });
+  EXPECT_EQ(newest_step(), 1);
+  fs::remove(folder("step-00000002") / "ema.safetensors");
+  EXPECT_EQ(newest_step(), 1);
 }
 
 TEST_F(CheckpointTest, FoldersOfOtherNamesNeitherCountNorGo) {
@@ -182,12 +207,12 @@ TEST_F(CheckpointTest, AFailedWriteLeavesTheOlderOnes) {
   save(1);
   auto broken = at_step(2);
   broken.model["z"] = torch::zeros({2}, torch::kComplexFloat);
-  EXPECT_THROW(save_checkpoint(run(), broken, 1), Error);
+  EXPECT_THROW(save_checkpoint(run(), broken, {1}), Error);
   EXPECT_EQ(names(), std::vector<std::string>{"step-00000001"});
   EXPECT_EQ(newest_step(), 1);
   EXPECT_FALSE(fs::exists(folder(".writing-step-00000002")));
   folder_.write("file", "");
-  test::expect_error([&] { save_checkpoint(run() / "file", at_step(1), 1); },
+  test::expect_error([&] { save_checkpoint(run() / "file", at_step(1), {1}); },
                      {(run() / "file").string(), "cannot be written"});
 }
 

@@ -63,18 +63,12 @@ TEST(MetricsFile, AFolderThatIsMissingIsNamed) {
   test::expect_error([] { MetricsFile metrics("/no/such/folder", 0); }, {"/no/such/folder"});
 }
 
-TEST(FormatDuration, TakesTheTwoLargestUnits) {
-  EXPECT_EQ(format_duration(0), "0 s");
-  EXPECT_EQ(format_duration(45.4), "45 s");
-  EXPECT_EQ(format_duration(59.6), "1 min 00 s");
-  EXPECT_EQ(format_duration(750), "12 min 30 s");
-  EXPECT_EQ(format_duration(2 * 3600 + 5 * 60), "2 h 05 min");
-  EXPECT_EQ(format_duration(3 * 86400 + 4 * 3600 + 59), "3 d 4 h");
-}
-
 TEST(ProgressLine, TellsWhereTheRunIs) {
-  EXPECT_EQ(progress_line({640, 3.2, 0.43124, 1.2e-4, 1, 153.2}, 20000),
-            "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s");
+  StepRecord record{640, 3.2, 0.43124, 1.2e-4, 1, 153.2, 0.021};
+  EXPECT_EQ(progress_line(record, 20000),
+            "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | data wait 2 %");
+  record.validation_loss = 0.5;
+  EXPECT_NE(progress_line(record, 20000).find("| held-out loss 0.5000"), std::string::npos);
 }
 
 TEST(WriteReconstruction, DrawsAPictureOfAnyInput) {

@@ -167,10 +167,79 @@ TEST_F(TrainerTest, TooFewClipsForABatchAreAnError) {
   test::expect_error([&] { train(spec); }, {"9 clips", "optim.global_batch"});
 }
 
-TEST_F(TrainerTest, ALossThatExplodesNamesTheStepAndTheFix) {
+TEST_F(TrainerTest, AveragedWeightsAreResumedToTheLastBit) {
+  auto whole = spec("whole"), pieces = spec("pieces");
+  whole.train.ema_decay = pieces.train.ema_decay = 0.8;
+  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  pieces.train.max_steps = 5;
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  pieces.train.max_steps = 0;
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  const auto a = load_newest_checkpoint(pieces.train.run_dir), b = load_newest_checkpoint(whole.train.run_dir);
+  ASSERT_EQ(a->ema.size(), a->model.size());
+  bool differs = false;
+  for (const auto& [name, tensor] : b->ema) {
+    EXPECT_TRUE(a->ema.at(name).equal(tensor)) << name;
+    differs |= !tensor.equal(b->model.at(name));
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST_F(TrainerTest, TheLossScaleIsResumedToTheLastBit) {
+  auto whole = spec("whole"), pieces = spec("pieces");
+  whole.train.precision = pieces.train.precision = Precision::kFp16;
+  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  pieces.train.max_steps = 5;
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  pieces.train.max_steps = 0;
+  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  expect_same_end(pieces, whole);
+  EXPECT_TRUE(load_newest_checkpoint(whole.train.run_dir)->optimizer.contains("scaler.scale"));
+}
+
+TEST_F(TrainerTest, HeldOutClipsAreScoredTheSameWayEachTimeAndDoNotChangeTheTraining) {
+  const test::Clips held_out({2.5, 0.5, 4.0, 3.0, 2.2});
+  held_out.folder().write("bad.wav", "no audio");
+  auto plain = spec("plain"), with = spec("with"), again = spec("again");
+  with.data.validation = again.data.validation = held_out.folder().path().string();
+  with.data.max_bad_fraction = again.data.max_bad_fraction = 0.5;
+  with.train.validate_every_steps = again.train.validate_every_steps = 5;
+  again.train.device_batch = 1;
+  ASSERT_EQ(train(plain), RunStatus::kFinished);
+  ASSERT_EQ(train(with), RunStatus::kFinished);
+  expect_same_end(with, plain);
+  std::map<std::int64_t, double> losses;
+  std::istringstream lines(read_file(fs::path(with.train.run_dir) / "metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const auto record = nlohmann::json::parse(line);
+    if (record.contains("validation_loss")) losses[record.at("step")] = record.at("validation_loss");
+  }
+  ASSERT_EQ(losses.size(), 3u);
+  EXPECT_TRUE(losses.contains(5) && losses.contains(10) && losses.contains(12));
+  EXPECT_LT(losses[12], losses[5]);
+  Validation validation(with);
+  model::MaskedModel model(with.model);
+  const double first = validation.loss(model);
+  EXPECT_EQ(validation.size(), 5);
+  EXPECT_EQ(validation.loss(model), first);
+}
+
+TEST_F(TrainerTest, ADryRunWritesNothing) {
+  auto spec = this->spec("dry");
+  const std::string report = Trainer(spec).dry_run();
+  for (const char* part : {"whole run    12 steps", "clips/s", "MiB"})
+    EXPECT_NE(report.find(part), std::string::npos) << report;
+  EXPECT_FALSE(fs::exists(spec.train.run_dir));
+}
+
+TEST_F(TrainerTest, ALossThatStaysNotFiniteEndsTheRunAndNamesThePlaceAndTheFix) {
   auto spec = this->spec("run");
   spec.optim.base_lr = 1e30;
-  test::expect_error([&] { train(spec); }, {"step ", "optim.base_lr", "optim.clip_grad_norm"});
+  spec.train.max_skipped_steps = 3;
+  spec.train.save_every_steps = 1;
+  test::expect_error([&] { train(spec); }, {"step ", "3 in a row", "train.max_skipped_steps",
+                                            "not finite first: ", "optim.base_lr", "optim.clip_grad_norm"});
+  EXPECT_EQ(load_newest_checkpoint(spec.train.run_dir)->skipped_steps, 0);  // those from before are kept
 }
 
 }  // namespace

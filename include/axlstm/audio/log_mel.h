@@ -14,7 +14,7 @@ inline constexpr double kStdOffset = 1e-8;
 /// Triangular filters [n_fft/2 + 1, mels] in float32 arithmetic, as torchaudio builds them.
 torch::Tensor mel_filterbank(const LogMelOptions& options);
 
-/// Thread-safe; holds window and filterbank on the CPU and moves them where the input is.
+/// Thread-safe but for to(); computes where the input is.
 class LogMel {
  public:
   explicit LogMel(const LogMelOptions& options);
@@ -23,12 +23,23 @@ class LogMel {
   /// once are reflected as often as needed.
   torch::Tensor operator()(const torch::Tensor& waveform) const;
 
+  /// The same of a waveform that has its n_fft/2 samples of context on both sides already:
+  /// [..., T] with T ≥ n_fft → [..., 1 + (T − n_fft)/hop, mels].
+  torch::Tensor of_padded(const torch::Tensor& waveform) const;
+
+  /// Keeps window and filterbank on `device`, so that they need not be moved there for every input.
+  void to(const torch::Device& device);
+
   const LogMelOptions& options() const { return options_; }
 
  private:
   LogMelOptions options_;
   torch::Tensor window_, filterbank_;
 };
+
+/// Position in a clip of `size` samples that is `position` once the clip is reflected at its ends, as often as needed,
+/// without repeating the edge.
+std::int64_t reflect(std::int64_t position, std::int64_t size);
 
 struct ClipStatistics {
   double mean = 0.0;

@@ -51,7 +51,10 @@ class MappedFile {
 /// `~/x` → the home folder's x, where the shell has not done it (`key=~/x`).
 std::filesystem::path expand_home(const std::string& path);
 
-/// FNV-1a, 64 bits, as 16 hexadecimal digits: detects damage, not malice.
+/// FNV-1a, 64 bits: detects damage, not malice.
+std::uint64_t fnv1a64(std::string_view bytes);
+
+/// The same as 16 hexadecimal digits.
 std::string fnv1a64_hex(std::string_view bytes);
 
 /// Holds an exclusive advisory lock on `path` (created if missing) for as long as it lives.

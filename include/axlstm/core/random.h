@@ -27,7 +27,8 @@ enum RandomStream : std::uint64_t {
   kCropStream,
   kMaskStream,
   kReplacementStream,
-  kPictureStream
+  kPictureStream,
+  kValidationStream
 };
 
 }  // namespace axlstm

@@ -4,43 +4,40 @@
 #include <torch/types.h>
 
 #include <mutex>
-#include <set>
 #include <string>
 #include <unordered_map>
 
 #include "axlstm/audio/log_mel.h"
+#include "axlstm/data/clip_source.h"
 #include "axlstm/data/manifest.h"
 
 namespace axlstm::data {
 
-/// Random access to the features of every clip; safe to use from many threads.
-class Dataset {
+/// Crops out of audio files, decoded when they are needed.
+class Dataset final : public ClipSource {
  public:
   Dataset(Manifest manifest, const audio::LogMelOptions& log_mel, const DataOptions& options);
 
-  std::int64_t size() const { return static_cast<std::int64_t>(manifest_.clips.size()); }
-  std::int64_t mels() const { return log_mel_.options().mels; }
-  const std::vector<std::string>& unmatched() const { return manifest_.unmatched; }
-  const Clip& clip(std::int64_t index) const { return manifest_.clips.at(static_cast<std::size_t>(index)); }
+  std::int64_t size() const override { return static_cast<std::int64_t>(manifest_.clips.size()); }
+  std::string id(std::int64_t clip) const override { return manifest_.clips.at(static_cast<std::size_t>(clip)).id; }
+  std::vector<std::string> unmatched() const override { return manifest_.unmatched; }
 
   /// Log-mel [L', mels] float32 of the whole clip, normalised by its own mean and standard deviation; cached while
   /// data.cache_mb lasts. Throws Error naming the file if it cannot be used.
-  torch::Tensor features(std::int64_t index);
+  torch::Tensor features(std::int64_t clip);
 
-  /// Counts a clip that could not be read, once, with a warning. Throws Error when more than data.max_bad_fraction are
-  /// bad.
-  void report_bad(std::int64_t index, const std::string& reason);
-  std::int64_t bad_count() const;
+  CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const override;
+  void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) override;
+  torch::Tensor spectrogram(const CropBatch& batch, const torch::Device& device) override;
 
  private:
   Manifest manifest_;
   audio::LogMel log_mel_;
-  DataOptions options_;
+  std::int64_t cache_bytes_;
 
-  mutable std::mutex mutex_;
+  std::mutex mutex_;
   std::unordered_map<std::int64_t, torch::Tensor> cache_;
-  std::size_t cached_bytes_ = 0;
-  std::set<std::int64_t> bad_;
+  std::int64_t cached_bytes_ = 0;
 };
 
 /// `frames` consecutive frames of features [L', mels], from a start uniform in [0, L' − frames] drawn from `seed`.

@@ -2,6 +2,7 @@
 // (seed, step): neither the number of workers nor an interruption changes it.
 #pragma once
 
+#include <c10/core/Event.h>
 #include <torch/types.h>
 
 #include <condition_variable>
@@ -10,10 +11,11 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
-#include "axlstm/data/dataset.h"
+#include "axlstm/data/clip_source.h"
 
 namespace axlstm::data {
 
@@ -23,10 +25,11 @@ struct LoaderOptions {
   std::int64_t frames = 200;
   std::int64_t workers = 1;
   std::int64_t prefetch_batches = 3;
+  torch::Device device = torch::kCPU;  ///< where batches are needed
 };
 
 struct Batch {
-  torch::Tensor spectrogram;        ///< [B, 1, L, F] float32
+  torch::Tensor spectrogram;        ///< [B, 1, L, F] float32, on the device asked for
   std::vector<std::int64_t> clips;  ///< index of each crop's clip
 };
 
@@ -36,31 +39,46 @@ class Loader {
  public:
   /// Begins at `first_step` (counted over all epochs). Throws Error if there are fewer clips than one batch needs, or
   /// no workers or batches to prefetch.
-  Loader(std::shared_ptr<Dataset> dataset, const LoaderOptions& options, std::int64_t first_step);
+  Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options, std::int64_t first_step);
   ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
-  /// The next step's batch. Rethrows what stopped a worker.
+  /// The next step's batch. Rethrows what stopped a worker. For a GPU the batch after it is already being copied, on a
+  /// stream of its own, if its crops are there.
   Batch next();
 
   std::int64_t steps_per_epoch() const { return steps_per_epoch_; }
 
+  /// Time that next() has waited for crops, over all calls.
+  double seconds_waited() const { return seconds_waited_; }
+
  private:
   struct Slot {
-    Batch batch;
+    CropBatch crops;
+    std::vector<std::int64_t> clips;
     std::int64_t missing = 0;  ///< crops not yet in place
+  };
+
+  /// A batch that the GPU is still being given.
+  struct Upload {
+    Batch batch;
+    c10::Event ready;
   };
 
   void stop();
   void work();
   void fill(Slot& slot, std::int64_t step, std::int64_t row);
+  std::unique_ptr<Slot> take_slot();
+  bool has_slot();
+  Upload start_upload();
   std::int64_t clip_at(std::int64_t step, std::int64_t row);
 
-  std::shared_ptr<Dataset> dataset_;
+  std::shared_ptr<ClipSource> source_;
   LoaderOptions options_;
   std::int64_t steps_per_epoch_;
-  std::int64_t mels_;
+  std::optional<Upload> ahead_;
+  double seconds_waited_ = 0;
 
   std::mutex mutex_;
   std::condition_variable work_available_, batch_ready_;

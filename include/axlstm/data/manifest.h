@@ -14,6 +14,7 @@ struct Clip {
   std::string id;
   std::filesystem::path path;
   audio::Segment segment;
+  std::string labels = {};  ///< as the list has them, several joined by commas
 };
 
 struct Manifest {
@@ -23,9 +24,11 @@ struct Manifest {
 };
 
 /// Lists the clips of `options`: a folder (recursively, in path order), a CSV or JSONL manifest, or one of AudioSet's
-/// own
-/// `*_segments.csv`, whose rows are matched to files `<id>.*`, `Y<id>.*` or `<id>_<start>*.*` at any depth under root.
-/// Formats: docs/data.md. Throws Error naming the file and line, or the folder without audio.
+/// own `*_segments.csv`, whose rows are matched to files `<id>.*`, `Y<id>.*` or `<id>_<start>*.*` at any depth under
+/// root. Formats: docs/data.md. Throws Error naming the file and line, or the folder without audio.
 Manifest load_manifest(const DataOptions& options);
+
+/// Counts the AudioSet rows whose audio was not found (`ids`, if any) and lists them in `folder`/unmatched.txt.
+void report_unmatched(const std::vector<std::string>& ids, const std::filesystem::path& folder);
 
 }  // namespace axlstm::data

@@ -13,18 +13,26 @@
 
 namespace axlstm::train {
 
-/// `<run>/checkpoints/step-00001000/` holds model.safetensors, optimizer.safetensors, config.yaml and state.json, which
-/// lists the size and hash of the others.
+/// `<run>/checkpoints/step-00001000/` holds model.safetensors, optimizer.safetensors, config.yaml, with averaged
+/// weights ema.safetensors, and state.json, which lists the size and hash of the others.
 struct Checkpoint {
   std::int64_t step = 0;  ///< optimiser steps made
   std::map<std::string, torch::Tensor> model, optimizer;
   std::string config_yaml;
   std::string data_fingerprint;  ///< of the training set, to notice that it changed
+  std::int64_t skipped_steps = 0, skipped_in_a_row = 0;
+  std::map<std::string, torch::Tensor> ema = {};  ///< averaged weights; empty where there are none
 };
 
-/// Writes under a temporary name, flushes, renames; then deletes all but the `keep_last` newest. Throws Error and
-/// leaves older checkpoints alone if anything cannot be written.
-void save_checkpoint(const std::filesystem::path& run_dir, const Checkpoint& checkpoint, std::int64_t keep_last);
+/// Which checkpoints stay.
+struct Retention {
+  std::int64_t keep_last = 3;   ///< the newest ones
+  std::int64_t keep_every = 0;  ///< and those of every so many steps; 0: none
+};
+
+/// Writes under a temporary name, flushes, renames; then deletes those that need not stay. Throws Error and leaves
+/// older checkpoints alone if anything cannot be written.
+void save_checkpoint(const std::filesystem::path& run_dir, const Checkpoint& checkpoint, const Retention& retention);
 
 /// Checkpoint folders of a run, oldest first. Other folders, such as a copy step-00000100.bak, do not count.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
@@ -47,6 +55,7 @@ struct SavedModel {
   std::filesystem::path folder;
 };
 
-SavedModel load_model(const std::filesystem::path& folder);
+/// `ema`: its averaged weights. Throws Error naming what is missing or damaged.
+SavedModel load_model(const std::filesystem::path& folder, bool ema = false);
 
 }  // namespace axlstm::train

@@ -20,16 +20,24 @@ struct OptimOptions {
 
 enum class DeviceChoice { kAuto, kCpu, kCuda };
 
+/// Arithmetic of matrix products in training; weights, optimiser and loss are float32 in all of them.
+enum class Precision { kAuto, kBf16, kFp16, kFp32, kTf32 };
+
 struct TrainOptions {
   std::string run_dir = "runs/axlstm";
   DeviceChoice device = DeviceChoice::kAuto;
+  Precision precision = Precision::kAuto;  ///< kAuto: bf16 on a GPU, fp32 on the CPU
   std::int64_t seed = 0;
-  std::int64_t threads = 0;       ///< CPU threads of one operator; 0: LibTorch's choice
-  std::int64_t device_batch = 0;  ///< clips per forward pass; gradients are accumulated. 0: the whole batch
-  std::int64_t max_steps = 0;     ///< stop here without changing the schedule; 0: at its end
+  std::int64_t threads = 0;             ///< CPU threads of one operator; 0: LibTorch's choice
+  std::int64_t device_batch = 0;        ///< clips per forward pass; gradients are accumulated. 0: the whole batch
+  std::int64_t max_steps = 0;           ///< stop here without changing the schedule; 0: at its end
+  std::int64_t max_skipped_steps = 10;  ///< in a row, for a loss or gradient that is not finite; more end the run
   std::int64_t log_every_steps = 20;
   std::int64_t save_every_steps = 1000;
-  std::int64_t keep_last = 3;  ///< checkpoints
+  std::int64_t validate_every_steps = 1000;
+  std::int64_t keep_last = 3;         ///< checkpoints
+  std::int64_t keep_every_steps = 0;  ///< checkpoints of multiples of this are never deleted; 0: none
+  double ema_decay = 0.0;             ///< of averaged weights kept beside the others; 0: none
   std::int64_t picture_every_steps = 1000;
 };
 

@@ -1,13 +1,14 @@
-// What a run leaves to look at: metrics.jsonl, the live line, reconstruction pictures.
+// What a run leaves to look at: metrics.jsonl, TensorBoard's event files, the live line, reconstruction pictures.
 #pragma once
 
 #include <torch/types.h>
 
-#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 
+#include "axlstm/io/tfevents.h"
 #include "axlstm/model/masked_model.h"
 
 namespace axlstm::train {
@@ -19,6 +20,9 @@ struct StepRecord {
   double lr = 0;
   double grad_norm = 0;
   double clips_per_second = 0;
+  double data_wait = 0;            ///< share of the time that the model waited for data
+  std::int64_t skipped_steps = 0;  ///< of the run so far, for a loss or gradient that was not finite
+  std::optional<double> validation_loss = std::nullopt;
 };
 
 /// Appends one JSON object a record to `<run>/metrics.jsonl`. On opening, records later than `resumed_step` are
@@ -33,11 +37,24 @@ class MetricsFile {
   std::ofstream out_;
 };
 
-/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | ETA 2 h 05 min"
-std::string progress_line(const StepRecord& record, std::int64_t total_steps);
+/// Event files in `<run>/tensorboard/`. What cannot be written is lost with one warning; training goes on.
+class TensorBoard {
+ public:
+  /// Steps later than `resumed_step` in older files no longer count.
+  TensorBoard(const std::filesystem::path& run_dir, std::int64_t resumed_step, const std::string& config_yaml);
 
-/// "45 s", "12 min 30 s", "2 h 05 min", "3 d 4 h"
-std::string format_duration(double seconds);
+  void write(const StepRecord& record);
+  void picture(std::int64_t step, const std::filesystem::path& png);
+
+ private:
+  void flush();
+
+  io::EventWriter events_;
+  bool warned_ = false;
+};
+
+/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | data wait 2 %"
+std::string progress_line(const StepRecord& record, std::int64_t total_steps);
 
 /// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The
 /// reconstruction shows what the model sees, with the hidden patches filled in by its prediction.

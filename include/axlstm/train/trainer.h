@@ -2,43 +2,21 @@
 #pragma once
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 
-#include "axlstm/audio/options.h"
 #include "axlstm/data/loader.h"
-#include "axlstm/model/masked_model.h"
-#include "axlstm/train/checkpoint.h"
-#include "axlstm/train/optim.h"
+#include "axlstm/train/checkpoint_writer.h"
+#include "axlstm/train/ema.h"
 #include "axlstm/train/run_log.h"
+#include "axlstm/train/step.h"
+#include "axlstm/train/validation.h"
 
 namespace axlstm::train {
 
-/// All that determines a run.
-struct RunSpec {
-  audio::LogMelOptions audio;
-  data::DataOptions data;
-  model::EncoderOptions model;
-  model::MaskOptions mask;
-  model::LossOptions loss;
-  OptimOptions optim;
-  TrainOptions train;
-  std::string config_yaml;  ///< stored with the run and in every checkpoint
-};
-
 enum class RunStatus { kFinished, kInterrupted };
-
-/// Loss (already divided among micro-batches) and gradient norm of one optimiser step.
-struct StepResult {
-  double loss = 0;
-  double grad_norm = 0;
-};
-
-/// One step: forward, backward and update on a batch with given mask noise. spectrogram [B, 1, L, F] and noise on any
-/// device; micro-batches of `device_batch` clips (0: all). Throws Error if the loss is not finite, before the update.
-StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torch::Tensor& spectrogram,
-                         const torch::Tensor& noise, double lr, const RunSpec& spec);
 
 /// Trains until the schedule ends or `stop` turns true, continuing from the newest checkpoint of the run folder.
 /// Every random draw is a function of the seed and the step, so an interrupted run ends with the same numbers as one
@@ -48,23 +26,38 @@ class Trainer {
   explicit Trainer(RunSpec spec);
   RunStatus run(const std::atomic<bool>& stop);
 
+  /// Makes a few steps without writing anything, and tells what the run would be: its data, its steps, how long it
+  /// takes, the disk it needs. Throws what run() would throw.
+  std::string dry_run();
+
  private:
   void resume();
+  void open_loader();
+  std::int64_t last_step() const;
   double epoch() const;  ///< where the next step begins
   StepResult train_one_step(double lr);
+  void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
   void save();
-  void draw_picture();
+
+  /// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. Returns
+  /// the file, nothing if it could not be written.
+  std::optional<std::filesystem::path> draw_picture();
 
   RunSpec spec_;
   torch::Device device_;
-  std::shared_ptr<data::Dataset> dataset_;
+  std::shared_ptr<data::ClipSource> clips_;
   std::string data_fingerprint_;
   model::MaskedModel model_;
   AdamW optimizer_;
+  GradScaler scaler_;
+  Ema ema_;
+  std::optional<Validation> validation_;
   std::int64_t step_ = 0;
   std::int64_t total_steps_ = 0;
-  std::int64_t saved_step_ = -1;
+  std::int64_t resumed_step_ = -1;  ///< −1: a new run
+  std::int64_t skipped_steps_ = 0, skipped_in_a_row_ = 0;
   std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<CheckpointWriter> writer_;
 };
 
 /// The device that a choice means here. Throws UsageError for cuda where there is none.

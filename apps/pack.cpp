@@ -1,0 +1,94 @@
+// pack: audio files or tar archives → a folder of shards that pretrain reads without decoding.
+#include <iostream>
+#include <map>
+#include <thread>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/data/packed.h"
+#include "axlstm/data/packer.h"
+#include "cli.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace axlstm;
+
+std::int64_t worker_count(const data::DataOptions& options) {
+  return options.workers > 0 ? options.workers
+                             : static_cast<std::int64_t>(std::max(std::thread::hardware_concurrency(), 1U));
+}
+
+cli::ExitCode verify(const std::string& folder, std::int64_t workers) {
+  const data::PackedSet set(expand_home(folder));
+  const auto damaged = data::verify(set, static_cast<std::size_t>(workers));
+  for (const std::string& id : damaged) std::cout << id << "\n";
+  AXLSTM_CHECK(damaged.empty(), folder, ": ", damaged.size(), " of ", set.size(),
+               " clips do not match their checksums; pack again");
+  log::info(str(folder, ": all ", set.size(), " clips match their checksums"));
+  return cli::kOk;
+}
+
+cli::ExitCode pack(data::ClipStream& stream, const data::PackOptions& options) {
+  log::info(
+      str("packing ", stream.description(), " with ", options.workers, " threads into ", options.output.string()));
+  const data::PackReport report = data::pack(stream, options, cli::stop_on_signal());
+  if (!report.finished) {
+    log::warn("interrupted; whole shards are kept, the same command goes on");
+    return cli::kInterrupted;
+  }
+  log::info(str("packed ", report.clips, " clips; ", report.broken, " could not be used",
+                report.broken > 0 ? " and are listed in " + (options.output / "broken.jsonl").string() : ""));
+  return report.broken > 0 ? cli::kSomeFailed : cli::kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{
+      "Packs audio for pre-training: decoded once, read at random without decoding.\n"
+      "Example: pack --output packed data.root=~/audio data.manifest=balanced_train_segments.csv\n"
+      "         pretrain --config configs/pretrain/axlstm_tiny.yaml data.packed=packed\n"
+      "Exits with 3 if some clips could not be used."};
+  cli::ConfigArguments arguments;
+  arguments.add_to(app);
+  data::PackOptions options;
+  std::string output, to_verify, to_describe;
+  std::vector<fs::path> tars;
+  const std::map<std::string, data::Encoding> encodings{{"pcm16", data::Encoding::kPcm16},
+                                                        {"logmel16", data::Encoding::kLogMel16}};
+  app.add_option("-o,--output", output, "Folder to write to; the same command goes on with what is in it")
+      ->type_name("DIR");
+  app.add_option("--tar", tars,
+                 "WebDataset archive, or folder of them, instead of data.root and data.manifest; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("PATH");
+  app.add_option("--format", options.encoding,
+                 "16-bit samples, or float16 log-mel: half the computing and the size, but rounded")
+      ->transform(CLI::CheckedTransformer(encodings))
+      ->option_text("pcm16|logmel16 [pcm16]");
+  app.add_option("--shard-mb", options.shard_mb, "Size of a shard")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--info", to_describe, "Print what a packed folder holds, and exit")->type_name("DIR");
+  app.add_option("--verify", to_verify, "Compare a packed folder with its checksums, and exit")->type_name("DIR");
+  cli::add_common_flags(app);
+  return cli::run(app, argc, argv, [&]() -> int {
+    const config::RunConfig config = arguments.read();
+    if (!to_describe.empty()) {
+      std::cout << data::describe(data::PackedSet(expand_home(to_describe)));
+      return cli::kOk;
+    }
+    options.workers = worker_count(config.data);
+    if (!to_verify.empty()) return verify(to_verify, options.workers);
+    if (output.empty()) throw UsageError("--output is missing: the folder to pack into");
+    options.output = expand_home(output);
+    options.audio = config.audio;
+    if (!tars.empty()) return pack(*data::stream_tars(tars), options);
+    data::Manifest manifest = data::load_manifest(config.data);
+    fs::create_directories(options.output);
+    data::report_unmatched(manifest.unmatched, options.output);
+    return pack(*data::stream_manifest(std::move(manifest)), options);
+  });
+}

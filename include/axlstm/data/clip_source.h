@@ -1,0 +1,63 @@
+// What the loader takes crops from: audio files (dataset.h) or packed shards (packed_dataset.h).
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "axlstm/audio/options.h"
+#include "axlstm/data/options.h"
+
+namespace axlstm::data {
+
+/// The crops of one batch as worker threads leave them on the CPU; what `data` holds is up to the source.
+struct CropBatch {
+  torch::Tensor data;             ///< [B, …]
+  torch::Tensor mean, deviation;  ///< [B] float32: of the whole clips, where `data` is not normalised yet
+  torch::Tensor frames;           ///< [B] int64: fewer than asked for where a clip is shorter, to be tiled
+};
+
+/// Random access to crops of every clip; safe to use from many threads unless said otherwise.
+class ClipSource {
+ public:
+  /// `source` names it in messages; more than `max_bad_fraction` unreadable clips are an Error.
+  ClipSource(std::string source, double max_bad_fraction);
+  virtual ~ClipSource() = default;
+
+  virtual std::int64_t size() const = 0;
+  virtual std::string id(std::int64_t clip) const = 0;
+
+  /// Ids of the list's rows whose audio was not found.
+  virtual std::vector<std::string> unmatched() const { return {}; }
+
+  /// Room for `batch` crops of `frames` frames, in page-locked memory if it will be copied to a GPU.
+  virtual CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const = 0;
+
+  /// Puts a crop into `row`: its start is uniform in [0, L' − frames], drawn from `seed`; a clip shorter than that is
+  /// tiled along time. Throws Error naming the clip if it cannot be used.
+  virtual void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) = 0;
+
+  /// Log-mel [B, 1, L, F] float32 of the batch on `device`, normalised by each whole clip's mean and standard
+  /// deviation. Used by one thread at a time.
+  virtual torch::Tensor spectrogram(const CropBatch& batch, const torch::Device& device) = 0;
+
+  /// Counts a clip that could not be read, once, with a warning. Throws Error when more than data.max_bad_fraction are
+  /// bad.
+  void report_bad(std::int64_t clip, const std::string& reason);
+  std::int64_t bad_count() const;
+
+ private:
+  std::string source_;
+  double max_bad_fraction_;
+  mutable std::mutex bad_mutex_;
+  std::set<std::int64_t> bad_;
+};
+
+/// Opens what `options` name: data.packed, or else files. Throws UsageError if they name both.
+std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio);
+
+}  // namespace axlstm::data

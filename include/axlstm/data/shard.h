@@ -1,0 +1,102 @@
+// One file of packed clips. Free of LibTorch.
+//
+// All numbers are little-endian. A shard is
+//   "AXLSHRD1"
+//   the clips' data one after the other, each at a multiple of 64 bytes
+//   a ShardRecord for each clip
+//   ids and labels, one after the other
+//   JSON that says how it was packed
+//   a ShardFooter.
+// The index lies behind the data, so that a shard is written in one go, however many clips it takes; it is read in
+// place, without parsing.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "axlstm/core/files.h"
+
+namespace axlstm::data {
+
+struct ShardRecord {
+  std::uint64_t offset;       ///< of the clip's data in the file
+  std::uint64_t length;       ///< samples of PCM, frames of log-mel
+  double mean, std;           ///< of the whole clip's log-mel; the deviation is the unbiased one
+  std::uint64_t checksum;     ///< FNV-1a of the data
+  std::uint64_t text_offset;  ///< of the id in the file; the labels follow it
+  std::uint32_t id_bytes, labels_bytes;
+  std::uint64_t data_bytes;
+};
+static_assert(sizeof(ShardRecord) == 64);
+
+struct ShardFooter {
+  std::uint64_t records_offset, text_offset, meta_offset, clips;
+  std::uint64_t checksum;  ///< FNV-1a of everything from records_offset to this footer
+  char magic[8];           ///< "AXLSHRD1" again: the file is whole
+};
+static_assert(sizeof(ShardFooter) == 48);
+
+/// A clip as it is put into a shard.
+struct ShardClip {
+  std::string id, labels;
+  std::string data;
+  std::uint64_t length = 0;
+  double mean = 0, std = 0;
+};
+
+/// Writes a shard under a temporary name; it has its own name only when it is whole and on the disk.
+class ShardWriter {
+ public:
+  explicit ShardWriter(std::filesystem::path path);
+  ~ShardWriter();
+  ShardWriter(const ShardWriter&) = delete;
+  ShardWriter& operator=(const ShardWriter&) = delete;
+
+  void add(const ShardClip& clip);
+  std::uint64_t bytes() const { return bytes_; }  ///< of data so far
+  std::size_t clips() const { return records_.size(); }
+
+  /// Adds index, `meta` and footer, flushes and renames.
+  void finish(const std::string& meta);
+
+ private:
+  void append(std::string_view bytes);
+
+  std::filesystem::path path_, temporary_;
+  SyncedWriter writer_;
+  std::uint64_t bytes_ = 0;
+  std::vector<ShardRecord> records_;  ///< text_offset still counts from the start of the text
+  std::string text_;
+  bool finished_ = false;
+};
+
+/// A clip of a shard, in place.
+struct ShardView {
+  std::string_view id, labels, data;
+  std::uint64_t length = 0;
+  double mean = 0, std = 0;
+  std::uint64_t checksum = 0;
+};
+
+/// A shard mapped into memory. The index is verified when it is opened, data when asked.
+class ShardReader {
+ public:
+  /// Throws Error naming the file if it is no whole shard.
+  explicit ShardReader(const std::filesystem::path& path);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(footer_.clips); }
+  ShardView clip(std::int64_t index) const;
+  std::string_view meta() const;
+  std::uint64_t checksum() const { return footer_.checksum; }  ///< of the index, which holds those of the data
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+  std::filesystem::path path_;
+  ShardFooter footer_{};
+};
+
+}  // namespace axlstm::data

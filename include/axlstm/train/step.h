@@ -1,0 +1,48 @@
+// One optimiser step: forward, backward, update.
+#pragma once
+
+#include <string>
+
+#include "axlstm/audio/options.h"
+#include "axlstm/data/options.h"
+#include "axlstm/model/masked_model.h"
+#include "axlstm/train/amp.h"
+#include "axlstm/train/optim.h"
+
+namespace axlstm::train {
+
+/// All that determines a run.
+struct RunSpec {
+  audio::LogMelOptions audio;
+  data::DataOptions data;
+  model::EncoderOptions model;
+  model::MaskOptions mask;
+  model::LossOptions loss;
+  OptimOptions optim;
+  TrainOptions train;
+  std::string config_yaml;  ///< stored with the run and in every checkpoint
+};
+
+/// Loss (already divided among micro-batches) and gradient norm of one optimiser step.
+struct StepResult {
+  double loss = 0;
+  double grad_norm = 0;
+  bool skipped = false;  ///< one of the two is not finite, so the weights were left as they are
+};
+
+/// One step on a batch with given mask noise, in the precision of `spec`. spectrogram [B, 1, L, F] and noise on any
+/// device; micro-batches of `device_batch` clips (0: all). `scaler` is needed for fp16 only.
+StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torch::Tensor& spectrogram,
+                         const torch::Tensor& noise, double lr, const RunSpec& spec, GradScaler* scaler = nullptr);
+
+/// Where numbers stop being finite, after a step that was skipped for it.
+struct NonFinite {
+  std::int64_t row = -1;  ///< the first clip of the batch that leads to it; −1: none does alone
+  std::string place;      ///< such as "blocks.3.layer.mlstm_cell (aten::exp)"
+};
+
+/// Repeats a skipped step piece by piece and looks at every operator's result. Slow, and spoils the gradients.
+NonFinite find_non_finite(model::MaskedModel& model, const torch::Tensor& spectrogram, const torch::Tensor& noise,
+                          const RunSpec& spec);
+
+}  // namespace axlstm::train

@@ -1,0 +1,31 @@
+// The loss on clips that are not trained on.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "axlstm/data/clip_source.h"
+#include "axlstm/train/step.h"
+
+namespace axlstm::train {
+
+/// One crop of every held-out clip under one mask, the same each time, so that only the model makes a difference.
+class Validation {
+ public:
+  /// Clips of data.validation. Throws as open_clips does.
+  explicit Validation(const RunSpec& spec);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(clips_.size()); }
+
+  /// Mean over the clips, in the precision of training. Clips that cannot be read are passed over, as in training.
+  double loss(model::MaskedModel& model);
+
+ private:
+  bool read(std::int64_t first, std::int64_t count, data::CropBatch& batch);
+
+  RunSpec spec_;
+  std::shared_ptr<data::ClipSource> source_;
+  std::vector<std::int64_t> clips_;  ///< those that can be read, as far as known
+};
+
+}  // namespace axlstm::train

@@ -1,0 +1,103 @@
+#include "axlstm/data/packed_dataset.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/random.h"
+
+namespace axlstm::data {
+namespace {
+
+/// Clips whose log-mel deviates less than this are silence; what is left of it would be rounding noise, magnified.
+constexpr double kSilence = 1e-5;
+constexpr std::int64_t kRowsAtOnce = 256;  // the complex spectra of more would fill gigabytes
+
+/// Samples [first, first + count) of the reflected clip.
+void copy_reflected(const std::int16_t* samples, std::int64_t size, std::int64_t first, std::int64_t count,
+                    std::int16_t* target) {
+  const std::int64_t inner_begin = std::clamp<std::int64_t>(-first, 0, count);
+  const std::int64_t inner_end = std::clamp<std::int64_t>(size - first, inner_begin, count);
+  for (std::int64_t n = 0; n < inner_begin; ++n) target[n] = samples[audio::reflect(first + n, size)];
+  std::memcpy(target + inner_begin, samples + first + inner_begin,
+              static_cast<std::size_t>(inner_end - inner_begin) * sizeof *samples);
+  for (std::int64_t n = inner_end; n < count; ++n) target[n] = samples[audio::reflect(first + n, size)];
+}
+
+}  // namespace
+
+PackedDataset::PackedDataset(const std::filesystem::path& folder, const audio::LogMelOptions& audio,
+                             double max_bad_fraction)
+    : ClipSource(folder.string(), max_bad_fraction), set_(folder), log_mel_(audio) {
+  check_front_end(set_.info(), audio, folder.string());
+}
+
+CropBatch PackedDataset::allocate(std::int64_t batch, std::int64_t frames, bool pinned) const {
+  const auto room = [&](at::IntArrayRef sizes, at::ScalarType dtype) {
+    return torch::empty(sizes, torch::dtype(dtype).pinned_memory(pinned));
+  };
+  const auto& audio = log_mel_.options();
+  return {holds_samples() ? room({batch, (frames - 1) * audio.hop + audio.n_fft}, torch::kInt16)
+                          : room({batch, frames, audio.mels}, torch::kFloat16),
+          room({batch}, torch::kFloat32), room({batch}, torch::kFloat32), room({batch}, torch::kInt64)};
+}
+
+void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) {
+  const ShardView view = set_.clip(clip);
+  const auto& audio = log_mel_.options();
+  const std::int64_t row_values = batch.data.size(1);
+  const std::int64_t wanted = holds_samples() ? (row_values - audio.n_fft) / audio.hop + 1 : row_values;
+  const std::int64_t length = set_.frames(view), count = std::min(wanted, length);
+  const auto start = static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(length - count + 1)));
+  const double values = static_cast<double>(length * audio.mels);
+  const double std = audio.clip_std == audio::ClipStd::kUnbiased ? view.std : view.std * std::sqrt(1.0 - 1.0 / values);
+  double mean = 0, deviation = 1;
+  auto* target = static_cast<char*>(batch.data.data_ptr()) + row * batch.data.stride(0) * batch.data.itemsize();
+  if (holds_samples()) {
+    auto* samples = reinterpret_cast<std::int16_t*>(target);
+    const std::int64_t needed = (count - 1) * audio.hop + audio.n_fft;
+    copy_reflected(reinterpret_cast<const std::int16_t*>(view.data.data()), static_cast<std::int64_t>(view.length),
+                   start * audio.hop - audio.n_fft / 2, needed, samples);
+    std::fill(samples + needed, samples + row_values, std::int16_t{0});
+    mean = view.mean;
+    deviation = std < kSilence ? std::numeric_limits<double>::infinity() : std + audio::kStdOffset;
+  } else {
+    const std::size_t frame_bytes = static_cast<std::size_t>(audio.mels) * 2;
+    std::memcpy(target, view.data.data() + static_cast<std::size_t>(start) * frame_bytes,
+                static_cast<std::size_t>(count) * frame_bytes);
+    std::memset(target + static_cast<std::size_t>(count) * frame_bytes, 0,
+                static_cast<std::size_t>(wanted - count) * frame_bytes);
+    deviation = (std + audio::kStdOffset) / (view.std + audio::kStdOffset);  // packed with the unbiased one
+  }
+  batch.mean.data_ptr<float>()[row] = static_cast<float>(mean);
+  batch.deviation.data_ptr<float>()[row] = static_cast<float>(deviation);
+  batch.frames.data_ptr<std::int64_t>()[row] = count;
+}
+
+torch::Tensor PackedDataset::spectrogram(const CropBatch& batch, const torch::Device& device) {
+  const torch::NoGradGuard no_grad;
+  const auto on_device = [&](const torch::Tensor& x) { return x.to(device, /*non_blocking=*/true); };
+  const auto data = on_device(batch.data);
+  torch::Tensor features;  // [B, L, F]
+  if (holds_samples()) {
+    log_mel_.to(device);
+    std::vector<torch::Tensor> parts;
+    for (const auto& rows : data.split(kRowsAtOnce))
+      parts.push_back(log_mel_.of_padded(rows.to(torch::kFloat32) / 32768));
+    features = torch::cat(parts);
+  } else {
+    features = data.to(torch::kFloat32);
+  }
+  features = (features - on_device(batch.mean).view({-1, 1, 1})) / on_device(batch.deviation).view({-1, 1, 1});
+  const auto L = features.size(1);
+  if (batch.frames.min().item<std::int64_t>() < L) {  // tile the short ones
+    const auto index = torch::arange(L, device).unsqueeze(0) % on_device(batch.frames).unsqueeze(1);  // [B, L]
+    features = features.gather(1, index.unsqueeze(-1).expand_as(features));
+  }
+  return features.unsqueeze(1);
+}
+
+}  // namespace axlstm::data

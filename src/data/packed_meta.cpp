@@ -1,0 +1,90 @@
+#include "packed_meta.h"
+
+#include <iomanip>
+#include <sstream>
+
+#include "axlstm/core/error.h"
+
+namespace axlstm::data {
+namespace {
+
+const char* name_of(Encoding encoding) { return encoding == Encoding::kPcm16 ? "pcm16" : "logmel16"; }
+
+}  // namespace
+
+std::string shard_name(std::size_t number) {
+  std::ostringstream name;
+  name << "shard-" << std::setw(5) << std::setfill('0') << number << ".axs";
+  return name.str();
+}
+
+nlohmann::ordered_json to_json(const PackedInfo& info) {
+  const auto& audio = info.audio;
+  return {{"format", kPackFormat},
+          {"encoding", name_of(info.encoding)},
+          {"audio",
+           {{"sample_rate", audio.sample_rate},
+            {"n_fft", audio.n_fft},
+            {"window", audio.window},
+            {"hop", audio.hop},
+            {"mels", audio.mels},
+            {"f_min_hz", audio.f_min_hz},
+            {"f_max_hz", audio.f_max_hz}}},
+          {"source", info.source},
+          {"source_fingerprint", info.source_fingerprint},
+          {"broken", info.broken}};
+}
+
+PackedInfo info_from_json(const nlohmann::json& json, const std::string& source) {
+  try {
+    AXLSTM_CHECK(json.at("format") == kPackFormat, source, ": is of format ", json.at("format").dump(),
+                 ", this version reads ", kPackFormat, "; pack again");
+    PackedInfo info;
+    const std::string encoding = json.at("encoding");
+    info.encoding = encoding == name_of(Encoding::kLogMel16) ? Encoding::kLogMel16 : Encoding::kPcm16;
+    AXLSTM_CHECK(encoding == name_of(info.encoding), source, ": unknown encoding '", encoding, "'");
+    const auto& audio = json.at("audio");
+    audio.at("sample_rate").get_to(info.audio.sample_rate);
+    audio.at("n_fft").get_to(info.audio.n_fft);
+    audio.at("window").get_to(info.audio.window);
+    audio.at("hop").get_to(info.audio.hop);
+    audio.at("mels").get_to(info.audio.mels);
+    audio.at("f_min_hz").get_to(info.audio.f_min_hz);
+    audio.at("f_max_hz").get_to(info.audio.f_max_hz);
+    AXLSTM_CHECK(info.audio.hop > 0 && info.audio.mels > 0 && info.audio.sample_rate > 0, source,
+                 ": audio settings that cannot be");
+    json.at("source").get_to(info.source);
+    json.at("source_fingerprint").get_to(info.source_fingerprint);
+    json.at("broken").get_to(info.broken);
+    return info;
+  } catch (const nlohmann::json::exception& failure) {
+    throw Error(str(source, ": is not what pack writes (", failure.what(), ")"));
+  }
+}
+
+std::string write_meta(const ShardMeta& meta) {
+  auto json = to_json(meta.info);
+  json["broken"] = meta.broken.size();
+  json["source_begin"] = meta.source_begin;
+  json["source_end"] = meta.source_end;
+  json["broken_clips"] = nlohmann::ordered_json::array();
+  for (const BrokenClip& clip : meta.broken) json["broken_clips"].push_back({{"id", clip.id}, {"reason", clip.reason}});
+  // Names of files may be in any encoding; JSON must be UTF-8.
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+ShardMeta read_meta(std::string_view text, const std::string& source) {
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  ShardMeta meta;
+  meta.info = info_from_json(json, source);
+  try {
+    json.at("source_begin").get_to(meta.source_begin);
+    json.at("source_end").get_to(meta.source_end);
+    for (const auto& clip : json.at("broken_clips")) meta.broken.push_back({clip.at("id"), clip.at("reason")});
+    return meta;
+  } catch (const nlohmann::json::exception& failure) {
+    throw Error(str(source, ": is not what pack writes (", failure.what(), ")"));
+  }
+}
+
+}  // namespace axlstm::data

@@ -1,0 +1,38 @@
+// The JSON in shards and in pack.json.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "axlstm/data/packed.h"
+
+namespace axlstm::data {
+
+inline constexpr int kPackFormat = 1;
+inline constexpr const char* kPackFile = "pack.json";
+inline constexpr const char* kBrokenFile = "broken.jsonl";
+
+struct BrokenClip {
+  std::string id, reason;
+};
+
+/// What a shard knows beside its clips: enough to go on after it.
+struct ShardMeta {
+  PackedInfo info;
+  std::int64_t source_begin = 0, source_end = 0;  ///< positions in the stream of clips
+  std::vector<BrokenClip> broken;                 ///< among them
+};
+
+std::string shard_name(std::size_t number);  ///< shard-00012.axs
+
+nlohmann::ordered_json to_json(const PackedInfo& info);
+
+/// Throws Error naming `source` if `json` is not of this format.
+PackedInfo info_from_json(const nlohmann::json& json, const std::string& source);
+
+std::string write_meta(const ShardMeta& meta);
+ShardMeta read_meta(std::string_view text, const std::string& source);
+
+}  // namespace axlstm::data

@@ -1,0 +1,257 @@
+#include "axlstm/data/packer.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <iomanip>
+
+#include "axlstm/audio/log_mel.h"
+#include "axlstm/audio/resample.h"
+#include "axlstm/core/duration.h"
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/core/ordered_parallel.h"
+#include "axlstm/data/shard.h"
+#include "packed_meta.h"
+
+namespace axlstm::data {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr double kLiveSeconds = 0.5, kMilestoneSeconds = 10;
+
+/// A clip ready for its shard, or why it is not.
+struct Packed {
+  ShardClip clip;
+  double seconds = 0;
+  std::string failure;
+};
+
+std::string bytes_of(const torch::Tensor& tensor) {
+  const auto contiguous = tensor.contiguous();
+  return {static_cast<const char*>(contiguous.data_ptr()), contiguous.nbytes()};
+}
+
+/// While it lives operators use one thread: the last bits of their sums depend on the number, and clips are what is
+/// worked on side by side.
+class OneThreadEach {
+ public:
+  OneThreadEach() { at::set_num_threads(1); }
+  ~OneThreadEach() { at::set_num_threads(before_); }
+  OneThreadEach(const OneThreadEach&) = delete;
+  OneThreadEach& operator=(const OneThreadEach&) = delete;
+
+ private:
+  int before_ = at::get_num_threads();
+};
+
+Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, Encoding encoding) {
+  const torch::NoGradGuard no_grad;
+  Packed packed;
+  packed.clip.id = item.clip.id;
+  packed.clip.labels = item.clip.labels;
+  try {
+    AXLSTM_CHECK(item.failure.empty(), item.failure);
+    const auto decoded = item.bytes ? audio::decode_memory(*item.bytes, item.clip.path.string(), item.clip.segment)
+                                    : audio::decode_file(item.clip.path, item.clip.segment);
+    const auto wave = audio::resample(decoded, static_cast<int>(log_mel.options().sample_rate));
+    packed.seconds = wave.seconds();
+    auto samples = torch::tensor(wave.samples);
+    if (encoding == Encoding::kPcm16) {
+      samples = (samples * 32768).round().clamp(-32768, 32767);
+      packed.clip.data = bytes_of(samples.to(torch::kInt16));
+      packed.clip.length = wave.samples.size();
+      samples = samples / 32768;  // the statistics are those of what is kept
+    }
+    const auto features = log_mel(samples);
+    const auto statistics = audio::clip_statistics(features, audio::ClipStd::kUnbiased);
+    packed.clip.mean = statistics.mean;
+    packed.clip.std = statistics.std;
+    if (encoding == Encoding::kLogMel16) {
+      // Normalised before it is rounded: numbers near 0 keep more digits, and silence stays exactly 0.
+      packed.clip.data = bytes_of(audio::normalize(features, statistics).to(torch::kFloat16));
+      packed.clip.length = static_cast<std::uint64_t>(features.size(0));
+    }
+  } catch (const Error& failure) {
+    packed.failure = failure.what();
+  }
+  return packed;
+}
+
+/// Writes shard after shard.
+class Packer {
+ public:
+  Packer(const PackOptions& options, const PackedInfo& info) : options_(options), info_(info) {}
+
+  /// Takes over the whole shards of an earlier call; those that cannot be read are packed again. Returns how many clips
+  /// of the stream they cover.
+  std::int64_t resume() {
+    std::error_code failure;
+    while (fs::exists(path(), failure)) {
+      try {
+        const ShardReader shard(path());
+        const ShardMeta meta = read_meta(shard.meta(), path().string());
+        check_same(meta.info);
+        if (meta.source_begin != position_) break;
+        take(shard.size(), shard.checksum(), meta);
+      } catch (const UsageError&) {
+        throw;
+      } catch (const Error& reason) {
+        log::warn(str(reason.what(), "; packing it again"));
+        break;
+      }
+    }
+    return position_;
+  }
+
+  void add(Packed&& packed) {
+    ++position_;
+    if (!packed.failure.empty()) {
+      log::warn("left out: " + packed.failure);
+      broken_.push_back({packed.clip.id, packed.failure});
+    } else {
+      if (!writer_) writer_ = std::make_unique<ShardWriter>(path());
+      writer_->add(packed.clip);
+      seconds_ += packed.seconds;
+    }
+    if (writer_ && writer_->bytes() >= static_cast<std::uint64_t>(options_.shard_mb) << 20) finish_shard();
+  }
+
+  /// Writes the last shard and the list of all.
+  void finish() {
+    if (writer_ || !broken_.empty()) finish_shard();
+    AXLSTM_CHECK(clips_ > 0, info_.source, ": none of ", all_broken_.size(),
+                 " clips can be used; the last: ", all_broken_.empty() ? "" : all_broken_.back().reason);
+    std::string list;
+    for (const BrokenClip& clip : all_broken_) {
+      const nlohmann::ordered_json line{{"id", clip.id}, {"reason", clip.reason}};
+      list += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    }
+    write_file_atomic(options_.output / kBrokenFile, list);
+    info_.broken = static_cast<std::int64_t>(all_broken_.size());
+    auto json = to_json(info_);
+    json["clips"] = clips_;
+    json["shards"] = shards_;
+    write_file_atomic(options_.output / kPackFile,
+                      json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    sync_directory(options_.output);
+  }
+
+  PackReport report(bool finished) const {
+    return {clips_ + (writer_ ? static_cast<std::int64_t>(writer_->clips()) : 0),
+            static_cast<std::int64_t>(all_broken_.size() + broken_.size()), finished};
+  }
+  double seconds() const { return seconds_; }  ///< of audio packed by this call
+
+  /// Throws UsageError if the folder's clips are others than those of this call.
+  void check_same(const PackedInfo& found) const {
+    const std::string folder = options_.output.string();
+    if (found.encoding != info_.encoding)
+      throw UsageError(folder + ": holds clips packed in another format; give the old --format or another --output");
+    check_front_end(found, info_.audio, folder);
+    if (found.source_fingerprint != info_.source_fingerprint)
+      throw UsageError(str(folder, ": holds clips packed from another list (", found.source,
+                           "), or the list changed since; choose another --output"));
+  }
+
+ private:
+  fs::path path() const { return options_.output / shard_name(shards_.size()); }
+
+  void finish_shard() {
+    const fs::path target = path();
+    if (!writer_) writer_ = std::make_unique<ShardWriter>(target);  // none but broken clips
+    const ShardMeta meta{info_, begin_, position_, std::move(broken_)};
+    broken_.clear();
+    writer_->finish(write_meta(meta));
+    writer_.reset();
+    const ShardReader shard(target);
+    take(shard.size(), shard.checksum(), meta);
+  }
+
+  void take(std::int64_t clips, std::uint64_t checksum, const ShardMeta& meta) {
+    shards_.push_back({{"file", shard_name(shards_.size())}, {"clips", clips}, {"checksum", checksum}});
+    all_broken_.insert(all_broken_.end(), meta.broken.begin(), meta.broken.end());
+    clips_ += clips;
+    position_ = begin_ = meta.source_end;
+  }
+
+  PackOptions options_;
+  PackedInfo info_;
+  std::unique_ptr<ShardWriter> writer_;
+  std::vector<BrokenClip> broken_;      ///< of the shard being written
+  std::vector<BrokenClip> all_broken_;  ///< of the whole shards
+  std::vector<nlohmann::ordered_json> shards_;
+  std::int64_t clips_ = 0;                 ///< in whole shards
+  std::int64_t begin_ = 0, position_ = 0;  ///< in the stream: of the shard being written, and now
+  double seconds_ = 0;
+};
+
+/// The live line: what is done, how fast, how long it will take.
+class Progress {
+ public:
+  Progress(const ClipStream& stream, std::int64_t clips) : stream_(stream), first_done_(stream.done()), first_(clips) {}
+
+  void show(const PackReport& report, double audio_seconds) {
+    const double now = seconds_since(start_);
+    if (now < shown_ + kLiveSeconds) return;
+    shown_ = now;
+    const bool milestone = now >= milestone_ + kMilestoneSeconds;
+    if (milestone) milestone_ = now;
+    const double done = stream_.done(), rate = (done - first_done_) / now;
+    std::ostringstream line;
+    line << "packed " << report.clips << " clips, " << report.broken << " broken | " << std::fixed
+         << std::setprecision(0) << static_cast<double>(report.clips + report.broken - first_) / now << " clips/s, "
+         << audio_seconds / now << " times real time | " << 100 * done << " %";
+    if (rate > 0) line << " | ETA " << format_duration((1 - done) / rate);
+    log::progress(line.str(), milestone);
+  }
+
+ private:
+  const ClipStream& stream_;
+  double first_done_;
+  std::int64_t first_;
+  Clock::time_point start_ = Clock::now();
+  double shown_ = 0, milestone_ = 0;
+};
+
+}  // namespace
+
+PackReport pack(ClipStream& stream, const PackOptions& options, const std::atomic<bool>& stop) {
+  std::error_code failure;
+  fs::create_directories(options.output, failure);
+  AXLSTM_CHECK(!failure, options.output.string(), ": cannot be created (", failure.message(), ")");
+  const FileLock lock(options.output / ".lock");
+  const PackedInfo info{options.encoding, options.audio, stream.description(), stream.fingerprint(), 0};
+  Packer packer(options, info);
+  if (fs::exists(options.output / kPackFile)) {
+    const PackedSet set(options.output);
+    packer.check_same(set.info());
+    log::info(options.output.string() + ": all is packed already");
+    return {set.size(), set.info().broken, true};
+  }
+  const std::int64_t done = packer.resume();
+  if (done > 0) log::info(str("going on after ", packer.report(false).clips, " packed clips"));
+  stream.skip(done);
+
+  const OneThreadEach one_thread_each;
+  const audio::LogMel log_mel(options.audio);
+  const auto workers = static_cast<std::size_t>(options.workers);
+  Progress progress(stream, done);
+  bool stopped = false;
+  ordered_parallel<StreamedClip, Packed>([&] { return stream.next(); },
+                                         [&](StreamedClip&& item) { return encode(item, log_mel, options.encoding); },
+                                         [&](Packed&& packed) {
+                                           packer.add(std::move(packed));
+                                           progress.show(packer.report(false), packer.seconds());
+                                           stopped = stop;
+                                           return !stopped;
+                                         },
+                                         workers, 4 * workers);
+  if (!stopped) packer.finish();
+  return packer.report(!stopped);
+}
+
+}  // namespace axlstm::data

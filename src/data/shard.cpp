@@ -1,0 +1,118 @@
+#include "axlstm/data/shard.h"
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+#include "axlstm/core/error.h"
+
+namespace axlstm::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+static_assert(std::endian::native == std::endian::little, "shards are read in place");
+
+constexpr std::string_view kMagic = "AXLSHRD1";
+constexpr std::uint64_t kAlignment = 64;
+
+std::uint64_t padding(std::uint64_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
+
+}  // namespace
+
+ShardWriter::ShardWriter(fs::path path)
+    : path_(std::move(path)),
+      temporary_(path_.parent_path() / (".writing-" + path_.filename().string())),
+      writer_(temporary_) {
+  append(kMagic);
+}
+
+ShardWriter::~ShardWriter() {
+  std::error_code ignored;
+  if (!finished_) fs::remove(temporary_, ignored);
+}
+
+void ShardWriter::append(std::string_view bytes) {
+  writer_.append(bytes);
+  bytes_ += bytes.size();
+}
+
+void ShardWriter::add(const ShardClip& clip) {
+  append(std::string(padding(bytes_), '\0'));
+  records_.push_back({bytes_, clip.length, clip.mean, clip.std, fnv1a64(clip.data), text_.size(),
+                      static_cast<std::uint32_t>(clip.id.size()), static_cast<std::uint32_t>(clip.labels.size()),
+                      clip.data.size()});
+  append(clip.data);
+  text_ += clip.id + clip.labels;
+}
+
+void ShardWriter::finish(const std::string& meta) {
+  append(std::string(padding(bytes_), '\0'));
+  ShardFooter footer{bytes_, 0, 0, records_.size(), 0, {}};
+  footer.text_offset = footer.records_offset + records_.size() * sizeof(ShardRecord);
+  footer.meta_offset = footer.text_offset + text_.size();
+  for (ShardRecord& record : records_) record.text_offset += footer.text_offset;
+  std::string index(reinterpret_cast<const char*>(records_.data()), records_.size() * sizeof(ShardRecord));
+  index += text_ + meta;
+  footer.checksum = fnv1a64(index);
+  std::memcpy(footer.magic, kMagic.data(), kMagic.size());
+  append(index);
+  append({reinterpret_cast<const char*>(&footer), sizeof footer});
+  writer_.finish();
+  std::error_code failure;
+  fs::rename(temporary_, path_, failure);
+  AXLSTM_CHECK(!failure, path_.string(), ": cannot be put in place (", failure.message(), ")");
+  finished_ = true;
+  sync_directory(path_.parent_path());
+}
+
+ShardReader::ShardReader(const fs::path& path) : file_(std::make_shared<const MappedFile>(path)), path_(path) {
+  const std::string_view bytes = file_->bytes();
+  const auto whole = [&](bool holds) {
+    AXLSTM_CHECK(holds, path.string(), ": is not a whole shard of packed clips; pack it again");
+  };
+  whole(bytes.size() >= kMagic.size() + sizeof footer_ && bytes.starts_with(kMagic));
+  const std::uint64_t end = bytes.size() - sizeof footer_;
+  std::memcpy(&footer_, bytes.data() + end, sizeof footer_);
+  whole(std::string_view(footer_.magic, sizeof footer_.magic) == kMagic);
+  // Every offset is checked before it is used: a damaged file must not lead outside of it.
+  const auto& f = footer_;
+  whole(f.records_offset % alignof(ShardRecord) == 0 && f.records_offset <= f.text_offset &&
+        f.text_offset <= f.meta_offset && f.meta_offset <= end && f.clips <= end / sizeof(ShardRecord) &&
+        f.text_offset - f.records_offset == f.clips * sizeof(ShardRecord));
+  AXLSTM_CHECK(fnv1a64(bytes.substr(f.records_offset, end - f.records_offset)) == f.checksum, path.string(),
+               ": the index does not match its checksum; the file is damaged, pack it again");
+  for (std::int64_t index = 0; index < size(); ++index) {
+    ShardRecord record;
+    std::memcpy(&record, bytes.data() + f.records_offset + static_cast<std::uint64_t>(index) * sizeof record,
+                sizeof record);
+    const std::uint64_t text_bytes = std::uint64_t{record.id_bytes} + record.labels_bytes;
+    whole(record.length > 0 && record.offset <= f.records_offset &&
+          record.data_bytes <= f.records_offset - record.offset && record.text_offset >= f.text_offset &&
+          record.text_offset <= f.meta_offset && text_bytes <= f.meta_offset - record.text_offset &&
+          record.offset % kAlignment == 0 && std::isfinite(record.mean) && std::isfinite(record.std));
+  }
+}
+
+ShardView ShardReader::clip(std::int64_t index) const {
+  AXLSTM_CHECK(index >= 0 && index < size(), path_.string(), ": has ", size(), " clips, number ", index,
+               " was asked for");
+  const std::string_view bytes = file_->bytes();
+  ShardRecord record;
+  std::memcpy(&record, bytes.data() + footer_.records_offset + static_cast<std::uint64_t>(index) * sizeof record,
+              sizeof record);
+  return {bytes.substr(record.text_offset, record.id_bytes),
+          bytes.substr(record.text_offset + record.id_bytes, record.labels_bytes),
+          bytes.substr(record.offset, record.data_bytes),
+          record.length,
+          record.mean,
+          record.std,
+          record.checksum};
+}
+
+std::string_view ShardReader::meta() const {
+  const std::string_view bytes = file_->bytes();
+  return bytes.substr(footer_.meta_offset, bytes.size() - sizeof footer_ - footer_.meta_offset);
+}
+
+}  // namespace axlstm::data

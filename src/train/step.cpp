@@ -1,0 +1,51 @@
+#include "axlstm/train/step.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "axlstm/model/masking.h"
+
+namespace axlstm::train {
+
+StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torch::Tensor& spectrogram,
+                         const torch::Tensor& noise, double lr, const RunSpec& spec, GradScaler* scaler) {
+  const auto device = model->parameters().front().device();
+  const auto dtype = compute_dtype(resolve_precision(spec.train.precision, device));
+  const std::int64_t batch = spectrogram.size(0);
+  const std::int64_t micro = spec.train.device_batch > 0 ? std::min(spec.train.device_batch, batch) : batch;
+  model->zero_grad();
+  auto total = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
+  for (std::int64_t first = 0; first < batch; first += micro) {
+    const std::int64_t count = std::min(micro, batch - first);
+    const auto input = spectrogram.narrow(0, first, count).to(device);
+    const auto mask = model::mask_from_noise(noise.narrow(0, first, count).to(device), spec.model, spec.mask);
+    const auto target = model::reconstruction_target(input, spec.model, spec.loss);
+    torch::Tensor prediction;
+    {
+      const Autocast autocast(device.type(), dtype, dtype != at::kFloat);
+      prediction = model->reconstruct(input, mask);
+    }
+    const auto loss = model::reconstruction_loss(prediction, target, mask, spec.loss.region);
+    // Every clip has the same number of masked patches, so the share of clips is the share of the mean.
+    const double share = static_cast<double>(count) / static_cast<double>(batch);
+    const auto part = loss * share;
+    (scaler ? scaler->scale(part) : part).backward();
+    total += loss.detach() * share;
+  }
+  if (scaler) scaler->unscale(*model);
+  const auto numbers = torch::stack({total, gradient_norm(*model).to(torch::kFloat64)}).cpu();  // one wait for both
+  StepResult result{numbers[0].item<double>(), numbers[1].item<double>()};
+  result.skipped = !std::isfinite(result.loss) || !std::isfinite(result.grad_norm);
+  if (scaler) scaler->update(result.skipped);
+  if (result.skipped) return result;
+  if (spec.optim.clip_grad_norm > 0 && result.grad_norm > spec.optim.clip_grad_norm) {
+    for (auto& parameter : model->parameters()) {
+      if (parameter.grad().defined()) parameter.mutable_grad().mul_(spec.optim.clip_grad_norm / result.grad_norm);
+    }
+  }
+  optimizer.step(lr);
+  return result;
+}
+
+}  // namespace axlstm::train

@@ -1,0 +1,96 @@
+#include "axlstm/train/validation.h"
+
+#include <torch/torch.h>
+
+#include <mutex>
+#include <numeric>
+#include <set>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/random.h"
+#include "axlstm/model/masking.h"
+
+namespace axlstm::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::int64_t kMaxBatch = 256;
+
+/// What data.validation names: packed clips, a folder of audio, or a list.
+data::DataOptions validation_data(const data::DataOptions& options) {
+  data::DataOptions held_out = options;
+  held_out.root.clear();
+  held_out.manifest.clear();
+  held_out.packed.clear();
+  const fs::path path = expand_home(options.validation);
+  std::error_code failure;
+  if (fs::exists(path / "pack.json", failure)) {
+    held_out.packed = path.string();
+  } else if (fs::is_directory(path, failure)) {
+    held_out.root = path.string();
+  } else {
+    held_out.manifest = path.string();
+    held_out.root = options.root;
+  }
+  return held_out;
+}
+
+}  // namespace
+
+Validation::Validation(const RunSpec& spec)
+    : spec_(spec), source_(data::open_clips(validation_data(spec.data), spec.audio)) {
+  clips_.resize(static_cast<std::size_t>(source_->size()));
+  std::iota(clips_.begin(), clips_.end(), 0);
+}
+
+/// Reads the crops of clips_[first … first + count). False if some cannot be read: they are then no longer in clips_.
+bool Validation::read(std::int64_t first, std::int64_t count, data::CropBatch& batch) {
+  std::mutex mutex;
+  std::set<std::int64_t> bad;
+  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t clip = clips_[static_cast<std::size_t>(first + row)];
+      try {
+        source_->read_crop(clip, derive_seed({kValidationStream, kCropStream, static_cast<std::uint64_t>(clip)}), batch,
+                           row);
+      } catch (const Error& failure) {
+        source_->report_bad(clip, failure.what());
+        const std::lock_guard lock(mutex);
+        bad.insert(clip);
+      }
+    }
+  });
+  std::erase_if(clips_, [&](std::int64_t clip) { return bad.contains(clip); });
+  return bad.empty();
+}
+
+double Validation::loss(model::MaskedModel& model) {
+  const torch::NoGradGuard no_grad;
+  const auto device = model->parameters().front().device();
+  const auto dtype = compute_dtype(resolve_precision(spec_.train.precision, device));
+  const std::int64_t largest = spec_.train.device_batch > 0 ? std::min(spec_.train.device_batch, kMaxBatch) : kMaxBatch;
+  double sum = 0;
+  for (std::int64_t first = 0; first < size();) {
+    const std::int64_t count = std::min(largest, size() - first);
+    auto crops = source_->allocate(count, spec_.model.frames, /*pinned=*/false);
+    if (!read(first, count, crops)) continue;  // again, with fewer clips
+    const auto input = source_->spectrogram(crops, device);
+    // A batch's masks are drawn one after the other from its own seed.
+    auto generator = at::make_generator<at::CPUGeneratorImpl>(
+        derive_seed({kValidationStream, kMaskStream, static_cast<std::uint64_t>(first)}));
+    const auto noise = model::draw_mask_noise(count, spec_.model, spec_.mask, std::move(generator));
+    const auto mask = model::mask_from_noise(noise.to(device), spec_.model, spec_.mask);
+    const Autocast autocast(device.type(), dtype, dtype != at::kFloat);
+    const auto prediction = model->reconstruct(input, mask);
+    const auto target = model::reconstruction_target(input, spec_.model, spec_.loss);
+    sum += model::reconstruction_loss(prediction, target, mask, spec_.loss.region).item<double>() *
+           static_cast<double>(count);
+    first += count;
+  }
+  AXLSTM_CHECK(size() > 0, "none of the clips of data.validation can be read");
+  return sum / static_cast<double>(size());
+}
+
+}  // namespace axlstm::train

@@ -1,0 +1,134 @@
+#include "axlstm/data/packed_dataset.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "axlstm/core/random.h"
+#include "axlstm/data/dataset.h"
+#include "axlstm/data/loader.h"
+#include "axlstm/data/packer.h"
+#include "core/expect_error.h"
+#include "data/clips.h"
+
+namespace axlstm::data {
+namespace {
+
+double largest_difference(const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+class PackedDatasetTest : public testing::Test {
+ protected:
+  PackedDatasetTest() { clips_.folder().write("silence.wav", test::wav_bytes(std::vector<std::int16_t>(48000, 0))); }
+
+  std::shared_ptr<PackedDataset> packed(Encoding encoding, const audio::LogMelOptions& audio = {}) const {
+    PackOptions options;
+    options.output = folder_.path() / (encoding == Encoding::kPcm16 ? "pcm" : "logmel");
+    options.encoding = encoding;
+    options.workers = 2;
+    options.shard_mb = 1;
+    const std::atomic<bool> stop{false};
+    pack(*stream_manifest(load_manifest(clips_.options())), options, stop);
+    return std::make_shared<PackedDataset>(options.output, audio, 0.1);
+  }
+
+  /// The crop of one clip, through the interface that the loader uses.
+  static torch::Tensor crop(ClipSource& source, std::int64_t clip, std::uint64_t seed, std::int64_t frames = 200) {
+    auto batch = source.allocate(2, frames, false);
+    source.read_crop(clip, seed, batch, 0);
+    source.read_crop(clip, seed + 1, batch, 1);
+    return source.spectrogram(batch, torch::kCPU)[0][0];
+  }
+
+  // Shorter than a sample of context, than a window, than a crop; exactly a crop; longer.
+  test::Clips clips_{{0.0001, 0.005, 0.02, 0.7, 1.99, 2.0, 2.5, 6.0, 20.0}};
+  test::TemporaryFolder folder_;
+};
+
+TEST_F(PackedDatasetTest, CropsOfSamplesAreThoseOfTheFilesToFloat32Rounding) {
+  Dataset files(load_manifest(clips_.options()), {}, clips_.options());
+  const auto packed = this->packed(Encoding::kPcm16);
+  ASSERT_EQ(packed->size(), files.size());
+  for (std::int64_t clip = 0; clip < files.size(); ++clip) {
+    EXPECT_EQ(packed->id(clip), files.id(clip));
+    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+      EXPECT_LE(largest_difference(crop(*packed, clip, derive_seed({seed})), crop(files, clip, derive_seed({seed}))),
+                2e-4)
+          << "clip " << files.id(clip) << ", seed " << seed;
+    }
+  }
+}
+
+TEST_F(PackedDatasetTest, FirstAndLastFramesOfAClipAreReflectedAsInTheWhole) {
+  Dataset files(load_manifest(clips_.options()), {}, clips_.options());
+  const auto packed = this->packed(Encoding::kPcm16);
+  const auto whole = files.features(7);  // 601 frames
+  EXPECT_LE(largest_difference(crop(*packed, 7, 0, 601), whole), 2e-4);
+}
+
+TEST_F(PackedDatasetTest, CropsOfLogMelAreThoseOfTheFilesToFloat16Rounding) {
+  Dataset files(load_manifest(clips_.options()), {}, clips_.options());
+  const auto packed = this->packed(Encoding::kLogMel16);
+  for (std::int64_t clip = 0; clip < files.size(); ++clip) {
+    const auto expected = crop(files, clip, 9);
+    EXPECT_LE(largest_difference(crop(*packed, clip, 9), expected), 5e-4 * expected.abs().max().item<double>() + 1e-6)
+        << files.id(clip);
+  }
+}
+
+TEST_F(PackedDatasetTest, TheBiasedDeviationIsDerived) {
+  audio::LogMelOptions biased;
+  biased.clip_std = audio::ClipStd::kBiased;
+  Dataset files(load_manifest(clips_.options()), biased, clips_.options());
+  for (const auto encoding : {Encoding::kPcm16, Encoding::kLogMel16}) {
+    const auto packed = this->packed(encoding, biased);
+    for (const std::int64_t clip : {0, 3, 8})
+      EXPECT_LE(largest_difference(crop(*packed, clip, 3), crop(files, clip, 3)), 5e-3) << clip;
+  }
+}
+
+TEST_F(PackedDatasetTest, SilenceIsZero) {
+  for (const auto encoding : {Encoding::kPcm16, Encoding::kLogMel16}) {
+    const auto packed = this->packed(encoding);
+    EXPECT_EQ(packed->id(9), "silence.wav");
+    EXPECT_EQ(crop(*packed, 9, 1).abs().max().item<double>(), 0);
+  }
+}
+
+TEST_F(PackedDatasetTest, BatchesAreTheSameForAnyNumberOfWorkersAndForTheFiles) {
+  LoaderOptions options;
+  options.seed = 3;
+  options.batch_size = 4;
+  Loader files(std::make_shared<Dataset>(load_manifest(clips_.options()), audio::LogMelOptions{}, clips_.options()),
+               options, 0);
+  const auto source = packed(Encoding::kPcm16);
+  Loader one(source, options, 0);
+  options.workers = 5;
+  Loader many(source, options, 0), later(source, options, 3);
+  for (int step = 0; step < 6; ++step) {
+    const Batch expected = files.next(), a = one.next(), b = many.next();
+    EXPECT_EQ(a.clips, expected.clips);
+    EXPECT_EQ(b.clips, expected.clips);
+    EXPECT_TRUE(a.spectrogram.equal(b.spectrogram));
+    EXPECT_EQ(a.spectrogram.sizes(), expected.spectrogram.sizes());
+    EXPECT_LE(largest_difference(a.spectrogram, expected.spectrogram), 2e-4);
+    if (step >= 3) {
+      EXPECT_TRUE(later.next().spectrogram.equal(a.spectrogram));
+    }
+  }
+}
+
+TEST_F(PackedDatasetTest, AnotherFrontEndIsRefusedByItsKey) {
+  packed(Encoding::kPcm16);
+  audio::LogMelOptions other;
+  other.f_min_hz = 60;
+  test::expect_usage_error([&] { PackedDataset(folder_.path() / "pcm", other, 0.1); }, {"audio.f_min_hz 50", "60"});
+}
+
+TEST(OpenClips, FilesAndShardsTogetherAreRefused) {
+  DataOptions options;
+  options.packed = "somewhere";
+  options.root = "elsewhere";
+  test::expect_usage_error([&] { open_clips(options, {}); }, {"data.packed", "data.root"});
+}
+
+}  // namespace
+}  // namespace axlstm::data
