@@ -32,24 +32,17 @@ std::vector<fs::path> find_tasks(const fs::path& input) {
   return tasks;
 }
 
-double value_of(const hear::FoldScores& fold, const std::string& name) {
-  const auto found =
-      std::find_if(fold.values.begin(), fold.values.end(), [&](const auto& value) { return value.first == name; });
-  return found->second;
-}
-
-void evaluate(const fs::path& task, const hear::EvaluationOptions& options) {
-  const hear::TaskScores scores = hear::evaluate_task(task, options);
+void evaluate(const fs::path& task, torch::Device device, const hear::EvaluationOptions& options) {
+  const hear::TaskScores scores = hear::evaluate_task(hear::TaskData(task, device), options);
   hear::write_scores(scores, task);
-  double sum = 0;
-  for (const hear::FoldScores& fold : scores.folds) sum += value_of(fold, "test_score");
   std::cout << std::left << std::setw(40) << task.string() << "  " << std::fixed << std::setprecision(4)
-            << sum / static_cast<double>(scores.folds.size()) << "  (" << scores.folds.size()
+            << scores.test_score() << "  (" << scores.folds.size()
             << (scores.folds.size() == 1 ? " test split" : " folds") << ")" << std::endl;
 }
 
 /// Evaluates every task that can be; the others are reported and passed over.
-cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, const hear::EvaluationOptions& options) {
+cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, torch::Device device,
+                           const hear::EvaluationOptions& options) {
   int done = 0, failed = 0;
   const auto attempt = [&failed](const auto& action) {
     try {
@@ -66,7 +59,7 @@ cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, const hear::Eval
     attempt([&] { tasks = find_tasks(input); });
     for (const fs::path& task : tasks) {
       attempt([&] {
-        evaluate(task, options);
+        evaluate(task, device, options);
         ++done;
       });
     }
@@ -107,10 +100,9 @@ int main(int argc, char** argv) {
     config::RunConfig platform;
     platform.train.device = device;
     cli::log_banner("hear-eval", platform);
-    options.device = train::choose_device(device);
     options.progress = [](int done, int total) {
       log::progress(str("trained ", done, " of ", total, " models"), false);
     };
-    return evaluate_all(inputs, options);
+    return evaluate_all(inputs, train::choose_device(device), options);
   });
 }
