@@ -1,70 +1,52 @@
-// hear-eval: embeddings of HEAR tasks → scores of the official downstream models.
-#include <torch/torch.h>
-
-#include <algorithm>
-#include <iomanip>
-#include <iostream>
+// hear-eval: embeddings of HEAR tasks → scores of the official downstream models → tables.
 #include <map>
 
 #include "axlstm/core/error.h"
-#include "axlstm/core/log.h"
-#include "axlstm/hear/evaluation.h"
-#include "axlstm/hear/task.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
+#include "evaluate.h"
+#include "report.h"
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace axlstm;
 
-/// `input` if it is a task's folder, else the task folders in it.
-std::vector<fs::path> find_tasks(const fs::path& input) {
-  AXLSTM_CHECK(fs::is_directory(input), input.string(), ": no such folder of embeddings");
-  if (hear::is_task_folder(input)) return {input};
-  std::vector<fs::path> tasks;
-  for (const auto& entry : fs::directory_iterator(input)) {
-    if (hear::is_task_folder(entry.path())) tasks.push_back(entry.path());
-  }
-  AXLSTM_CHECK(!tasks.empty(), input.string(),
-               ": holds no embeddings of a HEAR task (a folder with task_metadata.json)");
-  std::sort(tasks.begin(), tasks.end());
-  return tasks;
+void add_evaluate_options(CLI::App& app, cli::EvaluateArguments& arguments, train::DeviceChoice& device) {
+  const std::map<std::string, train::DeviceChoice> devices{{"cpu", train::DeviceChoice::kCpu},
+                                                           {"cuda", train::DeviceChoice::kCuda}};
+  app.add_option("embeddings", arguments.inputs, "Embedding folders of tasks, or folders of such")->type_name("DIR");
+  app.add_option("-o,--output", arguments.output,
+                 "Write to <output>/<model>_<seed>/<task>; without it beside the embeddings, one seed only");
+  app.add_option("--grid", arguments.runner.grid,
+                 "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
+      ->capture_default_str();
+  app.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
+      ->capture_default_str();
+  app.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
+      ->check(CLI::PositiveNumber)
+      ->option_text("N [one per core; 4 on a GPU]");
+  app.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--device", device, "Where to compute")
+      ->transform(CLI::CheckedTransformer(devices))
+      ->option_text("cpu|cuda [cpu]");
 }
 
-void evaluate(const fs::path& task, torch::Device device, const hear::EvaluationOptions& options) {
-  const hear::TaskScores scores = hear::evaluate_task(hear::TaskData(task, device), options);
-  hear::write_scores(scores, task);
-  std::cout << std::left << std::setw(40) << task.string() << "  " << std::fixed << std::setprecision(4)
-            << scores.test_score() << "  (" << scores.folds.size()
-            << (scores.folds.size() == 1 ? " test split" : " folds") << ")" << std::endl;
-}
-
-/// Evaluates every task that can be; the others are reported and passed over.
-cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, torch::Device device,
-                           const hear::EvaluationOptions& options) {
-  int done = 0, failed = 0;
-  const auto attempt = [&failed](const auto& action) {
-    try {
-      action();
-    } catch (const UsageError&) {
-      throw;  // would be the same for every task
-    } catch (const Error& failure) {
-      log::error(failure.what());
-      ++failed;
-    }
-  };
-  for (const fs::path& input : inputs) {
-    std::vector<fs::path> tasks;
-    attempt([&] { tasks = find_tasks(input); });
-    for (const fs::path& task : tasks) {
-      attempt([&] {
-        evaluate(task, device, options);
-        ++done;
-      });
-    }
-  }
-  return failed == 0 ? cli::kOk : done > 0 ? cli::kSomeFailed : cli::kFailed;
+void add_report_options(CLI::App& app, cli::ReportArguments& arguments) {
+  app.add_option("scores", arguments.inputs, "Folders that hear-eval (or the official runner) wrote scores to")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("-o,--output", arguments.output, "Also write report.md, .tex, .csv and .html to this folder");
+  app.add_flag("--mix-grids", arguments.mix_grids, "Put scores of different hyper-parameter grids into one table");
+  app.add_flag("--no-published", arguments.no_published, "Leave out the rows of the paper's Table 2");
+  app.add_option("--published", arguments.published, "Published rows to show instead, in the form of table2.csv");
 }
 
 }  // namespace
@@ -72,37 +54,24 @@ cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, torch::Device de
 int main(int argc, char** argv) {
   CLI::App app{
       "Trains and tests HEAR's downstream models on embeddings in the official layout (as `extract` writes them for a\n"
-      "task) and writes test.predicted-scores.json beside them. Example: hear-eval embeddings/tiny/*\n"
-      "Exits with 3 if some tasks could not be evaluated."};
-  std::vector<fs::path> inputs;
-  hear::EvaluationOptions options;
-  int threads = 1;
+      "task) and writes test.predicted-scores.json. Example: hear-eval --seeds 10 --output scores embeddings/tiny\n"
+      "What is finished is not computed again. Exits with 3 if some tasks could not be evaluated."};
+  cli::EvaluateArguments evaluate;
   train::DeviceChoice device = train::DeviceChoice::kCpu;
-  const std::map<std::string, train::DeviceChoice> devices{{"cpu", train::DeviceChoice::kCpu},
-                                                           {"cuda", train::DeviceChoice::kCuda}};
-  app.add_option("embeddings", inputs, "Embedding folders of tasks, or folders of such")->required()->type_name("DIR");
-  app.add_option("--grid", options.grid,
-                 "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
-      ->capture_default_str();
-  app.add_option("--grid-points", options.max_grid_points, "Points of the shuffled grid to try")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--seed", options.seed, "Of initialisation, dropout and grid order")->capture_default_str();
-  app.add_option("--threads", threads, "CPU threads; 1 gives the official kit's digits")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--device", device, "Where to compute")
-      ->transform(CLI::CheckedTransformer(devices))
-      ->option_text("cpu|cuda [cpu]");
+  add_evaluate_options(app, evaluate, device);
   cli::add_common_flags(app);
+  cli::ReportArguments report;
+  CLI::App& report_app = *app.add_subcommand("report",
+                                             "Scores → the paper's table with intervals over seeds.\n"
+                                             "Example: hear-eval report --output report scores");
+  add_report_options(report_app, report);
   return cli::run(app, argc, argv, [&]() -> int {
-    torch::set_num_threads(threads);
+    if (report_app.parsed()) return cli::report(report);
+    if (evaluate.inputs.empty()) throw UsageError("hear-eval: give folders of embeddings, or `report`; see --help");
     config::RunConfig platform;
     platform.train.device = device;
     cli::log_banner("hear-eval", platform);
-    options.progress = [](int done, int total) {
-      log::progress(str("trained ", done, " of ", total, " models"), false);
-    };
-    return evaluate_all(inputs, train::choose_device(device), options);
+    evaluate.runner.device = train::choose_device(device);
+    return cli::evaluate(evaluate);
   });
 }

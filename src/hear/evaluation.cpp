@@ -6,6 +6,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/hear/python_random.h"
+#include "axlstm/hear/score_file.h"
 #include "python_json.h"
 
 namespace axlstm::hear {
@@ -126,7 +127,8 @@ TaskScores evaluate_task(const TaskData& data, const EvaluationOptions& options)
   const int total = static_cast<int>(grid.size() + plans.size()) - 1;
   int done = 0;
   const auto fit_plan = [&](const ProbeConfig& config, const SplitPlan& plan) {
-    ProbeFit fit = fit_probe(config, objective, data.splits(plan.train), data.split(plan.valid.front()), random);
+    ProbeFit fit =
+        fit_probe(config, objective, data.splits(plan.train), data.split(plan.valid.front()), random, options.stop);
     if (options.progress) options.progress(++done, total);
     return fit;
   };
@@ -160,7 +162,7 @@ void write_scores(const TaskScores& scores, const fs::path& directory) {
   file["postprocessing"] = scores.postprocessing ? to_json(*scores.postprocessing) : ordered_json::array();
   file["score_mode"] = scores.maximize ? "max" : "min";
   file["embedding_path"] = scores.embeddings_dir.string();
-  write_file_atomic(directory / "test.predicted-scores.json", python_json(file, 4));
+  write_file_atomic(directory / kScoreFile, python_json(file, 4));
 }
 
 }  // namespace axlstm::hear

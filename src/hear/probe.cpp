@@ -16,7 +16,8 @@ namespace axlstm::hear {
 ProbeRandom::ProbeRandom(std::uint64_t seed, torch::Device device)
     : cpu_(at::make_generator<at::CPUGeneratorImpl>(seed)), device_(cpu_) {
   if (device.is_cpu()) return;
-  device_ = at::globalContext().getAcceleratorHooksInterface(device.type()).getNewGenerator(device.index());
+  const auto& hooks = at::globalContext().getAcceleratorHooksInterface(device.type());
+  device_ = hooks.getNewGenerator(device.has_index() ? device.index() : 0);
   device_.set_current_seed(seed);
 }
 
@@ -239,7 +240,7 @@ void check_batches(const ProbeConfig& config, std::int64_t rows) {
 }  // namespace
 
 ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const std::vector<ProbeData>& train,
-                   const ProbeData& valid, ProbeRandom& random) {
+                   const ProbeData& valid, ProbeRandom& random, const std::atomic<bool>* stop) {
   check_batches(config, row_count(train));
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t D = valid.embeddings.size(1);
@@ -254,6 +255,7 @@ ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, c
   double best = worst;
   int validations_without_gain = 0;
   for (int epoch = 0; epoch < config.max_epochs; ++epoch) {
+    if (stop != nullptr && *stop) throw Interrupted("stopped");
     train_epoch(*fit.model, adam, config, objective, train, random);
     if ((epoch + 1) % config.check_val_every_n_epoch != 0) continue;
 

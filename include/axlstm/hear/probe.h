@@ -7,6 +7,7 @@
 
 #include <torch/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "axlstm/core/error.h"
 #include "axlstm/hear/grid.h"
 #include "axlstm/hear/objective.h"
 
@@ -44,11 +46,17 @@ struct ProbeFit {
   std::optional<Postprocessing> postprocessing;  ///< event tasks: the best one of that epoch
 };
 
+/// Thrown between two epochs when a stop was asked for.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Trains on the splits `train`, one after the other without shuffling, in batches of which the last one may be
 /// smaller, and validates on `valid`. Runs on the device that holds the data. Throws Error for a training batch of one
-/// row, which batch normalisation cannot take, and if no epoch is ever validated.
+/// row, which batch normalisation cannot take, and if no epoch is ever validated; Interrupted when `stop` turns true.
 ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const std::vector<ProbeData>& train,
-                   const ProbeData& valid, ProbeRandom& random);
+                   const ProbeData& valid, ProbeRandom& random, const std::atomic<bool>* stop = nullptr);
 
 /// (name, value) of "loss" and every score of the objective on `test`, as the kit logs them (objective.h).
 std::vector<std::pair<std::string, double>> test_probe(const ProbeFit& fit, const ProbeConfig& config,
