@@ -19,20 +19,6 @@ namespace fs = std::filesystem;
 using hear::EvaluationState;
 using hear::EvaluationStatus;
 
-/// `input` if it is a task's folder, else the task folders in it.
-std::vector<fs::path> find_tasks(const fs::path& input) {
-  AXLSTM_CHECK(fs::is_directory(input), input.string(), ": no such folder of embeddings");
-  if (hear::is_task_folder(input)) return {input};
-  std::vector<fs::path> tasks;
-  for (const auto& entry : fs::directory_iterator(input)) {
-    if (hear::is_task_folder(entry.path())) tasks.push_back(entry.path());
-  }
-  AXLSTM_CHECK(!tasks.empty(), input.string(),
-               ": holds no embeddings of a HEAR task (a folder with task_metadata.json)");
-  std::sort(tasks.begin(), tasks.end());
-  return tasks;
-}
-
 /// One evaluation for each task and seed; the seeds of a task come together.
 std::vector<hear::Evaluation> plan(const fs::path& task, const EvaluateArguments& arguments) {
   const fs::path folder = fs::canonical(task);
@@ -105,6 +91,18 @@ void print_table(const std::vector<hear::Evaluation>& evaluations, const std::ve
 }
 
 }  // namespace
+
+std::vector<fs::path> find_tasks(const fs::path& input) {
+  AXLSTM_CHECK(fs::is_directory(input), input.string(), ": no such folder");
+  if (hear::is_task_folder(input)) return {input};
+  std::vector<fs::path> tasks;
+  for (const auto& entry : fs::directory_iterator(input)) {
+    if (hear::is_task_folder(entry.path())) tasks.push_back(entry.path());
+  }
+  AXLSTM_CHECK(!tasks.empty(), input.string(), ": holds no HEAR task (a folder with task_metadata.json)");
+  std::sort(tasks.begin(), tasks.end());
+  return tasks;
+}
 
 ExitCode evaluate(const EvaluateArguments& arguments) {
   if (arguments.seeds > 1 && arguments.output.empty()) {

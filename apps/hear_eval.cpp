@@ -1,42 +1,72 @@
 // hear-eval: embeddings of HEAR tasks → scores of the official downstream models → tables.
 #include <map>
 
+#include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
 #include "evaluate.h"
+#include "hear_run.h"
 #include "report.h"
 
 namespace {
 
 using namespace axlstm;
 
-void add_evaluate_options(CLI::App& app, cli::EvaluateArguments& arguments, train::DeviceChoice& device) {
+/// Everything that is not for `report`.
+struct MainArguments {
+  std::vector<std::string> inputs;  ///< folders, or with --config assignments
+  std::string config_file;
+  cli::EvaluateArguments evaluate;
+  train::DeviceChoice device = train::DeviceChoice::kCpu;
+};
+
+/// Returns the group of the options that do not go with --config.
+const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
+  auto& arguments = main.evaluate;
   const std::map<std::string, train::DeviceChoice> devices{{"cpu", train::DeviceChoice::kCpu},
                                                            {"cuda", train::DeviceChoice::kCuda}};
-  app.add_option("embeddings", arguments.inputs, "Embedding folders of tasks, or folders of such")->type_name("DIR");
-  app.add_option("-o,--output", arguments.output,
-                 "Write to <output>/<model>_<seed>/<task>; without it beside the embeddings, one seed only");
-  app.add_option("--grid", arguments.runner.grid,
-                 "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
+  app.add_option(
+         "embeddings", main.inputs,
+         "Embedding folders of tasks, or folders of such; with --config: hear.key=value, stronger than the file")
+      ->type_name("DIR");
+  app.add_option("-c,--config", main.config_file,
+                 "YAML file that names models and tasks: embeds, evaluates and reports (docs/config.md)")
+      ->type_name("FILE");
+  auto& options = *app.add_option_group("Without --config");
+  options.add_option("-o,--output", arguments.output,
+                     "Write to <output>/<model>_<seed>/<task>; without it beside the embeddings, one seed only");
+  options
+      .add_option("--grid", arguments.runner.grid,
+                  "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
       ->capture_default_str();
-  app.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
+  options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
+  options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
       ->capture_default_str();
-  app.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
+  options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
+  options.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
       ->check(CLI::PositiveNumber)
       ->option_text("N [one per core; 4 on a GPU]");
-  app.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
+  options.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--device", device, "Where to compute")
+  options.add_option("--device", main.device, "Where to compute")
       ->transform(CLI::CheckedTransformer(devices))
       ->option_text("cpu|cuda [cpu]");
+  return options;
+}
+
+/// The file says all of that: a flag beside it would be ignored silently.
+void refuse_options_beside_config(const CLI::App& options) {
+  for (const CLI::Option* option : options.get_options()) {
+    if (option->count() > 0) {
+      throw UsageError(str(option->get_name(), " cannot be given with --config; set the key as hear.key=value"));
+    }
+  }
 }
 
 void add_report_options(CLI::App& app, cli::ReportArguments& arguments) {
@@ -55,10 +85,10 @@ int main(int argc, char** argv) {
   CLI::App app{
       "Trains and tests HEAR's downstream models on embeddings in the official layout (as `extract` writes them for a\n"
       "task) and writes test.predicted-scores.json. Example: hear-eval --seeds 10 --output scores embeddings/tiny\n"
+      "or, from audio to the paper's table, hear-eval --config configs/hear/paper.yaml hear.tasks=~/hear/tasks\n"
       "What is finished is not computed again. Exits with 3 if some tasks could not be evaluated."};
-  cli::EvaluateArguments evaluate;
-  train::DeviceChoice device = train::DeviceChoice::kCpu;
-  add_evaluate_options(app, evaluate, device);
+  MainArguments arguments;
+  const CLI::App& options = add_main_options(app, arguments);
   cli::add_common_flags(app);
   cli::ReportArguments report;
   CLI::App& report_app = *app.add_subcommand("report",
@@ -67,11 +97,20 @@ int main(int argc, char** argv) {
   add_report_options(report_app, report);
   return cli::run(app, argc, argv, [&]() -> int {
     if (report_app.parsed()) return cli::report(report);
-    if (evaluate.inputs.empty()) throw UsageError("hear-eval: give folders of embeddings, or `report`; see --help");
+    if (!arguments.config_file.empty()) {
+      refuse_options_beside_config(options);
+      config::Node root = config::load(arguments.config_file);
+      for (const std::string& assignment : arguments.inputs) config::apply_override(root, assignment);
+      return cli::run_hear(config::read_hear(root));
+    }
+    if (arguments.inputs.empty()) {
+      throw UsageError("hear-eval: give folders of embeddings, --config or `report`; see --help");
+    }
     config::RunConfig platform;
-    platform.train.device = device;
+    platform.train.device = arguments.device;
     cli::log_banner("hear-eval", platform);
-    evaluate.runner.device = train::choose_device(device);
-    return cli::evaluate(evaluate);
+    arguments.evaluate.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
+    arguments.evaluate.runner.device = train::choose_device(arguments.device);
+    return cli::evaluate(arguments.evaluate);
   });
 }

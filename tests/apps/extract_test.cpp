@@ -142,21 +142,5 @@ TEST_F(Extract, FromTaskToScore) {
   EXPECT_NE(again.err.find("embedded already"), std::string::npos) << again.err;
 }
 
-TEST_F(Extract, OneBadTaskDoesNotEndTheEvaluation) {
-  const fs::path golden = fs::path(AXLSTM_TEST_DATA) / "golden/hear", tasks = folder_.path() / "tasks";
-  for (const char* name : {"toyevent-v1-full", "toymc-v1-full"}) {
-    fs::create_directories(tasks / name);
-    fs::copy(golden / name, tasks / name);
-  }
-  fs::remove(tasks / "toyevent-v1-full" / "labelvocabulary.csv");
-  const auto some = run({"hear-eval", "--grid-points", "1", path("nothing"), tasks.string()});
-  EXPECT_EQ(some.exit_code, 3) << some.err;
-  EXPECT_NE(some.err.find("nothing: no such folder"), std::string::npos) << some.err;
-  EXPECT_NE(some.err.find("labelvocabulary.csv: "), std::string::npos) << some.err;
-  EXPECT_NE(some.out.find("toymc-v1-full"), std::string::npos) << some.out;
-  EXPECT_EQ(run({"hear-eval", (tasks / "toyevent-v1-full").string()}).exit_code, 1);
-  EXPECT_EQ(run({"hear-eval", "--grid", "coarse", tasks.string()}).exit_code, 2);
-}
-
 }  // namespace
 }  // namespace axlstm::test
