@@ -58,9 +58,7 @@ int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) 
     log::error(failure.what());
     return kUsage;
   } catch (const std::exception& failure) {
-    // LibTorch appends a C++ stack trace to its messages; the first line says what happened.
-    const std::string message = failure.what();
-    log::error(message.substr(0, message.find("\nException raised from")));
+    log::error(message_of(failure));
     return kFailed;
   }
 }

@@ -1,77 +1,82 @@
-// hear-eval: embeddings of HEAR tasks → scores of the official downstream models.
-#include <torch/torch.h>
-
-#include <algorithm>
-#include <iomanip>
-#include <iostream>
+// hear-eval: embeddings of HEAR tasks → scores of the official downstream models → tables.
 #include <map>
 
+#include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
-#include "axlstm/core/log.h"
-#include "axlstm/hear/evaluation.h"
-#include "axlstm/hear/task.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
+#include "evaluate.h"
+#include "hear_run.h"
+#include "report.h"
 
 namespace {
 
-namespace fs = std::filesystem;
 using namespace axlstm;
 
-/// `input` if it is a task's folder, else the task folders in it.
-std::vector<fs::path> find_tasks(const fs::path& input) {
-  AXLSTM_CHECK(fs::is_directory(input), input.string(), ": no such folder of embeddings");
-  if (hear::is_task_folder(input)) return {input};
-  std::vector<fs::path> tasks;
-  for (const auto& entry : fs::directory_iterator(input)) {
-    if (hear::is_task_folder(entry.path())) tasks.push_back(entry.path());
-  }
-  AXLSTM_CHECK(!tasks.empty(), input.string(),
-               ": holds no embeddings of a HEAR task (a folder with task_metadata.json)");
-  std::sort(tasks.begin(), tasks.end());
-  return tasks;
+/// Everything that is not for `report`.
+struct MainArguments {
+  std::vector<std::string> inputs;  ///< folders, or with --config assignments
+  std::string config_file;
+  cli::EvaluateArguments evaluate;
+  train::DeviceChoice device = train::DeviceChoice::kCpu;
+};
+
+/// Returns the group of the options that do not go with --config.
+const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
+  auto& arguments = main.evaluate;
+  const std::map<std::string, train::DeviceChoice> devices{{"cpu", train::DeviceChoice::kCpu},
+                                                           {"cuda", train::DeviceChoice::kCuda}};
+  app.add_option(
+         "embeddings", main.inputs,
+         "Embedding folders of tasks, or folders of such; with --config: hear.key=value, stronger than the file")
+      ->type_name("DIR");
+  app.add_option("-c,--config", main.config_file,
+                 "YAML file that names models and tasks: embeds, evaluates and reports (docs/config.md)")
+      ->type_name("FILE");
+  auto& options = *app.add_option_group("Without --config");
+  options.add_option("-o,--output", arguments.output,
+                     "Write to <output>/<model>_<seed>/<task>; without it beside the embeddings, one seed only");
+  options
+      .add_option("--grid", arguments.runner.grid,
+                  "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
+      ->capture_default_str();
+  options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
+      ->capture_default_str();
+  options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  options.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
+      ->check(CLI::PositiveNumber)
+      ->option_text("N [one per core; 4 on a GPU]");
+  options.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  options.add_option("--device", main.device, "Where to compute")
+      ->transform(CLI::CheckedTransformer(devices))
+      ->option_text("cpu|cuda [cpu]");
+  return options;
 }
 
-double value_of(const hear::FoldScores& fold, const std::string& name) {
-  const auto found =
-      std::find_if(fold.values.begin(), fold.values.end(), [&](const auto& value) { return value.first == name; });
-  return found->second;
-}
-
-void evaluate(const fs::path& task, const hear::EvaluationOptions& options) {
-  const hear::TaskScores scores = hear::evaluate_task(task, options);
-  hear::write_scores(scores, task);
-  double sum = 0;
-  for (const hear::FoldScores& fold : scores.folds) sum += value_of(fold, "test_score");
-  std::cout << std::left << std::setw(40) << task.string() << "  " << std::fixed << std::setprecision(4)
-            << sum / static_cast<double>(scores.folds.size()) << "  (" << scores.folds.size()
-            << (scores.folds.size() == 1 ? " test split" : " folds") << ")" << std::endl;
-}
-
-/// Evaluates every task that can be; the others are reported and passed over.
-cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, const hear::EvaluationOptions& options) {
-  int done = 0, failed = 0;
-  const auto attempt = [&failed](const auto& action) {
-    try {
-      action();
-    } catch (const UsageError&) {
-      throw;  // would be the same for every task
-    } catch (const Error& failure) {
-      log::error(failure.what());
-      ++failed;
+/// The file says all of that: a flag beside it would be ignored silently.
+void refuse_options_beside_config(const CLI::App& options) {
+  for (const CLI::Option* option : options.get_options()) {
+    if (option->count() > 0) {
+      throw UsageError(str(option->get_name(), " cannot be given with --config; set the key as hear.key=value"));
     }
-  };
-  for (const fs::path& input : inputs) {
-    std::vector<fs::path> tasks;
-    attempt([&] { tasks = find_tasks(input); });
-    for (const fs::path& task : tasks) {
-      attempt([&] {
-        evaluate(task, options);
-        ++done;
-      });
-    }
   }
-  return failed == 0 ? cli::kOk : done > 0 ? cli::kSomeFailed : cli::kFailed;
+}
+
+void add_report_options(CLI::App& app, cli::ReportArguments& arguments) {
+  app.add_option("scores", arguments.inputs, "Folders that hear-eval (or the official runner) wrote scores to")
+      ->required()
+      ->type_name("DIR");
+  app.add_option("-o,--output", arguments.output, "Also write report.md, .tex, .csv and .html to this folder");
+  app.add_flag("--mix-grids", arguments.mix_grids, "Put scores of different hyper-parameter grids into one table");
+  app.add_flag("--no-published", arguments.no_published, "Leave out the rows of the paper's Table 2");
+  app.add_option("--published", arguments.published, "Published rows to show instead, in the form of table2.csv");
 }
 
 }  // namespace
@@ -79,38 +84,33 @@ cli::ExitCode evaluate_all(const std::vector<fs::path>& inputs, const hear::Eval
 int main(int argc, char** argv) {
   CLI::App app{
       "Trains and tests HEAR's downstream models on embeddings in the official layout (as `extract` writes them for a\n"
-      "task) and writes test.predicted-scores.json beside them. Example: hear-eval embeddings/tiny/*\n"
-      "Exits with 3 if some tasks could not be evaluated."};
-  std::vector<fs::path> inputs;
-  hear::EvaluationOptions options;
-  int threads = 1;
-  train::DeviceChoice device = train::DeviceChoice::kCpu;
-  const std::map<std::string, train::DeviceChoice> devices{{"cpu", train::DeviceChoice::kCpu},
-                                                           {"cuda", train::DeviceChoice::kCuda}};
-  app.add_option("embeddings", inputs, "Embedding folders of tasks, or folders of such")->required()->type_name("DIR");
-  app.add_option("--grid", options.grid,
-                 "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
-      ->capture_default_str();
-  app.add_option("--grid-points", options.max_grid_points, "Points of the shuffled grid to try")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--seed", options.seed, "Of initialisation, dropout and grid order")->capture_default_str();
-  app.add_option("--threads", threads, "CPU threads; 1 gives the official kit's digits")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--device", device, "Where to compute")
-      ->transform(CLI::CheckedTransformer(devices))
-      ->option_text("cpu|cuda [cpu]");
+      "task) and writes test.predicted-scores.json. Example: hear-eval --seeds 10 --output scores embeddings/tiny\n"
+      "or, from audio to the paper's table, hear-eval --config configs/hear/paper.yaml hear.tasks=~/hear/tasks\n"
+      "What is finished is not computed again. Exits with 3 if some tasks could not be evaluated."};
+  MainArguments arguments;
+  const CLI::App& options = add_main_options(app, arguments);
   cli::add_common_flags(app);
+  cli::ReportArguments report;
+  CLI::App& report_app = *app.add_subcommand("report",
+                                             "Scores → the paper's table with intervals over seeds.\n"
+                                             "Example: hear-eval report --output report scores");
+  add_report_options(report_app, report);
   return cli::run(app, argc, argv, [&]() -> int {
-    torch::set_num_threads(threads);
+    if (report_app.parsed()) return cli::report(report);
+    if (!arguments.config_file.empty()) {
+      refuse_options_beside_config(options);
+      config::Node root = config::load(arguments.config_file);
+      for (const std::string& assignment : arguments.inputs) config::apply_override(root, assignment);
+      return cli::run_hear(config::read_hear(root));
+    }
+    if (arguments.inputs.empty()) {
+      throw UsageError("hear-eval: give folders of embeddings, --config or `report`; see --help");
+    }
     config::RunConfig platform;
-    platform.train.device = device;
+    platform.train.device = arguments.device;
     cli::log_banner("hear-eval", platform);
-    options.device = train::choose_device(device);
-    options.progress = [](int done, int total) {
-      log::progress(str("trained ", done, " of ", total, " models"), false);
-    };
-    return evaluate_all(inputs, options);
+    arguments.evaluate.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
+    arguments.evaluate.runner.device = train::choose_device(arguments.device);
+    return cli::evaluate(arguments.evaluate);
   });
 }

@@ -7,7 +7,9 @@
 
 namespace axlstm::kernels {
 
-int sum_parts(const MlstmShape& shape, DataType type) { return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks; }
+int sum_parts(const MlstmShape& shape, DataType type) {
+  return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks;
+}
 
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream) {
   launch_gate_forward(params, stream);

@@ -1,4 +1,5 @@
-// A strip of 64 tokens in shared memory and what its tokens bring along: the ground that the tensor-core kernels stand on.
+// A strip of 64 tokens in shared memory and what its tokens bring along: the ground that the tensor-core kernels stand
+// on.
 #pragma once
 
 #include "mlstm_gates.cuh"

@@ -20,7 +20,7 @@ rm -rf "$run/embeddings"
 "$bin/extract" --quiet --device cpu --model naive --output "$run/embeddings/naive" "$task"
 
 say "Training HEAR's downstream models on the embeddings"
-"$bin/hear-eval" --quiet --threads "$(nproc)" "$run"/embeddings/{pretrained,random,naive}
+"$bin/hear-eval" --quiet "$run"/embeddings/{pretrained,random,naive}
 
 "$PYTHON" scripts/quickstart_table.py "$run/embeddings" "$task"
 printf '\nReconstructions, the first and the last (input, masked input, reconstruction):\n'

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
 
 namespace axlstm::config {
@@ -194,7 +195,7 @@ std::string reference() {
          "and indented `key: value` lines; `extends: other.yaml` or a list of files to start from) or on the command "
          "line as "
          "`section.key=value`, which wins. Unknown keys and impossible values are errors.\n" +
-         writer.markdown();
+         writer.markdown() + hear_reference();
 }
 
 std::vector<std::string> changed_keys(const std::string& old_yaml, const std::string& new_yaml) {

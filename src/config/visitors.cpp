@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 #include "axlstm/config/config.h"
 #include "axlstm/core/error.h"
@@ -133,6 +134,23 @@ void Reader::text(const char* key, std::string& value, const char*) {
   value = node->scalar;
 }
 
+void Reader::texts(const char* key, std::vector<std::string>& values, const char*) {
+  const Node* node = take(key);
+  if (!node) return;
+  values.clear();
+  if (node->kind == Node::Kind::kSequence) {
+    for (const Node& item : node->items) {
+      if (item.kind != Node::Kind::kScalar) wrong_type(item, path(key), "texts");
+      values.push_back(item.scalar);
+    }
+  } else if (node->kind == Node::Kind::kScalar) {
+    std::istringstream parts(node->scalar);
+    for (std::string part; std::getline(parts, part, ',');) values.push_back(part);
+  } else if (node->kind != Node::Kind::kNull) {
+    wrong_type(*node, path(key), "a list of texts");
+  }
+}
+
 void Reader::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*) {
   const Node* node = take(key);
   if (!node) return;
@@ -171,6 +189,11 @@ void Writer::boolean(const char* key, bool& value, const char*) { yaml_ += str("
 void Writer::text(const char* key, std::string& value, const char*) {
   yaml_ += str("  ", key, ": ", print(value), "\n");
 }
+void Writer::texts(const char* key, std::vector<std::string>& values, const char*) {
+  std::string list;
+  for (const std::string& value : values) list += (list.empty() ? "" : ", ") + print(value);
+  yaml_ += str("  ", key, ": [", list, "]\n");
+}
 void Writer::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*) {
   yaml_ += str("  ", key, ": ", names.at(static_cast<std::size_t>(index)), "\n");
 }
@@ -194,6 +217,9 @@ void ReferenceWriter::boolean(const char* key, bool& value, const char* doc) {
   row(key, "true, false", print(value), doc);
 }
 void ReferenceWriter::text(const char* key, std::string& value, const char* doc) { row(key, "text", value, doc); }
+void ReferenceWriter::texts(const char* key, std::vector<std::string>& values, const char* doc) {
+  row(key, "list", print(values), doc);
+}
 void ReferenceWriter::choice_index(const char* key, const std::vector<std::string>& names, int& index,
                                    const char* doc) {
   row(key, print(names), names.at(static_cast<std::size_t>(index)), doc);

@@ -12,6 +12,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/hear/python_random.h"
 #include "axlstm/io/npy.h"
+#include "embedding_pieces.h"
 #include "python_json.h"
 
 namespace axlstm::hear {
@@ -23,6 +24,9 @@ using nlohmann::ordered_json;
 
 constexpr const char* kDoneFile = ".done.embeddings";
 constexpr const char* kSourceFile = "embeddings-source.json";
+constexpr const char* kPiecesFolder = ".pieces";
+// A piece is in memory as a whole: two minutes of events may have 3000 frames of 3840 values.
+constexpr std::size_t kScenePieceFiles = 256, kEventPieceFiles = 8;
 
 struct Clip {
   std::string file;
@@ -103,7 +107,8 @@ class TaskWriter {
         options_(options),
         metadata_(load_task_metadata(task_dir)),
         vocabulary_(load_label_vocabulary(task_dir)),
-        audio_dir_(task_dir / std::to_string(options.sample_rate)) {}
+        audio_dir_(task_dir / std::to_string(options.sample_rate)),
+        pieces_(temporary_dir / kPiecesFolder) {}
 
   /// Everything that can be wrong with the task folder is found before the first file is embedded.
   void write() {
@@ -116,7 +121,11 @@ class TaskWriter {
       random.shuffle(splits.back());
       total_files_ += static_cast<std::int64_t>(splits.back().size());
     }
-    copy_description();
+    if (!resumable()) {
+      fs::remove_all(temporary_dir_);
+      fs::create_directory(temporary_dir_);
+      copy_description();
+    }
     for (std::size_t i = 0; i < splits.size(); ++i) write_split(metadata_.splits[i], splits[i]);
   }
 
@@ -142,34 +151,49 @@ class TaskWriter {
     return clips;
   }
 
-  void copy_description() const {
+  std::vector<std::string> description_files() const {
     std::vector<std::string> names{"task_metadata.json", "labelvocabulary.csv"};
     for (const std::string& split : metadata_.splits) names.push_back(split + ".json");
-    for (const std::string& name : names) write_file_atomic(temporary_dir_ / name, read_file(task_dir_ / name));
+    return names;
+  }
+
+  /// True if an unfinished folder is there of the same task and of the same, known source.
+  bool resumable() const {
+    const auto equal = [&](const std::string& name, const std::string& wanted) {
+      return fs::exists(temporary_dir_ / name) && read_file(temporary_dir_ / name) == wanted;
+    };
+    if (options_.source.empty() || !equal(kSourceFile, source_json(options_.source) + "\n")) return false;
+    const auto names = description_files();
+    return std::all_of(names.begin(), names.end(),
+                       [&](const std::string& name) { return equal(name, read_file(task_dir_ / name)); });
+  }
+
+  void copy_description() const {
+    for (const std::string& name : description_files()) {
+      write_file_atomic(temporary_dir_ / name, read_file(task_dir_ / name));
+    }
     if (!options_.source.empty()) write_file_atomic(temporary_dir_ / kSourceFile, source_json(options_.source) + "\n");
   }
 
   void write_split(const std::string& split, const std::vector<Clip>& clips) {
-    if (options_.per_file) fs::create_directory(temporary_dir_ / split);
+    if (options_.per_file) fs::create_directories(temporary_dir_ / split);
     SyncedWriter array(temporary_dir_ / (split + ".embeddings.npy"));
     LabelLists labels;
     ordered_json frames = ordered_json::array();
-    const auto batch_files = static_cast<std::size_t>(std::max(1, options_.batch_files));
-    for (std::size_t first = 0; first < clips.size(); first += batch_files) {
-      const auto batch = std::span(clips).subspan(first, std::min(batch_files, clips.size() - first));
-      const std::vector<FileEmbedding> embedded = embed_batch(split, batch);
-      for (std::size_t i = 0; i < batch.size(); ++i) {
+    const std::size_t piece_files = is_event_task() ? kEventPieceFiles : kScenePieceFiles;
+    for (std::size_t first = 0; first < clips.size(); first += piece_files) {
+      const auto piece = std::span(clips).subspan(first, std::min(piece_files, clips.size() - first));
+      const std::vector<FileEmbedding> embedded = embed_piece(split, first / piece_files, piece);
+      for (std::size_t i = 0; i < piece.size(); ++i) {
         const torch::Tensor embedding = embedded[i].embedding.contiguous();
-        const LabelLists rows = row_labels(batch[i], embedded[i].timestamps_ms);
+        const LabelLists rows = row_labels(piece[i], embedded[i].timestamps_ms);
         array.append(bytes_of(embedding));
         labels.insert(labels.end(), rows.begin(), rows.end());
         for (const double ms : embedded[i].timestamps_ms) {
-          frames.push_back({(final_dir_ / split / batch[i].file).string(), ms});
+          frames.push_back({(final_dir_ / split / piece[i].file).string(), ms});
         }
-        if (options_.per_file) write_clip(split, batch[i].file, embedding, embedded[i].timestamps_ms, rows);
+        if (options_.per_file) write_clip(split, piece[i].file, embedding, embedded[i].timestamps_ms, rows);
       }
-      done_files_ += static_cast<std::int64_t>(batch.size());
-      if (options_.progress) options_.progress(done_files_, total_files_);
     }
     array.finish();
     write_file_atomic(temporary_dir_ / (split + ".embedding-dimensions.json"), str("[", labels.size(), ", ", *D_, "]"));
@@ -177,6 +201,28 @@ class TaskWriter {
     if (is_event_task()) {
       write_file_atomic(temporary_dir_ / (split + ".filename-timestamps.json"), python_json(frames, 4));
     }
+  }
+
+  /// The embeddings of consecutive clips: those of an earlier, killed run, or new ones.
+  std::vector<FileEmbedding> embed_piece(const std::string& split, std::size_t index, std::span<const Clip> clips) {
+    const auto report = [this](std::size_t files) {
+      done_files_ += static_cast<std::int64_t>(files);
+      if (options_.progress) options_.progress(done_files_, total_files_);
+    };
+    if (auto found = pieces_.load(split, index, clips.size())) {
+      for (std::size_t i = 0; i < clips.size(); ++i) check_embedding((*found)[i], audio_dir_ / split / clips[i].file);
+      report(clips.size());
+      return *std::move(found);
+    }
+    std::vector<FileEmbedding> embedded;
+    const auto batch_files = static_cast<std::size_t>(std::max(1, options_.batch_files));
+    for (std::size_t first = 0; first < clips.size(); first += batch_files) {
+      const auto batch = clips.subspan(first, std::min(batch_files, clips.size() - first));
+      for (FileEmbedding& file : embed_batch(split, batch)) embedded.push_back(std::move(file));
+      report(batch.size());
+    }
+    pieces_.save(split, index, embedded);
+    return embedded;
   }
 
   std::vector<FileEmbedding> embed_batch(const std::string& split, std::span<const Clip> batch) {
@@ -236,6 +282,7 @@ class TaskWriter {
   TaskMetadata metadata_;
   LabelVocabulary vocabulary_;
   fs::path audio_dir_;
+  EmbeddingPieces pieces_;
   std::optional<std::int64_t> D_;
   std::int64_t done_files_ = 0;
   std::int64_t total_files_ = 0;
@@ -268,10 +315,9 @@ bool write_task_embeddings(const fs::path& task_dir, const fs::path& output_dir,
   fs::create_directories(output_dir);
   const FileLock lock(output_dir / ("." + name + ".lock"));
   const fs::path temporary_dir = output_dir / ("." + name + ".partial");
-  fs::remove_all(temporary_dir);
-  fs::create_directory(temporary_dir);
   TaskWriter(source, temporary_dir, final_dir, embed, options).write();
 
+  fs::remove_all(temporary_dir / kPiecesFolder);
   fs::remove_all(final_dir);
   fs::rename(temporary_dir, final_dir);
   sync_directory(output_dir);

@@ -1,16 +1,12 @@
 #include "axlstm/hear/evaluation.h"
 
-#include <torch/torch.h>
-
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/hear/embeddings.h"
 #include "axlstm/hear/python_random.h"
-#include "axlstm/hear/task.h"
+#include "axlstm/hear/score_file.h"
 #include "python_json.h"
 
 namespace axlstm::hear {
@@ -19,57 +15,10 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-/// All splits of a task, on the device of the evaluation.
-class TaskData {
- public:
-  TaskData(const fs::path& directory, const TaskMetadata& metadata, torch::Device device) {
-    const LabelVocabulary vocabulary = load_label_vocabulary(directory);
-    for (const std::string& split : metadata.splits) {
-      const auto [embeddings, labels] = load_split_embeddings(directory, split);
-      const std::int64_t D = embeddings.size(1);
-      const std::int64_t expected_D = splits_.empty() ? D : splits_.begin()->second.embeddings.size(1);
-      AXLSTM_CHECK(D == expected_D, (directory / (split + ".embedding-dimensions.json")).string(), ": embeddings of ",
-                   D, " values, split ", splits_.empty() ? split : splits_.begin()->first, " has ", expected_D);
-      const std::string source = (directory / (split + ".target-labels.pkl")).string();
-      const auto targets = label_matrix(labels, vocabulary, metadata.prediction_type, source);
-      splits_[split] = {embeddings.to(device), targets.to(device)};
-    }
-  }
-
-  /// The rows of `names`, one split after the other.
-  ProbeData join(const std::vector<std::string>& names) const {
-    if (names.size() == 1) return splits_.at(names.front());
-    std::vector<torch::Tensor> embeddings, targets;
-    for (const std::string& name : names) {
-      embeddings.push_back(splits_.at(name).embeddings);
-      targets.push_back(splits_.at(name).targets);
-    }
-    return {torch::cat(embeddings), torch::cat(targets)};
-  }
-
- private:
-  std::map<std::string, ProbeData> splits_;
-};
-
-/// Puts the task's own values into every point. Lists of several values, which would enlarge the grid, do not occur
-/// in HEAR.
-void apply_task_parameters(const TaskMetadata& metadata, std::vector<ProbeConfig>& grid) {
-  for (const auto& [name, values] : metadata.task_specific_param_grid) {
-    int ProbeConfig::*const field = name == "max_epochs"                ? &ProbeConfig::max_epochs
-                                    : name == "check_val_every_n_epoch" ? &ProbeConfig::check_val_every_n_epoch
-                                    : name == "patience"                ? &ProbeConfig::patience
-                                                                        : nullptr;
-    AXLSTM_CHECK(field != nullptr && values.size() == 1, metadata.task_name, ": task_specific_param_grid \"", name,
-                 "\" cannot be used (one value of max_epochs, check_val_every_n_epoch or patience is)");
-    for (ProbeConfig& point : grid) point.*field = static_cast<int>(values.front());
-  }
-}
-
 /// The grid points that are tried, in their order.
 std::vector<ProbeConfig> points_to_try(const TaskMetadata& metadata, const EvaluationOptions& options) {
   AXLSTM_CHECK(options.max_grid_points > 0, "grid points: ", options.max_grid_points, " is not positive");
-  std::vector<ProbeConfig> grid = grid_points(options.grid);
-  apply_task_parameters(metadata, grid);
+  std::vector<ProbeConfig> grid = grid_points(options.grid, metadata);
   PythonRandom(options.seed).shuffle(grid);
   if (grid.size() > static_cast<std::size_t>(options.max_grid_points)) {
     grid.resize(static_cast<std::size_t>(options.max_grid_points));
@@ -78,10 +27,10 @@ std::vector<ProbeConfig> points_to_try(const TaskMetadata& metadata, const Evalu
 }
 
 FoldScores test_fold(const ProbeFit& fit, const ProbeConfig& config, const ProbeObjective& objective,
-                     const TaskData& data, const SplitPlan& plan) {
+                     const TaskData& data, const SplitPlan& plan, ProbeRandom& random) {
   FoldScores fold;
   fold.name = plan.test.front();
-  const auto tested = test_probe(fit, config, objective, data.join(plan.test));
+  const auto tested = test_probe(fit, config, objective, data.split(fold.name), random);
   for (const auto& [name, value] : tested) {
     fold.values.emplace_back("test_" + name, value);
     if (name == "loss") fold.values.emplace_back("test_score", tested.at(1).second);
@@ -150,28 +99,41 @@ ordered_json to_json(const ProbeConfig& config) {
           {"patience", config.patience}};
 }
 
+/// `[["median_filter_ms", 250], ["min_duration", 125]]`; whole numbers without a point, as HEAR's metadata has them.
+ordered_json to_json(const Postprocessing& postprocessing) {
+  const auto number = [](double value) -> ordered_json {
+    if (value == std::floor(value)) return static_cast<std::int64_t>(value);
+    return value;
+  };
+  // Pairs, which an initialiser list alone would make the members of an object.
+  return ordered_json::array({ordered_json::array({"median_filter_ms", number(postprocessing.median_filter_ms)}),
+                              ordered_json::array({"min_duration", number(postprocessing.min_duration_ms)})});
+}
+
 }  // namespace
 
-TaskScores evaluate_task(const fs::path& embeddings_dir, const EvaluationOptions& options) {
-  const TaskMetadata metadata = load_task_metadata(embeddings_dir);
-  AXLSTM_CHECK(metadata.embedding_type == EmbeddingType::kScene, embeddings_dir.string(),
-               ": event tasks are not evaluated yet");
-  const ProbeObjective objective{metadata.prediction_type, metadata.evaluation,
-                                 !metadata.use_scoring_for_early_stopping};
-  const std::vector<ProbeConfig> grid = points_to_try(metadata, options);
-  const std::vector<SplitPlan> plans = plan_splits(metadata);
-  const TaskData data(embeddings_dir, metadata, options.device);
-  torch::manual_seed(options.seed);
+double TaskScores::test_score() const {
+  double sum = 0.0;
+  for (const FoldScores& fold : folds) sum += fold.values.at(1).second;
+  return sum / static_cast<double>(folds.size());
+}
+
+TaskScores evaluate_task(const TaskData& data, const EvaluationOptions& options) {
+  const ProbeObjective objective = objective_of(data.metadata());
+  const std::vector<ProbeConfig> grid = points_to_try(data.metadata(), options);
+  const std::vector<SplitPlan> plans = plan_splits(data.metadata());
+  ProbeRandom random(options.seed, data.device());
 
   const int total = static_cast<int>(grid.size() + plans.size()) - 1;
   int done = 0;
   const auto fit_plan = [&](const ProbeConfig& config, const SplitPlan& plan) {
-    ProbeFit fit = fit_probe(config, objective, data.join(plan.train), data.join(plan.valid));
+    ProbeFit fit =
+        fit_probe(config, objective, data.splits(plan.train), data.split(plan.valid.front()), random, options.stop);
     if (options.progress) options.progress(++done, total);
     return fit;
   };
 
-  TaskScores scores{embeddings_dir, grid.front(), !objective.monitor_loss, {}};
+  TaskScores scores{data.directory(), grid.front(), {}, objective.maximize(), {}};
   std::vector<ProbeFit> fits{fit_plan(grid.front(), plans.front())};
   for (std::size_t i = 1; i < grid.size(); ++i) {
     ProbeFit fit = fit_plan(grid[i], plans.front());
@@ -180,9 +142,10 @@ TaskScores evaluate_task(const fs::path& embeddings_dir, const EvaluationOptions
       scores.config = grid[i];
     }
   }
+  scores.postprocessing = fits.front().postprocessing;
   for (std::size_t i = 1; i < plans.size(); ++i) fits.push_back(fit_plan(scores.config, plans[i]));
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    scores.folds.push_back(test_fold(fits[i], scores.config, objective, data, plans[i]));
+    scores.folds.push_back(test_fold(fits[i], scores.config, objective, data, plans[i], random));
   }
   return scores;
 }
@@ -196,10 +159,10 @@ void write_scores(const TaskScores& scores, const fs::path& directory) {
   }
   if (scores.folds.size() > 1) file["aggregated_scores"] = aggregate(scores.folds);
   file["hparams"] = to_json(scores.config);
-  file["postprocessing"] = ordered_json::array();
+  file["postprocessing"] = scores.postprocessing ? to_json(*scores.postprocessing) : ordered_json::array();
   file["score_mode"] = scores.maximize ? "max" : "min";
   file["embedding_path"] = scores.embeddings_dir.string();
-  write_file_atomic(directory / "test.predicted-scores.json", python_json(file, 4));
+  write_file_atomic(directory / kScoreFile, python_json(file, 4));
 }
 
 }  // namespace axlstm::hear

@@ -146,8 +146,7 @@ void embed_jobs(ClipEncoder& encoder, const std::vector<Job>& jobs, const Extrac
     } catch (const SharedFileError&) {
       throw;
     } catch (const std::exception& failure) {
-      std::string message = failure.what();
-      message = message.substr(0, message.find("\nException raised from"));  // LibTorch appends a C++ stack trace
+      std::string message = message_of(failure);
       const std::string file = job.file.string();
       if (message.find(file) == std::string::npos) message = file + ": " + message;
       log::error(message);

@@ -1,73 +1,130 @@
 #include "axlstm/hear/probe.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
 
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <numbers>
-#include <optional>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
-#include "axlstm/hear/metrics.h"
 
 namespace axlstm::hear {
 
+ProbeRandom::ProbeRandom(std::uint64_t seed, torch::Device device)
+    : cpu_(at::make_generator<at::CPUGeneratorImpl>(seed)), device_(cpu_) {
+  if (device.is_cpu()) return;
+  const auto& hooks = at::globalContext().getAcceleratorHooksInterface(device.type());
+  device_ = hooks.getNewGenerator(device.has_index() ? device.index() : 0);
+  device_.set_current_seed(seed);
+}
+
 /// For each hidden layer Linear, BatchNorm, Dropout, ReLU in this order, then a Linear to the classes. The inputs are
 /// not normalised.
-class ProbeModel : public torch::nn::Module {
+class ProbeModel {
  public:
-  ProbeModel(std::int64_t D, std::int64_t C, const ProbeConfig& config) {
+  ProbeModel(std::int64_t D, std::int64_t C, const ProbeConfig& config, ProbeRandom& random)
+      : dropout_(config.dropout) {
     std::int64_t width = D;
     for (int i = 0; i < config.hidden_layers; ++i) {
-      layers_->push_back(make_linear(width, config.hidden_dim, i == 0 ? 1.0 : std::numbers::sqrt2, config));
-      layers_->push_back(torch::nn::BatchNorm1d(config.hidden_dim));
-      layers_->push_back(torch::nn::Dropout(config.dropout));
-      layers_->push_back(torch::nn::ReLU());
+      hidden_.push_back({Linear(width, config.hidden_dim, i == 0 ? 1.0 : std::numbers::sqrt2, config, random),
+                         torch::ones({config.hidden_dim}), torch::zeros({config.hidden_dim}),
+                         torch::zeros({config.hidden_dim}), torch::ones({config.hidden_dim})});
       width = config.hidden_dim;
     }
-    const double gain = config.hidden_layers == 0 ? 1.0 : std::numbers::sqrt2;
-    layers_->push_back(make_linear(width, C, gain, config));
-    register_module("layers", layers_);
+    projection_ = Linear(width, C, config.hidden_layers == 0 ? 1.0 : std::numbers::sqrt2, config, random);
   }
 
-  /// [B, D] -> logits [B, C]
-  torch::Tensor forward(const torch::Tensor& embeddings) { return layers_->forward(embeddings); }
+  void to(torch::Device device) {
+    for (torch::Tensor* tensor : state()) *tensor = tensor->to(device);
+    for (torch::Tensor& parameter : parameters()) parameter.requires_grad_();
+  }
 
-  /// Copies of all parameters and buffers.
-  std::vector<torch::Tensor> snapshot() const {
+  /// [B, D] -> logits [B, C]. Batch statistics and dropout if `random`, running statistics and no dropout if not.
+  torch::Tensor forward(torch::Tensor x, ProbeRandom* random = nullptr) const {
+    constexpr double kMomentum = 0.1, kEps = 1e-5;
+    for (const Hidden& layer : hidden_) {
+      x = layer.linear.forward(x);
+      x = torch::batch_norm(x, layer.norm_weight, layer.norm_bias, layer.running_mean, layer.running_var,
+                            /*training=*/random != nullptr, kMomentum, kEps, /*cudnn_enabled=*/true);
+      if (random != nullptr && dropout_ > 0.0) {
+        // What torch::dropout does, but it draws from the default generator only.
+        const torch::Tensor kept = torch::empty_like(x, x.options().requires_grad(false));
+        x = x * kept.bernoulli_(1.0 - dropout_, random->device()).div_(1.0 - dropout_);
+      }
+      x = torch::relu(x);
+    }
+    return projection_.forward(x);
+  }
+
+  /// What the optimiser changes.
+  std::vector<torch::Tensor> parameters() const {
+    std::vector<torch::Tensor> all;
+    for (const Hidden& layer : hidden_) {
+      all.insert(all.end(), {layer.linear.weight, layer.linear.bias, layer.norm_weight, layer.norm_bias});
+    }
+    all.insert(all.end(), {projection_.weight, projection_.bias});
+    return all;
+  }
+
+  /// Copies of all weights and running statistics.
+  std::vector<torch::Tensor> snapshot() {
     std::vector<torch::Tensor> copies;
-    for (const auto& tensor : state()) copies.push_back(tensor.detach().clone());
+    for (const torch::Tensor* tensor : state()) copies.push_back(tensor->detach().clone());
     return copies;
   }
 
   void restore(const std::vector<torch::Tensor>& copies) {
     const torch::NoGradGuard no_grad;
-    auto tensors = state();
-    for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_(copies[i]);
+    const auto tensors = state();
+    for (std::size_t i = 0; i < tensors.size(); ++i) tensors[i]->copy_(copies[i]);
   }
 
  private:
-  /// The default weight is drawn and then overwritten: the kit's generator is advanced by it. The bias stays.
-  static torch::nn::Linear make_linear(std::int64_t inputs, std::int64_t outputs, double gain,
-                                       const ProbeConfig& config) {
-    torch::nn::Linear linear(inputs, outputs);
-    if (config.initialization == Initialization::kXavierUniform) {
-      torch::nn::init::xavier_uniform_(linear->weight, gain);
-    } else {
-      torch::nn::init::xavier_normal_(linear->weight, gain);
+  struct Linear {
+    Linear() = default;
+
+    /// The kit draws torch's default weight first and overwrites it; the default bias stays.
+    Linear(std::int64_t inputs, std::int64_t outputs, double gain, const ProbeConfig& config, ProbeRandom& random)
+        : weight(torch::empty({outputs, inputs})), bias(torch::empty({outputs})) {
+      const double fan_in = static_cast<double>(inputs), fan_out = static_cast<double>(outputs);
+      const double bound = 1.0 / std::sqrt(fan_in);
+      weight.uniform_(-bound, bound, random.cpu());
+      bias.uniform_(-bound, bound, random.cpu());
+      const double deviation = gain * std::sqrt(2.0 / (fan_in + fan_out));
+      if (config.initialization == Initialization::kXavierNormal) {
+        weight.normal_(0.0, deviation, random.cpu());
+      } else {
+        const double limit = std::sqrt(3.0) * deviation;
+        weight.uniform_(-limit, limit, random.cpu());
+      }
     }
-    return linear;
+
+    torch::Tensor forward(const torch::Tensor& x) const { return torch::linear(x, weight, bias); }
+
+    torch::Tensor weight, bias;
+  };
+
+  struct Hidden {
+    Linear linear;
+    torch::Tensor norm_weight, norm_bias, running_mean, running_var;
+  };
+
+  std::vector<torch::Tensor*> state() {
+    std::vector<torch::Tensor*> all;
+    for (Hidden& layer : hidden_) {
+      all.insert(all.end(), {&layer.linear.weight, &layer.linear.bias, &layer.norm_weight, &layer.norm_bias,
+                             &layer.running_mean, &layer.running_var});
+    }
+    all.insert(all.end(), {&projection_.weight, &projection_.bias});
+    return all;
   }
 
-  std::vector<torch::Tensor> state() const {
-    std::vector<torch::Tensor> tensors = parameters();
-    for (const auto& buffer : buffers()) tensors.push_back(buffer);
-    return tensors;
-  }
-
-  torch::nn::Sequential layers_;
+  double dropout_;
+  std::vector<Hidden> hidden_;
+  Linear projection_;
 };
 
 namespace {
@@ -106,7 +163,7 @@ class Adam {
 };
 
 /// The kit's data loaders draw one 64-bit seed whenever they are iterated over.
-void draw_loader_seed() { torch::empty({}, torch::kInt64).random_(); }
+void draw_loader_seed(ProbeRandom& random) { torch::empty({}, torch::kInt64).random_(random.cpu()); }
 
 torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& targets, const ProbeObjective& objective) {
   if (objective.prediction_type == PredictionType::kMultilabel) {
@@ -115,53 +172,63 @@ torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& targets,
   return torch::cross_entropy_loss(logits, targets.argmax(1));
 }
 
+std::int64_t row_count(const std::vector<ProbeData>& splits) {
+  std::int64_t rows = 0;
+  for (const ProbeData& split : splits) rows += split.embeddings.size(0);
+  return rows;
+}
+
+/// Rows first … first + count - 1 of the splits, one after the other. Always copied: matrix products round differently
+/// at other alignments, and the kit's batches are new tensors too.
+torch::Tensor gather(const std::vector<ProbeData>& splits, torch::Tensor ProbeData::*table, std::int64_t first,
+                     std::int64_t count) {
+  std::vector<torch::Tensor> pieces;
+  for (const ProbeData& split : splits) {
+    const torch::Tensor& rows = split.*table;
+    const std::int64_t N = rows.size(0);
+    const std::int64_t begin = std::clamp<std::int64_t>(first, 0, N);
+    const std::int64_t end = std::clamp<std::int64_t>(first + count, 0, N);
+    if (begin < end) pieces.push_back(rows.narrow(0, begin, end - begin));
+    first -= N;
+  }
+  return torch::cat(pieces);
+}
+
 /// Calls `use(embeddings [b, D], targets [b, C])` for consecutive batches.
 template <typename Use>
-void for_each_batch(const ProbeData& data, std::int64_t batch_size, Use&& use) {
-  const std::int64_t N = data.embeddings.size(0);
+void for_each_batch(const std::vector<ProbeData>& splits, std::int64_t batch_size, Use&& use) {
+  const std::int64_t N = row_count(splits);
   for (std::int64_t first = 0; first < N; first += batch_size) {
     const std::int64_t count = std::min(batch_size, N - first);
-    use(data.embeddings.narrow(0, first, count), data.targets.narrow(0, first, count));
+    use(gather(splits, &ProbeData::embeddings, first, count), gather(splits, &ProbeData::targets, first, count));
   }
 }
 
 void train_epoch(ProbeModel& model, Adam& adam, const ProbeConfig& config, const ProbeObjective& objective,
-                 const ProbeData& train) {
-  draw_loader_seed();
-  model.train();
+                 const std::vector<ProbeData>& train, ProbeRandom& random) {
+  draw_loader_seed(random);
   for_each_batch(train, config.batch_size, [&](const torch::Tensor& embeddings, const torch::Tensor& targets) {
-    loss_of(model.forward(embeddings), targets, objective).backward();
+    loss_of(model.forward(embeddings, &random), targets, objective).backward();
     adam.step();
   });
 }
 
-/// Predictions for all rows of a data set, and its loss.
-struct Evaluated {
-  torch::Tensor predictions, targets;  // [N, C] float32 on the CPU, contiguous
+struct Predicted {
+  torch::Tensor predictions;  // [N, C] float32 probabilities on the CPU, contiguous
   double loss = 0.0;
-
-  /// As the kit logs it: a Python float becomes float32, d_prime alone stays float64.
-  double score(const std::string& name) const {
-    const auto span = [](const torch::Tensor& table) {
-      return std::span<const float>(table.const_data_ptr<float>(), static_cast<std::size_t>(table.numel()));
-    };
-    const double value = hear::score(name, {span(predictions), span(targets), targets.size(1)});
-    return name == "d_prime" ? value : static_cast<double>(static_cast<float>(value));
-  }
 };
 
-Evaluated evaluate(ProbeModel& model, const ProbeConfig& config, const ProbeObjective& objective,
-                   const ProbeData& data) {
+Predicted predict(const ProbeModel& model, const ProbeConfig& config, const ProbeObjective& objective,
+                  const ProbeData& data, ProbeRandom& random) {
   const torch::NoGradGuard no_grad;
-  draw_loader_seed();
-  model.eval();
+  draw_loader_seed(random);
   std::vector<torch::Tensor> batches;
-  for_each_batch(data, config.batch_size, [&](const torch::Tensor& embeddings, const torch::Tensor&) {
+  for_each_batch({data}, config.batch_size, [&](const torch::Tensor& embeddings, const torch::Tensor&) {
     batches.push_back(model.forward(embeddings));
   });
   const torch::Tensor logits = torch::cat(batches);
   const bool multilabel = objective.prediction_type == PredictionType::kMultilabel;
-  return {(multilabel ? logits.sigmoid() : logits.softmax(1)).cpu().contiguous(), data.targets.cpu().contiguous(),
+  return {(multilabel ? logits.sigmoid() : logits.softmax(1)).cpu().contiguous(),
           loss_of(logits, data.targets, objective).item<double>()};
 }
 
@@ -170,96 +237,38 @@ void check_batches(const ProbeConfig& config, std::int64_t rows) {
                config.batch_size, " leave a last batch of one row, which batch normalisation cannot take");
 }
 
-/// All combinations in ParameterGrid's order: names sorted, the last one (patience) changing fastest.
-struct GridTable {
-  std::vector<int> check_val_every_n_epoch{3};
-  std::vector<double> dropout{0.1};
-  std::vector<int> hidden_dim{1024};
-  std::vector<int> hidden_layers{1, 2};
-  std::vector<Initialization> initialization{Initialization::kXavierUniform, Initialization::kXavierNormal};
-  std::vector<double> lr{3.2e-3, 1e-3, 3.2e-4, 1e-4};
-  std::vector<int> max_epochs{500};
-  std::vector<int> patience{20};
-
-  std::vector<ProbeConfig> points() const {
-    std::vector<ProbeConfig> grid{ProbeConfig{}};
-    vary(grid, &ProbeConfig::check_val_every_n_epoch, check_val_every_n_epoch);
-    vary(grid, &ProbeConfig::dropout, dropout);
-    vary(grid, &ProbeConfig::hidden_dim, hidden_dim);
-    vary(grid, &ProbeConfig::hidden_layers, hidden_layers);
-    vary(grid, &ProbeConfig::initialization, initialization);
-    vary(grid, &ProbeConfig::lr, lr);
-    vary(grid, &ProbeConfig::max_epochs, max_epochs);
-    vary(grid, &ProbeConfig::patience, patience);
-    return grid;
-  }
-
- private:
-  /// Replaces each point by one for every value of a field.
-  template <typename T>
-  static void vary(std::vector<ProbeConfig>& grid, T ProbeConfig::*field, const std::vector<T>& values) {
-    std::vector<ProbeConfig> finer;
-    for (const ProbeConfig& point : grid) {
-      for (const T& value : values) finer.emplace_back(point).*field = value;
-    }
-    grid = std::move(finer);
-  }
-};
-
 }  // namespace
 
-std::vector<ProbeConfig> grid_points(const std::string& name) {
-  GridTable table;
-  if (name == "default") return table.points();
-  if (name == "released") {
-    table.hidden_layers = {1};
-    table.dropout = {0.1, 0.25};
-    table.lr = {1e-4};
-    table.initialization = {Initialization::kXavierNormal};
-    return table.points();
-  }
-  if (name == "fast") {
-    table.max_epochs = {10, 50};
-    table.check_val_every_n_epoch = {3, 10};
-    return table.points();
-  }
-  if (name == "faster") {
-    table.hidden_layers = {0, 1};
-    table.hidden_dim = {64, 128};
-    table.patience = {1, 3};
-    table.max_epochs = {10};
-    table.check_val_every_n_epoch = {1};
-    return table.points();
-  }
-  throw UsageError(str("grid \"", name, "\" is not known; known: released, default, fast, faster"));
-}
-
-ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const ProbeData& train,
-                   const ProbeData& valid) {
-  check_batches(config, train.embeddings.size(0));
+ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const std::vector<ProbeData>& train,
+                   const ProbeData& valid, ProbeRandom& random, const std::atomic<bool>* stop) {
+  check_batches(config, row_count(train));
   const auto start = std::chrono::steady_clock::now();
-  const std::int64_t D = train.embeddings.size(1);
+  const std::int64_t D = valid.embeddings.size(1);
   ProbeFit fit;
-  fit.model = std::make_shared<ProbeModel>(D, train.targets.size(1), config);
-  torch::rand({64, D});  // the kit prints a summary of the model, which draws an input batch
-  fit.model->to(train.embeddings.device());
+  fit.model = std::make_shared<ProbeModel>(D, valid.targets.size(1), config, random);
+  torch::rand({64, D}, random.cpu());  // the kit prints a summary of the model, which draws an input batch
+  fit.model->to(valid.embeddings.device());
   Adam adam(fit.model->parameters(), config.lr);
 
-  const double worst = std::numeric_limits<double>::infinity() * (objective.monitor_loss ? 1.0 : -1.0);
+  const double worst = std::numeric_limits<double>::infinity() * (objective.maximize() ? -1.0 : 1.0);
   std::optional<std::vector<torch::Tensor>> best_weights;
   double best = worst;
   int validations_without_gain = 0;
   for (int epoch = 0; epoch < config.max_epochs; ++epoch) {
-    train_epoch(*fit.model, adam, config, objective, train);
+    if (stop != nullptr && *stop) throw Interrupted("stopped");
+    train_epoch(*fit.model, adam, config, objective, train, random);
     if ((epoch + 1) % config.check_val_every_n_epoch != 0) continue;
 
-    const Evaluated evaluated = evaluate(*fit.model, config, objective, valid);
-    const double value = objective.monitor_loss ? evaluated.loss : evaluated.score(objective.scores.front());
+    const Predicted predicted = predict(*fit.model, config, objective, valid, random);
+    const bool scored = !objective.monitor_loss || !objective.postprocessing.empty();
+    const PrimaryScore score = scored ? primary_score(objective, predicted.predictions, valid) : PrimaryScore{};
+    const double value = objective.monitor_loss ? predicted.loss : score.value;
     const bool gained = objective.is_better(value, best);
     if (gained || !best_weights) {
       best = std::isnan(value) ? worst : value;
       best_weights = fit.model->snapshot();
       fit.epoch = epoch;
+      fit.postprocessing = score.postprocessing;
     }
     if (!std::isfinite(value)) {
       log::warn(str("the validation score of epoch ", epoch, " is ", value,
@@ -278,10 +287,11 @@ ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, c
 }
 
 std::vector<std::pair<std::string, double>> test_probe(const ProbeFit& fit, const ProbeConfig& config,
-                                                       const ProbeObjective& objective, const ProbeData& test) {
-  const Evaluated evaluated = evaluate(*fit.model, config, objective, test);
-  std::vector<std::pair<std::string, double>> values{{"loss", evaluated.loss}};
-  for (const std::string& name : objective.scores) values.emplace_back(name, evaluated.score(name));
+                                                       const ProbeObjective& objective, const ProbeData& test,
+                                                       ProbeRandom& random) {
+  const Predicted predicted = predict(*fit.model, config, objective, test, random);
+  std::vector<std::pair<std::string, double>> values{{"loss", predicted.loss}};
+  for (auto& score : all_scores(objective, predicted.predictions, test, fit.postprocessing)) values.push_back(score);
   return values;
 }
 

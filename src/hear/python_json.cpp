@@ -15,9 +15,31 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
+/// Puts null in the place of each NaN, Infinity and -Infinity that is no part of a string.
+std::string without_special_numbers(std::string text) {
+  if (text.find("NaN") == std::string::npos && text.find("Infinity") == std::string::npos) return text;
+  std::string plain;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size();) {
+    if (in_string && text[i] == '\\') {
+      plain += text.substr(i, 2);
+      i += 2;
+      continue;
+    }
+    if (text[i] == '"') in_string = !in_string;
+    std::size_t length = 0;
+    for (const std::string_view word : {"NaN", "-Infinity", "Infinity"}) {
+      if (!in_string && length == 0 && text.compare(i, word.size(), word) == 0) length = word.size();
+    }
+    plain += length > 0 ? "null" : text.substr(i, 1);
+    i += std::max<std::size_t>(length, 1);
+  }
+  return plain;
+}
+
 json parse(const std::filesystem::path& path, const json::parser_callback_t& callback) {
   try {
-    return json::parse(read_file(path), callback);
+    return json::parse(without_special_numbers(read_file(path)), callback);
   } catch (const json::exception& error) {
     throw Error(str(path.string(), ": not valid JSON (", error.what(), ")"));
   }

@@ -16,7 +16,8 @@ std::string python_float(double value);
 /// `json.dumps(value, indent=indent)`: ASCII only, keys in their order. A negative indent means None (one line).
 std::string python_json(const nlohmann::ordered_json& value, int indent);
 
-/// Parses a file. Throws Error naming the file and the parser's reason.
+/// Parses a file; Python's NaN, Infinity and -Infinity, which JSON does not have, become null. Throws Error naming the
+/// file and the parser's reason.
 nlohmann::json read_json(const std::filesystem::path& path);
 
 /// The members of the object in `path`, in the order of the file. Throws Error naming file and key for a key given

@@ -208,6 +208,35 @@ TEST_F(EmbeddingsTest, SkipsFinishedTasksAndRedoesOthers) {
   EXPECT_FALSE(fs::exists(written / "left over"));
 }
 
+TEST_F(EmbeddingsTest, ContinuesAKilledExtraction) {
+  const fs::path task = make_task(kEvent, 300, R"([{"label": "bark", "start": 0, "end": 60}])");
+  const auto write = [&](const std::string& output, const std::string& source, int stop_after) {
+    int embedded = 0;
+    const EmbedFiles embed = [&](const Files& files) {
+      if (embedded == stop_after) throw Error("killed");
+      embedded += static_cast<int>(files.size());
+      return embed_frames(files);
+    };
+    try {
+      write_task_embeddings(task, folder_ / output, embed, {.source = source});
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "killed");
+    }
+    return embedded;
+  };
+  EXPECT_EQ(write("whole", "tiny", -1), 900);
+  EXPECT_EQ(write("out", "tiny", 700), 700);
+  EXPECT_EQ(write("out", "base", 100), 100);  // another model takes nothing over
+  EXPECT_EQ(write("out", "tiny", 700), 700);
+  EXPECT_EQ(write("out", "tiny", -1), 204);  // two splits and twelve pieces of eight files are there
+  const fs::path written = folder_ / "out" / "task-v1-full", whole = folder_ / "whole" / "task-v1-full";
+  for (const char* name : {"train.embeddings.npy", "test.embeddings.npy", "valid.target-labels.pkl"}) {
+    EXPECT_EQ(read_file(written / name), read_file(whole / name)) << name;
+  }
+  EXPECT_EQ(load_frames(written, "valid", 900).back().file, load_frames(whole, "valid", 900).back().file);
+  EXPECT_FALSE(fs::exists(written / ".pieces"));
+}
+
 TEST_F(EmbeddingsTest, LeavesFoldersAloneThatHoldNoEmbeddings) {
   const fs::path task = make_task(kScene, 2, R"(["bark"])");
   const auto refused = [&](const fs::path& output, const std::string& reason) {

@@ -35,7 +35,7 @@ void expect_official_digits(const std::string& task, std::uint64_t seed) {
   at::set_num_threads(1);
   EvaluationOptions options;
   options.seed = seed;
-  const TaskScores scores = evaluate_task(kGolden / task, options);
+  const TaskScores scores = evaluate_task(TaskData(kGolden / task, torch::kCPU), options);
   const fs::path folder = fs::path(testing::TempDir()) / ("evaluation_" + task + std::to_string(seed));
   fs::create_directories(folder);
   write_scores(scores, folder);
@@ -78,6 +78,11 @@ TEST(EvaluationTest, ReproducesOfficialDigitsOverFolds) {
   expect_official_digits("toyfold-v1-full", 3);
 }
 
+TEST(EvaluationTest, ReproducesOfficialDigitsOfEvents) {
+  expect_official_digits("toyevent-v1-full", 0);
+  expect_official_digits("toyevent-v1-full", 3);
+}
+
 template <typename Call>
 void expect_error(Call&& call, const std::vector<std::string>& parts) {
   try {
@@ -90,13 +95,8 @@ void expect_error(Call&& call, const std::vector<std::string>& parts) {
   }
 }
 
-TEST(EvaluationTest, RefusesEventTasks) {
-  const fs::path task = kGolden / "toyevent-v1-full";
-  expect_error([&] { evaluate_task(task, {}); }, {task.string(), "event tasks are not evaluated yet"});
-}
-
 TEST(EvaluationTest, RefusesUnknownGridsAndNoGridPoints) {
-  const fs::path task = kGolden / "toymc-v1-full";
+  const TaskData task(kGolden / "toymc-v1-full", torch::kCPU);
   expect_error([&] { evaluate_task(task, {.grid = "coarse"}); }, {"\"coarse\"", "released, default, fast, faster"});
   expect_error([&] { evaluate_task(task, {.max_grid_points = 0}); }, {"0 is not positive"});
 }
@@ -107,7 +107,7 @@ TEST(EvaluationTest, RefusesSplitsOfDifferentWidth) {
   fs::copy(kGolden / "toymc-v1-full", copy);
   write_file_atomic(copy / "valid.embedding-dimensions.json", "[75, 24]");
   write_file_atomic(copy / "valid.embeddings.npy", std::string(75 * 24 * 4, '\0'));
-  expect_error([&] { evaluate_task(copy, {}); }, {"valid.embedding-dimensions.json", "24 values", "train has 48"});
+  expect_error([&] { TaskData(copy, torch::kCPU); }, {"valid.embedding-dimensions.json", "24 values", "train has 48"});
   fs::remove_all(copy);
 }
 
@@ -124,7 +124,8 @@ TEST(EvaluationTest, StopsAtANumberThatIsNoneAndSpellsItAsPython) {
   write_file_atomic(copy / "labelvocabulary.csv", read_file(copy / "labelvocabulary.csv") + "10,silence\n");
   at::set_num_threads(1);
   int models = 0;
-  const TaskScores scores = evaluate_task(copy, {.max_grid_points = 1, .progress = [&](int, int) { ++models; }});
+  const TaskScores scores =
+      evaluate_task(TaskData(copy, torch::kCPU), {.max_grid_points = 1, .progress = [&](int, int) { ++models; }});
   EXPECT_EQ(models, 1);
   EXPECT_EQ(scores.folds.at(0).epoch, 2);
   write_scores(scores, copy);

@@ -27,41 +27,16 @@ ProbeConfig small_config() {
 
 const ProbeObjective kTop1{PredictionType::kMulticlass, {"top1_acc"}, false};
 
-void expect_point(const ProbeConfig& point, int hidden_layers, int hidden_dim, double lr, Initialization initialization,
-                  int max_epochs, int check_val_every_n_epoch, int patience) {
-  EXPECT_EQ(point.hidden_layers, hidden_layers);
-  EXPECT_EQ(point.hidden_dim, hidden_dim);
-  EXPECT_EQ(point.lr, lr);
-  EXPECT_EQ(point.initialization, initialization);
-  EXPECT_EQ(point.max_epochs, max_epochs);
-  EXPECT_EQ(point.check_val_every_n_epoch, check_val_every_n_epoch);
-  EXPECT_EQ(point.patience, patience);
+ProbeFit fit_on(const ProbeConfig& config, const ProbeObjective& objective, const ProbeData& train,
+                const ProbeData& valid, std::uint64_t seed = 1) {
+  ProbeRandom random(seed, torch::kCPU);
+  return fit_probe(config, objective, {train}, valid, random);
 }
 
-// Points 5, 13 and 37 of list(sklearn.model_selection.ParameterGrid(…)) for HEAR's three grids
-TEST(ProbeGridTest, IsInTheOrderOfScikitLearn) {
-  using enum Initialization;
-  const auto full = grid_points("default");
-  ASSERT_EQ(full.size(), 16U);
-  expect_point(full[5], 1, 1024, 1e-3, kXavierNormal, 500, 3, 20);
-  expect_point(full[13], 2, 1024, 1e-3, kXavierNormal, 500, 3, 20);
-  const auto fast = grid_points("fast");
-  ASSERT_EQ(fast.size(), 64U);
-  expect_point(fast[13], 1, 1024, 3.2e-4, kXavierNormal, 50, 3, 20);
-  expect_point(fast[37], 1, 1024, 3.2e-4, kXavierUniform, 50, 10, 20);
-  const auto faster = grid_points("faster");
-  ASSERT_EQ(faster.size(), 64U);
-  expect_point(faster[13], 0, 64, 3.2e-4, kXavierNormal, 10, 1, 3);
-  expect_point(faster[37], 0, 128, 3.2e-4, kXavierUniform, 10, 1, 3);
-}
-
-TEST(ProbeGridTest, HasTheTwoReleasedPoints) {
-  const auto released = grid_points("released");
-  ASSERT_EQ(released.size(), 2U);
-  EXPECT_EQ(released[0].dropout, 0.1);
-  EXPECT_EQ(released[1].dropout, 0.25);
-  expect_point(released[1], 1, 1024, 1e-4, Initialization::kXavierNormal, 500, 3, 20);
-  EXPECT_THROW(grid_points("slow"), Error);
+std::vector<std::pair<std::string, double>> test_on(const ProbeFit& fit, const ProbeConfig& config,
+                                                    const ProbeData& test) {
+  ProbeRandom random(1, torch::kCPU);
+  return test_probe(fit, config, kTop1, test, random);
 }
 
 TEST(ProbeTest, LearnsWhatCanBeLearnt) {
@@ -70,13 +45,13 @@ TEST(ProbeTest, LearnsWhatCanBeLearnt) {
   for (const int hidden_layers : {0, 1, 2}) {
     ProbeConfig config = small_config();
     config.hidden_layers = hidden_layers;
-    const ProbeFit fit = fit_probe(config, kTop1, train, valid);
+    const ProbeFit fit = fit_on(config, kTop1, train, valid);
     EXPECT_EQ(fit.validation_score, 1.0);
-    const auto scores = test_probe(fit, config, kTop1, separable_clips(50));
+    const auto scores = test_on(fit, config, separable_clips(50));
     ASSERT_EQ(scores.size(), 2U);
     EXPECT_EQ(scores[0].first, "loss");
     EXPECT_EQ(scores[1].first, "top1_acc");
-    EXPECT_EQ(scores[1].second, 1.0);
+    EXPECT_GT(scores[1].second, 0.9);
   }
 }
 
@@ -86,7 +61,7 @@ TEST(ProbeTest, KeepsTheEarliestOfEqualEpochs) {
   ProbeConfig config = small_config();
   config.hidden_layers = 0;
   config.lr = 1e-30;  // nothing changes
-  EXPECT_EQ(fit_probe(config, kTop1, clips, clips).epoch, 2);
+  EXPECT_EQ(fit_on(config, kTop1, clips, clips).epoch, 2);
 }
 
 TEST(ProbeTest, StopsWhenPatienceIsOver) {
@@ -97,15 +72,15 @@ TEST(ProbeTest, StopsWhenPatienceIsOver) {
   config.lr = 1e-30;
   config.patience = 2;
   config.max_epochs = 2000000000;  // would take hours
-  EXPECT_EQ(fit_probe(config, kTop1, clips, clips).epoch, 2);
+  EXPECT_EQ(fit_on(config, kTop1, clips, clips).epoch, 2);
 }
 
 TEST(ProbeTest, GivesTheSameNumbersForTheSameSeed) {
   const auto loss = [] {
     torch::manual_seed(3);
     const ProbeData train = separable_clips(40), valid = separable_clips(20);
-    const ProbeFit fit = fit_probe(small_config(), kTop1, train, valid);
-    return test_probe(fit, small_config(), kTop1, valid)[0].second;
+    const ProbeFit fit = fit_on(small_config(), kTop1, train, valid);
+    return test_on(fit, small_config(), valid)[0].second;
   };
   EXPECT_EQ(loss(), loss());
 }
@@ -113,7 +88,7 @@ TEST(ProbeTest, GivesTheSameNumbersForTheSameSeed) {
 TEST(ProbeTest, CanMonitorTheLoss) {
   torch::manual_seed(1);
   const ProbeObjective objective{PredictionType::kMultilabel, {"mAP"}, true};
-  const ProbeFit fit = fit_probe(small_config(), objective, separable_clips(100), separable_clips(30));
+  const ProbeFit fit = fit_on(small_config(), objective, separable_clips(100), separable_clips(30));
   EXPECT_GT(fit.epoch, 2);  // the accuracy is perfect early, the loss still falls
   EXPECT_LT(fit.validation_score, 0.5);
   EXPECT_TRUE(objective.is_better(0.1, 0.2));
@@ -128,11 +103,11 @@ TEST(ProbeTest, StopsAtOnceWhenTheScoreIsNotFinite) {
   ProbeData valid = separable_clips(30);
   ProbeConfig late = small_config();
   late.check_val_every_n_epoch = 30;
-  const ProbeFit infinite = fit_probe(late, objective, separable_clips(100), valid);
+  const ProbeFit infinite = fit_on(late, objective, separable_clips(100), valid);
   EXPECT_EQ(infinite.epoch, 29);
   EXPECT_EQ(infinite.validation_score, std::numeric_limits<double>::infinity());
   valid.targets.zero_().select(1, 0).fill_(1.0);
-  const ProbeFit none = fit_probe(small_config(), objective, separable_clips(100), valid);
+  const ProbeFit none = fit_on(small_config(), objective, separable_clips(100), valid);
   EXPECT_EQ(none.epoch, 2);
   EXPECT_EQ(none.validation_score, -std::numeric_limits<double>::infinity());
 }
@@ -140,15 +115,15 @@ TEST(ProbeTest, StopsAtOnceWhenTheScoreIsNotFinite) {
 TEST(ProbeTest, RefusesABatchOfOneRow) {
   ProbeConfig config = small_config();
   config.batch_size = 10;
-  EXPECT_THROW(fit_probe(config, kTop1, separable_clips(21), separable_clips(9)), Error);
+  EXPECT_THROW(fit_on(config, kTop1, separable_clips(21), separable_clips(9)), Error);
   config.hidden_layers = 0;
-  EXPECT_NO_THROW(fit_probe(config, kTop1, separable_clips(21), separable_clips(9)));
+  EXPECT_NO_THROW(fit_on(config, kTop1, separable_clips(21), separable_clips(9)));
 }
 
 TEST(ProbeTest, RefusesToTrainWithoutValidation) {
   ProbeConfig config = small_config();
   config.max_epochs = 2;
-  EXPECT_THROW(fit_probe(config, kTop1, separable_clips(20), separable_clips(9)), Error);
+  EXPECT_THROW(fit_on(config, kTop1, separable_clips(20), separable_clips(9)), Error);
 }
 
 }  // namespace

@@ -62,6 +62,8 @@ class Visitor {
   virtual void number(const char* key, double& value, Range range, const char* doc) = 0;
   virtual void boolean(const char* key, bool& value, const char* doc) = 0;
   virtual void text(const char* key, std::string& value, const char* doc) = 0;
+  /// A list of texts; a single text is split at its commas, so that it can be given on the command line.
+  virtual void texts(const char* key, std::vector<std::string>& values, const char* doc) = 0;
   virtual void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) = 0;
 
   /// An enumeration whose values count from 0 in the order of `names`.
@@ -83,6 +85,7 @@ class Reader final : public Visitor {
   void number(const char* key, double& value, Range range, const char* doc) override;
   void boolean(const char* key, bool& value, const char* doc) override;
   void text(const char* key, std::string& value, const char* doc) override;
+  void texts(const char* key, std::vector<std::string>& values, const char* doc) override;
   void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) override;
   void finish() const;
 
@@ -106,6 +109,7 @@ class Writer final : public Visitor {
   void number(const char* key, double& value, Range range, const char* doc) override;
   void boolean(const char* key, bool& value, const char* doc) override;
   void text(const char* key, std::string& value, const char* doc) override;
+  void texts(const char* key, std::vector<std::string>& values, const char* doc) override;
   void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) override;
   const std::string& yaml() const { return yaml_; }
 
@@ -122,6 +126,7 @@ class ReferenceWriter final : public Visitor {
   void number(const char* key, double& value, Range range, const char* doc) override;
   void boolean(const char* key, bool& value, const char* doc) override;
   void text(const char* key, std::string& value, const char* doc) override;
+  void texts(const char* key, std::vector<std::string>& values, const char* doc) override;
   void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) override;
   const std::string& markdown() const { return markdown_; }
 

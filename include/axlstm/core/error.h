@@ -20,6 +20,12 @@ class UsageError : public Error {
   using Error::Error;
 };
 
+/// What went wrong, without the C++ stack trace that LibTorch appends.
+inline std::string message_of(const std::exception& failure) {
+  const std::string text = failure.what();
+  return text.substr(0, text.find("\nException raised from"));
+}
+
 /// Concatenates its arguments as operator<< prints them.
 template <typename... Args>
 std::string str(const Args&... args) {

@@ -41,8 +41,8 @@ struct LayoutOptions {
 
 /// Embeds a task into `output_dir`/<name of the task folder>. Rows come in the official order: the keys of each
 /// <split>.json shuffled by Python's Random(0), which is seeded once for all splits.
-/// Returns false without doing anything if the task is already there and finished; an unfinished one is redone. The
-/// folder gets its name only when everything is in it.
+/// Returns false without doing anything if the task is already there and finished. The folder gets its name only when
+/// everything is in it; a run that was killed is continued if its source is known to be the same.
 /// Throws UsageError if that folder exists and is the task itself or holds no embeddings, and Error if it is finished
 /// and says that another source made it.
 /// Throws Error naming the file for missing audio, a label outside the vocabulary, an embedding of another shape or

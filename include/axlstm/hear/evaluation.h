@@ -1,24 +1,25 @@
-// HEAR's downstream evaluation of one scene task: grid search, folds, test scores and their file.
+// HEAR's downstream evaluation of one task: grid search, folds, test scores and their file.
 #pragma once
 
-#include <torch/types.h>
-
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "axlstm/hear/probe.h"
+#include "axlstm/hear/task_data.h"
 
 namespace axlstm::hear {
 
 struct EvaluationOptions {
-  std::string grid = "released";  ///< a name that hear::grid_points knows
-  int max_grid_points = 8;        ///< the first ones of the shuffled grid are tried
-  std::uint64_t seed = 0;         ///< of torch's and Python's generators, set once
-  torch::Device device = torch::kCPU;
+  std::string grid = "released";                                ///< a name that hear::grid_points knows
+  int max_grid_points = 8;                                      ///< the first ones of the shuffled grid are tried
+  std::uint64_t seed = 0;                                       ///< of torch's and Python's generators, set once
+  const std::atomic<bool>* stop = nullptr;                      ///< when true, training ends with Interrupted
   std::function<void(int done, int total)> progress = nullptr;  ///< in trained models; may be empty
 };
 
@@ -33,16 +34,20 @@ struct FoldScores {
 
 struct TaskScores {
   std::filesystem::path embeddings_dir;
-  ProbeConfig config;    ///< the grid point that won on the first plan
-  bool maximize = true;  ///< false if the validation loss decided
+  ProbeConfig config;                            ///< the grid point that won on the first plan
+  std::optional<Postprocessing> postprocessing;  ///< event tasks: that of the same model
+  bool maximize = true;                          ///< false if a loss or an error rate decided
   std::vector<FoldScores> folds;
+
+  /// The primary score on the test split, the mean over folds if there are several.
+  double test_score() const;
 };
 
 /// Trains and tests the official downstream models of one task. The grid is searched on the first plan of
-/// plan_splits only; the winner is trained again on each further fold.
-/// Seeds torch's default generators. Equal digits as the official kit need the CPU and at::set_num_threads(1).
-/// Throws Error for event tasks, which are not evaluated, and for damaged folders.
-TaskScores evaluate_task(const std::filesystem::path& embeddings_dir, const EvaluationOptions& options);
+/// plan_splits only; the winner is trained again on each further fold. One model after the other, for they share one
+/// random stream; other tasks and seeds may run in other threads.
+/// Equal digits as the official kit need the CPU and at::set_num_threads(1).
+TaskScores evaluate_task(const TaskData& data, const EvaluationOptions& options);
 
 /// Writes `directory`/test.predicted-scores.json in the official layout; for folds with means and standard
 /// deviations (n - 1) over them. Readers see the old file or the new one.

@@ -7,4 +7,7 @@ namespace axlstm::hear {
 /// time-major tokens as if they were frequency-major; published numbers were made with it.
 enum class EmbeddingLayout { kTimeFrequency, kReleased };
 
+/// Which layout extraction takes: the one that the checkpoint names, or a given one.
+enum class LayoutChoice { kModel, kTimeFrequency, kReleased };
+
 }  // namespace axlstm::hear

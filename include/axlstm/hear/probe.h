@@ -1,74 +1,66 @@
-// The official downstream model of HEAR's scene tasks: a small perceptron on frozen embeddings, its grids of
-// hyper-parameters and its training protocol.
+// The official downstream model of HEAR: a small perceptron on frozen embeddings, and its training protocol.
 //
 // On one CPU thread a fit draws the same random numbers and does the same arithmetic as the evaluation kit
-// (PyTorch 2.11), so scores agree to the last digit. All randomness comes from torch's default generator.
+// (PyTorch 2.11), so scores agree to the last digit. All randomness comes from the generators that are handed in, so
+// that models of different seeds can be trained at once.
 #pragma once
 
 #include <torch/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "axlstm/hear/task.h"
+#include "axlstm/core/error.h"
+#include "axlstm/hear/grid.h"
+#include "axlstm/hear/objective.h"
 
 namespace axlstm::hear {
 
-enum class Initialization { kXavierUniform, kXavierNormal };
+/// The random stream that the models of one seed are trained with, one after the other.
+class ProbeRandom {
+ public:
+  /// The state of torch after `torch.manual_seed(seed)`; dropout is drawn on `device`.
+  ProbeRandom(std::uint64_t seed, torch::Device device);
 
-struct ProbeConfig {
-  int hidden_layers = 1;  ///< 0: a linear model
-  int hidden_dim = 1024;
-  double dropout = 0.1;
-  double lr = 1e-4;  ///< Adam, constant
-  Initialization initialization = Initialization::kXavierNormal;
-  int batch_size = 1024;
-  int max_epochs = 500;
-  int check_val_every_n_epoch = 3;
-  int patience = 20;  ///< validations, not epochs, without a better score before training stops
-};
+  /// Of weights and of what the kit's data loaders draw.
+  at::Generator& cpu() { return cpu_; }
+  /// Of dropout; the same as cpu() on the CPU.
+  at::Generator& device() { return device_; }
 
-/// The points of a grid in scikit-learn's ParameterGrid order: `released` (2 points, of AxLSTM's released code and
-/// paper), or HEAR's own `default` (16), `fast` (64) and `faster` (64). Throws UsageError naming the choices.
-std::vector<ProbeConfig> grid_points(const std::string& name);
-
-/// Rows of one or several splits.
-struct ProbeData {
-  torch::Tensor embeddings;  ///< [N, D] float32
-  torch::Tensor targets;     ///< [N, C] float32, 1 for the labels of the row, else 0
-};
-
-/// What is predicted and what decides when to stop and which epoch and grid point is best.
-struct ProbeObjective {
-  PredictionType prediction_type = PredictionType::kMulticlass;
-  std::vector<std::string> scores;  ///< names for metrics.h's score()
-  bool monitor_loss = false;        ///< the validation loss (smaller is better) instead of scores[0] (larger is)
-
-  /// True if `candidate` beats `best`; equal values do not, nor does NaN.
-  bool is_better(double candidate, double best) const { return monitor_loss ? candidate < best : candidate > best; }
+ private:
+  at::Generator cpu_, device_;
 };
 
 class ProbeModel;
 
 struct ProbeFit {
   std::shared_ptr<ProbeModel> model;  ///< with the weights of the best epoch
-  double validation_score = 0.0;      ///< at that epoch; the kit's -Infinity (loss: Infinity) if it was NaN
+  double validation_score = 0.0;      ///< at that epoch; the kit's -Infinity (if minimised: Infinity) if it was NaN
   int epoch = 0;                      ///< 0-based
   double minutes = 0.0;
+  std::optional<Postprocessing> postprocessing;  ///< event tasks: the best one of that epoch
 };
 
-/// Trains on `train` without shuffling, in batches of which the last one may be smaller, and validates on `valid`.
-/// Runs on the device that holds the data. Throws Error for a training batch of one row, which batch normalisation
-/// cannot take, and if no epoch is ever validated.
-ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const ProbeData& train,
-                   const ProbeData& valid);
+/// Thrown between two epochs when a stop was asked for.
+class Interrupted : public Error {
+ public:
+  using Error::Error;
+};
 
-/// (name, value) of "loss" and every score of the objective on `test`, as the kit logs them: all values but d_prime
-/// are rounded to float32.
+/// Trains on the splits `train`, one after the other without shuffling, in batches of which the last one may be
+/// smaller, and validates on `valid`. Runs on the device that holds the data. Throws Error for a training batch of one
+/// row, which batch normalisation cannot take, and if no epoch is ever validated; Interrupted when `stop` turns true.
+ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const std::vector<ProbeData>& train,
+                   const ProbeData& valid, ProbeRandom& random, const std::atomic<bool>* stop = nullptr);
+
+/// (name, value) of "loss" and every score of the objective on `test`, as the kit logs them (objective.h).
 std::vector<std::pair<std::string, double>> test_probe(const ProbeFit& fit, const ProbeConfig& config,
-                                                       const ProbeObjective& objective, const ProbeData& test);
+                                                       const ProbeObjective& objective, const ProbeData& test,
+                                                       ProbeRandom& random);
 
 }  // namespace axlstm::hear

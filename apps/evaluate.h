@@ -1,0 +1,32 @@
+// From folders of embeddings to scores on the terminal and beside each other on disk.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "axlstm/hear/runner.h"
+#include "cli.h"
+
+namespace axlstm::cli {
+
+struct EvaluateArguments {
+  std::vector<std::filesystem::path> inputs;  ///< embedding folders of tasks, or folders of such
+  std::filesystem::path output;  ///< <output>/<model>_<seed>/<task>/; empty: into the embedding folders, as HEAR's kit
+  std::uint64_t first_seed = 0;
+  int seeds = 1;
+  int jobs = 0;  ///< 0: cores / threads, on a GPU 4
+  hear::RunnerOptions runner;
+};
+
+/// `input` if it is a task's folder (with audio or embeddings), else the task folders in it, sorted. Throws Error if
+/// there are none.
+std::vector<std::filesystem::path> find_tasks(const std::filesystem::path& input);
+
+/// Evaluates every task that can be; the others are reported and passed over. Prints a table of mean scores.
+ExitCode evaluate(const EvaluateArguments& arguments);
+
+}  // namespace axlstm::cli

@@ -1,0 +1,39 @@
+// Every key of `hear-eval --config`: models and tasks in, a report out.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "axlstm/config/config.h"
+#include "axlstm/hear/options.h"
+#include "axlstm/train/options.h"
+
+namespace axlstm::config {
+
+struct HearConfig {
+  std::vector<std::string> models;
+  std::vector<std::string> tasks;
+  std::string output = "runs/hear";
+  hear::LayoutChoice layout = hear::LayoutChoice::kModel;
+  train::DeviceChoice extract_device = train::DeviceChoice::kAuto;
+  double batch_seconds = 128;
+  bool resample = false;
+  bool per_file = false;
+  std::string grid = "released";
+  std::int64_t grid_points = 8;
+  std::int64_t first_seed = 0;
+  std::int64_t seeds = 10;
+  std::int64_t jobs = 0;
+  std::int64_t threads = 1;
+  train::DeviceChoice device = train::DeviceChoice::kCpu;
+  bool published = true;
+  bool mix_grids = false;
+};
+
+/// Reads a tree strictly. Throws UsageError, also if there are no models or no tasks.
+HearConfig read_hear(const Node& root);
+
+/// The keys' part of docs/config.md.
+std::string hear_reference();
+
+}  // namespace axlstm::config
