@@ -10,7 +10,9 @@
 
 #include "axlstm/audio/decode.h"
 #include "axlstm/core/error.h"
-#include "axlstm/ops/mlstm.h"
+#include "axlstm/nn/mlstm_block.h"
+#include "axlstm/ops/mlstm_block.h"
+#include "axlstm/train/amp.h"
 #include "axlstm/train/trainer.h"
 
 namespace axlstm::cli {
@@ -38,18 +40,17 @@ std::string gpu_names() {
   return names;
 }
 
-const char* backend_name(ops::Backend backend) {
-  if (backend == ops::Backend::kCell) return "cuda";
-  return backend == ops::Backend::kRecurrent ? "recurrent" : "reference";
-}
-
 }  // namespace
 
 std::string platform_summary(const config::RunConfig& config) {
   const auto device = train::choose_device(config.train.device);
   const std::string name = device.is_cuda() ? gpu_names() : str("CPU (", torch::get_num_threads(), " threads)");
-  return str("device ", device.is_cuda() && name.empty() ? "GPU" : name, ", mLSTM backend ",
-             backend_name(config.model.backend), ", LibTorch ", TORCH_VERSION, ", ", cuda_versions());
+  const auto& model = config.model;
+  const auto dtype = train::compute_dtype(train::resolve_precision(config.train.precision, device));
+  const auto backend =
+      ops::resolve_backend(model.backend, device, dtype, model.dim, model.expansion * model.dim, nn::kHeads);
+  return str("device ", device.is_cuda() && name.empty() ? "GPU" : name, ", mLSTM backend ", ops::backend_name(backend),
+             ", LibTorch ", TORCH_VERSION, ", ", cuda_versions());
 }
 
 std::string doctor_report() {

@@ -57,20 +57,22 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments)
     return std::make_unique<NaiveEncoder>();
   }
   config::RunConfig config;
-  config.train.device = arguments.device;
+  const auto adapt_to_extraction = [&] {
+    config.train.device = arguments.device;
+    config.train.precision = train::Precision::kFp32;
+    config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
+    log_banner("extract", config);
+  };
   if (arguments.name.rfind(kRandomPrefix, 0) == 0) {
     config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
-    config.train.device = arguments.device;
-    log_banner("extract", config);
+    adapt_to_extraction();
     torch::manual_seed(derive_seed({static_cast<std::uint64_t>(arguments.seed), kInitStream}));
     return embedder(config, model::Encoder(config.model), arguments,
                     str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)));
   }
   const train::SavedModel saved = train::load_model(expand_home(arguments.name), arguments.ema);
   config = config::read(config::parse(saved.config_yaml, (saved.folder / "config.yaml").string()));
-  config.train.device = arguments.device;
-  config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
-  log_banner("extract", config);
+  adapt_to_extraction();
   const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
   log::info("weights of " + weights.string());
   model::Encoder encoder(config.model);

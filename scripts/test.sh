@@ -6,7 +6,7 @@ say "Checking style and include rules"
 "$REPO/scripts/check_style.sh" "$PYTHON"
 
 # Warnings are errors where the compiler is known: in continuous integration.
-build ci -DAXLSTM_TEST_PYTHON="$PYTHON" -DAXLSTM_WERROR="$([ -n "${CI:-}" ] && echo ON || echo OFF)"
+build ci -DAXLSTM_BUILD_BENCH=ON -DAXLSTM_TEST_PYTHON="$PYTHON" -DAXLSTM_WERROR="$([ -n "${CI:-}" ] && echo ON || echo OFF)"
 
 say "Running the tests"
 cd "$REPO/build/ci"

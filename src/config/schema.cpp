@@ -62,9 +62,14 @@ void describe_model(RunConfig& config, Visitor& v) {
   v.integer("frames", model.frames, kPositive, "length of a crop in frames: 200 is two seconds");
   v.integer("patch_frames", model.patch_frames, kPositive, "frames of a patch");
   v.integer("patch_mels", model.patch_mels, kPositive, "mel bins of a patch");
-  v.choice("backend", model.backend, {"auto", "reference", "recurrent", "cell"},
-           "what computes the mLSTM cell: LibTorch operators (reference), step by step (recurrent), CUDA kernels that "
-           "need far less memory but are not faster yet (cell); auto: reference");
+  v.end_section();
+  v.begin_section("kernel", "What computes the model; results agree to rounding. docs/kernel.md, docs/performance.md.");
+  v.choice("backend", model.backend, {"auto", "reference", "recurrent", "cell", "fused"},
+           "of AxLSTM blocks: LibTorch operators (reference), step by step (recurrent), CUDA kernels for the cell "
+           "(cell) or for the whole block (fused: bf16, fp16); auto: the fastest that can run");
+  v.boolean(
+      "recompute", model.recompute,
+      "fused only: keep less for the backward pass and compute it again; about half the memory, a tenth more time");
   v.end_section();
 }
 
@@ -219,7 +224,8 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "train.keep_every_steps",
                                  "train.picture_every_steps",
                                  "embedding.layout",
-                                 "model.backend"};
+                                 "kernel.backend",
+                                 "kernel.recompute"};
   std::vector<std::pair<std::string, std::string>> before, after;
   // Read and dumped again: a key that the version of the old run did not know yet counts with its default.
   const std::string old_resolved = dump(read(parse(old_yaml, "the run's config.yaml")));

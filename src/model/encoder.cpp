@@ -24,6 +24,7 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options)
           nn::MlstmBlockOptions{.dim = options.dim,
                                 .expansion = options.expansion,
                                 .reverse = options.flip && index % 2 == 1,
+                                .recompute = options.recompute,
                                 .cell = {.input_gate = options.input_gate, .backend = options.backend}}));
     } else {
       blocks_->push_back(

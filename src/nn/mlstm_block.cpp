@@ -5,7 +5,6 @@
 
 #include <cmath>
 
-#include "axlstm/core/error.h"
 #include "axlstm/nn/init.h"
 
 namespace axlstm::nn {
@@ -74,16 +73,13 @@ ops::BlockWeights MlstmBlockImpl::weights() const {
 torch::Tensor MlstmBlockImpl::forward(const torch::Tensor& x) { return forward(ops::ResidualStream{x, {}}).sum(); }
 
 ops::ResidualStream MlstmBlockImpl::forward(const ops::ResidualStream& stream) {
-  const auto backend = options_.cell.backend;
-  if (backend == ops::Backend::kAuto || backend == ops::Backend::kFused) {
-    const auto dtype = at::autocast::is_autocast_enabled(at::kCUDA) ? at::autocast::get_autocast_dtype(at::kCUDA)
-                                                                    : stream.x.scalar_type();
-    const std::string obstacle =
-        ops::fused_block_obstacle(stream.x.device(), dtype, options_.dim, options_.expansion * options_.dim, kHeads);
-    if (obstacle.empty()) {
-      return ops::fused_mlstm_block(stream, weights(), {options_.reverse, options_.cell.input_gate, dtype});
-    }
-    AXLSTM_CHECK(backend == ops::Backend::kAuto, "mlstm_block: the backend 'fused' cannot be used: ", obstacle);
+  const auto dtype = at::autocast::is_autocast_enabled(at::kCUDA) ? at::autocast::get_autocast_dtype(at::kCUDA)
+                                                                  : stream.x.scalar_type();
+  const auto backend = ops::resolve_backend(options_.cell.backend, stream.x.device(), dtype, options_.dim,
+                                            options_.expansion * options_.dim, kHeads);
+  if (backend == ops::Backend::kFused) {
+    return ops::fused_mlstm_block(stream, weights(),
+                                  {options_.reverse, options_.cell.input_gate, dtype, options_.recompute});
   }
   const auto x = stream.sum();
   const auto u = norm_->forward(x);

@@ -29,6 +29,11 @@ torch::Tensor log_input_gate(const torch::Tensor& i, InputGate gate) {
   return gate == InputGate::kSigmoid ? torch::log_sigmoid(i) : i;
 }
 
+/// Gates that autocast made narrow: their sums over the sequence are not.
+torch::Tensor wide(const torch::Tensor& gate) {
+  return gate.scalar_type() == torch::kFloat64 ? gate : gate.to(torch::kFloat32);
+}
+
 }  // namespace
 
 torch::Tensor mlstm(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& i,

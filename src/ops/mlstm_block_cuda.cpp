@@ -82,6 +82,18 @@ struct Block {
     return p;
   }
 
+  /// With what it writes: c, q, k, v [4, B·S, I] and the gates.
+  kernels::BlockInputParams full_input(const tensor_list& arguments, const torch::Tensor& up, const torch::Tensor& cqkv,
+                                       const torch::Tensor& gates) const {
+    auto p = input(arguments, up);
+    p.c = cqkv[0].data_ptr();
+    p.q = cqkv[1].data_ptr();
+    p.k = cqkv[2].data_ptr();
+    p.v = cqkv[3].data_ptr();
+    p.gates = gates.data_ptr<float>();
+    return p;
+  }
+
   kernels::BlockOutputParams output(const tensor_list& arguments, const torch::Tensor& h, const torch::Tensor& c,
                                     const torch::Tensor& up, const torch::Tensor& out) const {
     kernels::BlockOutputParams p;
@@ -105,7 +117,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
   /// `arguments` in the order of Argument, the float32 ones contiguous; returns sum and delta.
   static tensor_list forward(AutogradContext* context, const torch::Tensor& x,
                              const std::optional<torch::Tensor>& delta, at::TensorList weights, bool reverse_delta,
-                             bool reverse, bool sigmoid_input, torch::ScalarType dtype) {
+                             bool reverse, bool sigmoid_input, bool recompute, torch::ScalarType dtype) {
     const Flags flags{reverse_delta, reverse, sigmoid_input, dtype};
     tensor_list arguments{x, torch::Tensor()};
     arguments.insert(arguments.end(), weights.begin(), weights.end());
@@ -125,13 +137,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     const auto up = u.mm(up_weight.t());  // [B·S, 2I]
     const auto cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
     const auto gates = torch::empty({2, block.B, block.S, block.NH}, x.options());
-    auto input = block.input(arguments, up);
-    input.c = cqkv[0].data_ptr();
-    input.q = cqkv[1].data_ptr();
-    input.k = cqkv[2].data_ptr();
-    input.v = cqkv[3].data_ptr();
-    input.gates = gates.data_ptr<float>();
-    check_launch(kernels::block_input(input, block.type, call.stream()));
+    check_launch(kernels::block_input(block.full_input(arguments, up, cqkv, gates), block.type, call.stream()));
 
     const auto h = torch::empty({block.tokens(), block.I}, narrow);
     const CellState state(block.B, block.NH, block.S, x.options());
@@ -144,7 +150,8 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
     const auto result = out.mm(down_weight.t()).view(x.sizes());
 
-    tensor_list saved{sum, u, up_weight, down_weight, up, cqkv, gates, h, state.scans, state.record, state.n};
+    tensor_list saved{sum,   u, up_weight,   down_weight,  up,     recompute ? torch::Tensor() : cqkv,
+                      gates, h, state.scans, state.record, state.n};
     saved.insert(saved.end(), weights.begin(), weights.end());
     context->save_for_backward(saved);
     context->saved_data["reverse_delta"] = reverse_delta;
@@ -158,7 +165,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
     const auto &sum = saved[0], &u = saved[1], &up_weight = saved[2], &down_weight = saved[3], &up = saved[4],
-               &cqkv = saved[5], &gates = saved[6], &h = saved[7];
+               &gates = saved[6], &h = saved[7];
     const CellState state(saved[8], saved[9], saved[10]);
     tensor_list arguments(kArguments);
     std::copy(saved.begin() + 11, saved.end(), arguments.begin() + kNorm);
@@ -170,6 +177,12 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     const auto narrow = u.options(), wide = sum.options();
     const auto dresult = gradients[1].defined() ? gradients[1].to(dtype).contiguous().view({block.tokens(), block.D})
                                                 : torch::zeros({block.tokens(), block.D}, narrow);
+
+    auto cqkv = saved[5];
+    if (!cqkv.defined()) {
+      cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
+      check_launch(kernels::block_input(block.full_input(arguments, up, cqkv, gates), block.type, call.stream()));
+    }
 
     auto dout = dresult.mm(down_weight);  // [B·S, I]; becomes the gradient of the mix
     auto out = torch::empty_like(dout);
@@ -267,7 +280,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     norm.parts = norm_parts;
     check_launch(kernels::add_norm_backward(norm, block.type, call.stream()));
     result[kNorm] = norm_sums.sum(0);
-    result.resize(kArguments + 4);  // the flags have none
+    result.resize(kArguments + 5);  // the flags have none
     return result;
   }
 };
@@ -321,9 +334,9 @@ ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeight
                             weights.proj_down};
   std::optional<torch::Tensor> delta;
   if (stream.delta.defined()) delta = dense(stream.delta.to(options.dtype));
-  const auto results =
-      BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors), stream.reversed,
-                           options.reverse, options.input_gate == InputGate::kSigmoid, options.dtype);
+  const auto results = BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors),
+                                            stream.reversed, options.reverse, options.input_gate == InputGate::kSigmoid,
+                                            options.recompute, options.dtype);
   return {results[0], results[1], options.reverse};
 }
 

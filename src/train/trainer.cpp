@@ -14,7 +14,7 @@
 #include "axlstm/data/manifest.h"
 #include "axlstm/model/masking.h"
 #include "axlstm/nn/mlstm_block.h"
-#include "axlstm/ops/mlstm.h"
+#include "axlstm/ops/mlstm_block.h"
 
 namespace axlstm::train {
 namespace {
@@ -26,12 +26,10 @@ torch::Generator generator_for(std::initializer_list<std::uint64_t> parts) {
 }
 
 model::MaskedModel build_model(const RunSpec& spec, const torch::Device& device) {
-  if (spec.model.arch == model::Arch::kAxlstm && spec.model.backend == ops::Backend::kCell) {
-    const auto head_dim = spec.model.expansion * spec.model.dim / nn::kHeads;
+  if (spec.model.arch == model::Arch::kAxlstm) {
     const auto dtype = compute_dtype(resolve_precision(spec.train.precision, device));
-    const std::string obstacle = ops::cell_kernel_obstacle(device, dtype, head_dim);
-    if (!obstacle.empty())
-      throw UsageError("model.backend cell cannot be used: " + obstacle + "; set model.backend=auto");
+    ops::resolve_backend(spec.model.backend, device, dtype, spec.model.dim, spec.model.expansion * spec.model.dim,
+                         nn::kHeads);  // throws if it cannot run
   }
   torch::manual_seed(derive_seed({static_cast<std::uint64_t>(spec.train.seed), kInitStream}));
   model::MaskedModel model(spec.model);

@@ -32,6 +32,7 @@ struct Settings {
   std::int64_t batch = 1024;
   std::string dtype = "bf16";
   std::string backend = "auto";
+  bool recompute = false;
 };
 
 torch::ScalarType dtype_of(const std::string& name) {
@@ -138,6 +139,7 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
   options.backend = settings.backend == "reference" ? ops::Backend::kReference
                     : settings.backend == "cell"    ? ops::Backend::kCell
                                                     : ops::Backend::kAuto;
+  options.recompute = settings.recompute;
   return model::resolve(options);
 }
 
@@ -186,6 +188,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
       report(settings, {{"model", name},
                         {"dtype", settings.dtype},
                         {"backend", settings.backend},
+                        {"recompute", settings.recompute},
                         {"batch", batch},
                         {"ms", ms},
                         {"clips_per_second", static_cast<double>(batch) / ms * 1e3},
@@ -216,6 +219,7 @@ int main(int argc, char** argv) {
   steps->add_option("--models", settings.models)->delimiter(',');
   steps->add_option("--batch", settings.batch, "Clips; halved until they fit");
   steps->add_option("--backend", settings.backend)->check(CLI::IsMember({"auto", "cell", "reference"}));
+  steps->add_flag("--recompute", settings.recompute, "kernel.recompute");
   CLI11_PARSE(app, argc, argv);
   if (!torch::cuda::is_available()) {
     std::cerr << "bench: no GPU\n";

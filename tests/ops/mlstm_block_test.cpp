@@ -89,9 +89,10 @@ TEST_P(FusedBlock, EqualsTheModule) {
 
   const auto fused_in = stream(torch::kFloat32, c.dtype), exact_in = stream(torch::kFloat64, torch::kFloat64),
              eager_in = stream(c.dtype, c.dtype);
-  const auto fused =
-      collect(block, fused_in, ops::fused_mlstm_block(fused_in, block->weights(), {c.reverse, c.gate, c.dtype}),
-              grad_sum, grad_delta);
+  const auto fused = collect(
+      block, fused_in,
+      ops::fused_mlstm_block(fused_in, block->weights(), {c.reverse, c.gate, c.dtype, /*recompute=*/c.S % 2 == 0}),
+      grad_sum, grad_delta);
   block->to(torch::kFloat64);
   const auto exact = collect(block, exact_in, block->forward(exact_in), grad_sum, grad_delta);
   block->to(c.dtype);

@@ -15,6 +15,7 @@ struct MlstmBlockOptions {
   std::int64_t dim = 192;      ///< D
   std::int64_t expansion = 3;  ///< E; the inner width I is E·D
   bool reverse = false;        ///< run the layer from the last token to the first
+  bool recompute = false;      ///< fused blocks: less memory for about a tenth more time
   ops::MlstmOptions cell;
 };
 
@@ -48,7 +49,7 @@ class MlstmBlockImpl : public torch::nn::Module {
 
   /// The same on a residual stream whose last addition is still open, which the fused kernels take as it is. They are
   /// used where the backend allows them, autocast asks for a narrow type on the GPU and the shapes fit.
-  /// Throws Error if the backend is kFused and they cannot be.
+  /// Throws UsageError if the backend is kFused and they cannot be.
   ops::ResidualStream forward(const ops::ResidualStream& stream);
 
   ops::BlockWeights weights() const;

@@ -40,12 +40,21 @@ struct BlockOptions {
   bool reverse = false;  ///< run from the last token to the first
   InputGate input_gate = InputGate::kExponential;
   torch::ScalarType dtype = torch::kBFloat16;  ///< of what is stored between the products: bfloat16 or float16
+  bool recompute = false;  ///< compute c, q, k, v again in the backward pass instead of keeping them
 };
 
 /// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280, an
 /// inner width up to 4096 of four heads of a multiple of 16 channels up to 768); empty if it can.
 std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
                                  std::int64_t inner_dim, std::int64_t heads);
+
+/// What computes blocks of this kind: `wanted`, or for kAuto the fastest that can. Throws UsageError naming the key
+/// kernel.backend and the obstacle if `wanted` cannot run.
+Backend resolve_backend(Backend wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
+                        std::int64_t inner_dim, std::int64_t heads);
+
+/// The name of a backend as kernel.backend takes it.
+const char* backend_name(Backend backend);
 
 /// One block; x float32. Gradients are exact, weights and gates stay float32, sums are float32 and deterministic. Only
 /// where fused_block_obstacle() is empty.

@@ -1,0 +1,36 @@
+// The cell as an operator of PyTorch: torch.ops.load_library("libaxlstm_torch.so"), then torch.ops.axlstm.mlstm(…).
+#include <ATen/autocast_mode.h>
+#include <torch/library.h>
+
+#include <string>
+
+#include "axlstm/core/error.h"
+#include "axlstm/ops/mlstm.h"
+
+namespace axlstm::ops {
+namespace {
+
+/// The rule under autocast: q, k, v in its dtype, gates in float32.
+torch::Tensor mlstm_operator(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                             const torch::Tensor& i, const torch::Tensor& f, const std::string& input_gate,
+                             double eps) {
+  AXLSTM_CHECK(input_gate == "exponential" || input_gate == "sigmoid", "mlstm: input_gate is '", input_gate,
+               "', it must be exponential or sigmoid");
+  const MlstmOptions options{.input_gate = input_gate == "sigmoid" ? InputGate::kSigmoid : InputGate::kExponential,
+                             .eps = eps};
+  const auto device = q.device().type();
+  if (!at::autocast::is_autocast_enabled(device)) return mlstm(q, k, v, i, f, options);
+  const auto dtype = at::autocast::get_autocast_dtype(device);
+  return mlstm(q.to(dtype), k.to(dtype), v.to(dtype), i.to(torch::kFloat32), f.to(torch::kFloat32), options);
+}
+
+}  // namespace
+
+// Made of operators that have gradients, on the CPU and on GPUs: one implementation for all dispatch keys.
+TORCH_LIBRARY(axlstm, library) {
+  library.def(
+      "mlstm(Tensor q, Tensor k, Tensor v, Tensor i, Tensor f, str input_gate='exponential', float eps=1e-6) -> Tensor",
+      mlstm_operator);
+}
+
+}  // namespace axlstm::ops
