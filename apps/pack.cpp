@@ -3,6 +3,7 @@
 #include <map>
 #include <thread>
 
+#include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
@@ -15,6 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace axlstm;
 
+constexpr double kProgressSeconds = 5;
+
 std::int64_t worker_count(const data::DataOptions& options) {
   return options.workers > 0 ? options.workers
                              : static_cast<std::int64_t>(std::max(std::thread::hardware_concurrency(), 1U));
@@ -22,7 +25,16 @@ std::int64_t worker_count(const data::DataOptions& options) {
 
 cli::ExitCode verify(const std::string& folder, std::int64_t workers) {
   const data::PackedSet set(expand_home(folder));
-  const auto damaged = data::verify(set, static_cast<std::size_t>(workers));
+  const auto start = std::chrono::steady_clock::now();
+  double shown = 0;
+  const auto damaged = data::verify(set, static_cast<std::size_t>(workers), [&](std::int64_t done) {
+    const double seconds = seconds_since(start);
+    if (seconds < shown + kProgressSeconds) return;
+    shown = seconds;
+    log::progress(str("verified ", done, " of ", set.size(), " clips | ETA ",
+                      format_duration(seconds * static_cast<double>(set.size() - done) / static_cast<double>(done))),
+                  /*milestone=*/true);
+  });
   for (const std::string& id : damaged) std::cout << id << "\n";
   AXLSTM_CHECK(damaged.empty(), folder, ": ", damaged.size(), " of ", set.size(),
                " clips do not match their checksums; pack again");

@@ -114,6 +114,10 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
   v.choice("precision", train.precision, {"auto", "bf16", "fp16", "fp32", "tf32"},
            "arithmetic of matrix products in training (weights and optimiser are float32): auto is bf16 on a GPU, fp32 "
            "on the CPU; fp16 scales the loss; tf32 is fp32 with rounded inputs, GPU only");
+  v.boolean(
+      "deterministic", train.deterministic,
+      "on a GPU, take the operators that repeat to the last bit where LibTorch has them (it warns where not); slower. "
+      "The CPU always repeats");
   v.integer("seed", train.seed, kNotNegative, "of initialisation, order, crops and masks");
   v.integer("threads", train.threads, {0, 1024},
             "CPU threads of an operator; 0: LibTorch's choice. Bit-equal resume needs the same number");

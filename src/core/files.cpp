@@ -100,6 +100,13 @@ MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<char*>(data_), size_);
 }
 
+void read_ahead(std::string_view mapped) {
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
+  const std::uintptr_t aligned = begin / page * page;
+  ::posix_madvise(reinterpret_cast<void*>(aligned), mapped.size() + (begin - aligned), POSIX_MADV_WILLNEED);
+}
+
 fs::path expand_home(const std::string& path) {
   const char* home = std::getenv("HOME");
   return home && path.rfind("~/", 0) == 0 ? fs::path(home) / path.substr(2) : fs::path(path);

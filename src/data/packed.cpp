@@ -78,7 +78,8 @@ void check_front_end(const PackedInfo& info, const audio::LogMelOptions& wanted,
   check("f_max_hz", info.audio.f_max_hz, wanted.f_max_hz);
 }
 
-std::vector<std::string> verify(const PackedSet& set, std::size_t threads) {
+std::vector<std::string> verify(const PackedSet& set, std::size_t threads,
+                                const std::function<void(std::int64_t)>& progress) {
   std::vector<std::string> damaged;
   std::int64_t next = 0, index = 0;
   ordered_parallel<std::int64_t, bool>(
@@ -90,6 +91,7 @@ std::vector<std::string> verify(const PackedSet& set, std::size_t threads) {
       [&](bool&& whole) {
         if (!whole) damaged.emplace_back(set.clip(index).id);
         ++index;
+        if (progress) progress(index);
         return true;
       },
       threads, 16 * threads);

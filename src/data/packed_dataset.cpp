@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
 #include "axlstm/core/random.h"
 
 namespace axlstm::data {
@@ -21,6 +21,8 @@ void copy_reflected(const std::int16_t* samples, std::int64_t size, std::int64_t
                     std::int16_t* target) {
   const std::int64_t inner_begin = std::clamp<std::int64_t>(-first, 0, count);
   const std::int64_t inner_end = std::clamp<std::int64_t>(size - first, inner_begin, count);
+  read_ahead({reinterpret_cast<const char*>(samples + first + inner_begin),
+              static_cast<std::size_t>(inner_end - inner_begin) * sizeof *samples});
   for (std::int64_t n = 0; n < inner_begin; ++n) target[n] = samples[audio::reflect(first + n, size)];
   std::memcpy(target + inner_begin, samples + first + inner_begin,
               static_cast<std::size_t>(inner_end - inner_begin) * sizeof *samples);
@@ -66,8 +68,10 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
     deviation = std < kSilence ? std::numeric_limits<double>::infinity() : std + audio::kStdOffset;
   } else {
     const std::size_t frame_bytes = static_cast<std::size_t>(audio.mels) * 2;
-    std::memcpy(target, view.data.data() + static_cast<std::size_t>(start) * frame_bytes,
-                static_cast<std::size_t>(count) * frame_bytes);
+    const auto frames =
+        view.data.substr(static_cast<std::size_t>(start) * frame_bytes, static_cast<std::size_t>(count) * frame_bytes);
+    read_ahead(frames);
+    std::memcpy(target, frames.data(), frames.size());
     std::memset(target + static_cast<std::size_t>(count) * frame_bytes, 0,
                 static_cast<std::size_t>(wanted - count) * frame_bytes);
     deviation = (std + audio::kStdOffset) / (view.std + audio::kStdOffset);  // packed with the unbiased one

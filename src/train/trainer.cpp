@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <thread>
 
 #include "axlstm/core/duration.h"
@@ -23,6 +24,15 @@ using Clock = std::chrono::steady_clock;
 
 torch::Generator generator_for(std::initializer_list<std::uint64_t> parts) {
   return at::make_generator<at::CPUGeneratorImpl>(derive_seed(parts));
+}
+
+/// Must come before the first matrix product on a GPU: cuBLAS reads its setting once.
+void set_deterministic(bool deterministic) {
+  if (deterministic) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  auto& context = at::globalContext();
+  context.setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
+  context.setDeterministicFillUninitializedMemory(false);  // a check for reads of unwritten memory, at its cost
+  context.setDeterministicCuDNN(deterministic);
 }
 
 model::MaskedModel build_model(const RunSpec& spec, const torch::Device& device) {
@@ -67,6 +77,7 @@ Trainer::Trainer(RunSpec spec)
       optimizer_(*model_, spec_.optim),
       scaler_(device_, resolve_precision(spec_.train.precision, device_) == Precision::kFp16),
       ema_(*model_, spec_.train.ema_decay) {
+  set_deterministic(spec_.train.deterministic);
   set_float32_arithmetic(resolve_precision(spec_.train.precision, device_));
   if (spec_.train.threads > 0) torch::set_num_threads(static_cast<int>(spec_.train.threads));
   if (!spec_.data.validation.empty()) validation_.emplace(spec_);

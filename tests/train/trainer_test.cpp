@@ -224,6 +224,17 @@ TEST_F(TrainerTest, HeldOutClipsAreScoredTheSameWayEachTimeAndDoNotChangeTheTrai
   EXPECT_EQ(validation.loss(model), first);
 }
 
+TEST_F(TrainerTest, TheCpuRepeatsToTheLastBitDeterministicOrNot) {
+  auto plain = spec("plain"), deterministic = spec("deterministic");
+  deterministic.train.deterministic = true;
+  ASSERT_EQ(train(plain), RunStatus::kFinished);
+  ASSERT_EQ(train(deterministic), RunStatus::kFinished);
+  expect_same_end(deterministic, plain);
+  EXPECT_TRUE(at::globalContext().deterministicAlgorithms());
+  ASSERT_EQ(train(plain), RunStatus::kFinished);
+  EXPECT_FALSE(at::globalContext().deterministicAlgorithms());
+}
+
 TEST_F(TrainerTest, ADryRunWritesNothing) {
   auto spec = this->spec("dry");
   const std::string report = Trainer(spec).dry_run();

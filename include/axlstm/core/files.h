@@ -48,6 +48,10 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// Asks the system to read this part of a mapped file at once: page after page, as it is touched, would be as many
+/// waits for the disk.
+void read_ahead(std::string_view mapped);
+
 /// `~/x` → the home folder's x, where the shell has not done it (`key=~/x`).
 std::filesystem::path expand_home(const std::string& path);
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -51,8 +52,10 @@ class PackedSet {
 /// Throws UsageError naming the key of `wanted` (audio.…) in which `info` differs.
 void check_front_end(const PackedInfo& info, const audio::LogMelOptions& wanted, const std::string& folder);
 
-/// Compares every clip's data with its checksum, by `threads` threads. Returns the ids of damaged clips.
-std::vector<std::string> verify(const PackedSet& set, std::size_t threads);
+/// Compares every clip's data with its checksum, by `threads` threads. Returns the ids of damaged clips. `progress` is
+/// told how many are done.
+std::vector<std::string> verify(const PackedSet& set, std::size_t threads,
+                                const std::function<void(std::int64_t)>& progress = {});
 
 /// What `pack --info` prints.
 std::string describe(const PackedSet& set);

@@ -27,6 +27,7 @@ struct TrainOptions {
   std::string run_dir = "runs/axlstm";
   DeviceChoice device = DeviceChoice::kAuto;
   Precision precision = Precision::kAuto;  ///< kAuto: bf16 on a GPU, fp32 on the CPU
+  bool deterministic = false;              ///< only operators that repeat to the last bit, where LibTorch has them
   std::int64_t seed = 0;
   std::int64_t threads = 0;             ///< CPU threads of one operator; 0: LibTorch's choice
   std::int64_t device_batch = 0;        ///< clips per forward pass; gradients are accumulated. 0: the whole batch
