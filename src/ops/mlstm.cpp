@@ -50,14 +50,16 @@ torch::Tensor mlstm(const torch::Tensor& q, const torch::Tensor& k, const torch:
     AXLSTM_CHECK(obstacle.empty() || !wanted, "mlstm: the backend 'cell' cannot be used: ", obstacle);
     if (obstacle.empty()) return mlstm_cell_kernel(q, k, v, i, f, options);
   }
-  return mlstm_reference(q, k, v, log_input_gate(i, options.input_gate), torch::log_sigmoid(f), options.eps);
+  return mlstm_reference(q, k, v, log_input_gate(wide(i), options.input_gate), torch::log_sigmoid(wide(f)),
+                         options.eps);
 }
 
 torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                            const torch::Tensor& i, const torch::Tensor& f, MlstmState& state,
                            const MlstmOptions& options) {
   check_inputs(q, k, v, i, f);
-  return mlstm_recurrent(q, k, v, log_input_gate(i, options.input_gate), torch::log_sigmoid(f), options.eps, state);
+  return mlstm_recurrent(q, k, v, log_input_gate(wide(i), options.input_gate), torch::log_sigmoid(wide(f)), options.eps,
+                         state);
 }
 
 }  // namespace axlstm::ops
