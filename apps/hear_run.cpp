@@ -91,6 +91,7 @@ ExitCode run_hear(const config::HearConfig& config) {
   const fs::path output = expand_home(config.output);
   EvaluateArguments arguments;
   arguments.inputs = embed(models, tasks, config);
+  if (arguments.inputs.empty()) return kFailed;
   const bool all_embedded = arguments.inputs.size() == models.size() * tasks.size();
   arguments.output = output / "scores";
   arguments.first_seed = static_cast<std::uint64_t>(config.first_seed);

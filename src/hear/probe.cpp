@@ -10,6 +10,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
+#include "dropout.h"
 
 namespace axlstm::hear {
 
@@ -49,12 +50,7 @@ class ProbeModel {
       x = layer.linear.forward(x);
       x = torch::batch_norm(x, layer.norm_weight, layer.norm_bias, layer.running_mean, layer.running_var,
                             /*training=*/random != nullptr, kMomentum, kEps, /*cudnn_enabled=*/true);
-      if (random != nullptr && dropout_ > 0.0) {
-        // What torch::dropout does, but it draws from the default generator only.
-        const torch::Tensor kept = torch::empty_like(x, x.options().requires_grad(false));
-        x = x * kept.bernoulli_(1.0 - dropout_, random->device()).div_(1.0 - dropout_);
-      }
-      x = torch::relu(x);
+      x = random != nullptr ? dropout_relu(x, dropout_, random->device()) : torch::relu(x);
     }
     return projection_.forward(x);
   }

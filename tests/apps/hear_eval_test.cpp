@@ -59,6 +59,18 @@ TEST_F(HearEval, FromAudioToThePageInOneCommand) {
   expect(run(flag_beside), 2, "--seeds cannot be given with --config");
 }
 
+TEST_F(HearEval, NothingEmbeddedIsAFailure) {
+  fs::create_directories(folder_.path() / "tasks/empty-v1-full");
+  fs::copy(kData / "data/hear/tasks/instruments-v1-full/task_metadata.json",
+           folder_.path() / "tasks/empty-v1-full/task_metadata.json");
+  const auto result = run({"hear-eval", "--config", (kData.parent_path() / "configs/hear/paper.yaml").string(),
+                           "hear.models=naive", "hear.tasks=" + path("tasks"), "hear.output=" + path("out")});
+  expect(result, 1, "naive/empty-v1-full: ");
+  expect(run({"hear-eval", "--config", (kData.parent_path() / "configs/hear/paper.yaml").string(),
+              "hear.models=a/x,b/x", "hear.tasks=" + path("tasks")}),
+         2, "two models are called 'x'");
+}
+
 TEST_F(HearEval, ReportsSeedsAndRefusesOtherGrids) {
   const std::string task = embeddings("toyfold-v1-full");
   expect(run({"hear-eval", "--seeds", "2", task}), 2, "--seeds needs --output");

@@ -218,7 +218,7 @@ TEST_F(EmbeddingsTest, ContinuesAKilledExtraction) {
       return embed_frames(files);
     };
     try {
-      write_task_embeddings(task, folder_ / output, embed, {.source = source});
+      write_task_embeddings(task, folder_ / output, embed, {.per_file = false, .source = source});
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "killed");
     }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
 #include <limits>
 
 #include "axlstm/core/error.h"
@@ -52,6 +53,44 @@ TEST(ProbeTest, LearnsWhatCanBeLearnt) {
     EXPECT_EQ(scores[0].first, "loss");
     EXPECT_EQ(scores[1].first, "top1_acc");
     EXPECT_GT(scores[1].second, 0.9);
+  }
+}
+
+/// The kit's model with torch's own modules and generator, for what fit_probe computes otherwise: one epoch of one
+/// layer and the loss after it.
+double loss_after_an_epoch_of_torch(const ProbeData& train, const ProbeData& valid, double dropout, int hidden_dim) {
+  torch::manual_seed(5);
+  torch::nn::Linear hidden(train.embeddings.size(1), hidden_dim);
+  torch::nn::init::xavier_normal_(hidden->weight, 1.0);
+  torch::nn::BatchNorm1d norm(hidden_dim);
+  torch::nn::Linear projection(hidden_dim, train.targets.size(1));
+  torch::nn::init::xavier_normal_(projection->weight, std::sqrt(2.0));
+  torch::rand({64, train.embeddings.size(1)});
+  torch::empty({}, torch::kInt64).random_();
+  std::vector<torch::Tensor> parameters{hidden->weight, hidden->bias,       norm->weight,
+                                        norm->bias,     projection->weight, projection->bias};
+  torch::optim::Adam adam(parameters, torch::optim::AdamOptions(1e-2));
+  const auto x = torch::dropout(norm(hidden(train.embeddings)), dropout, /*train=*/true).relu();
+  torch::cross_entropy_loss(projection(x), train.targets.argmax(1)).backward();
+  adam.step();
+  norm->eval();
+  const torch::NoGradGuard no_grad;
+  return torch::cross_entropy_loss(projection(norm(hidden(valid.embeddings)).relu()), valid.targets.argmax(1))
+      .item<double>();
+}
+
+TEST(ProbeTest, TrainsAsTorchsModulesDo) {
+  torch::set_num_threads(1);
+  torch::manual_seed(1);
+  const ProbeData train = separable_clips(301), valid = separable_clips(60);
+  ProbeConfig config;
+  config.lr = 1e-2;
+  config.max_epochs = config.check_val_every_n_epoch = 1;
+  for (const double dropout : {0.1, 0.25, 0.0}) {
+    config.dropout = dropout;
+    config.hidden_dim = 37;  // no multiple of a vector's width, and more draws than the generator has numbers at once
+    const ProbeFit fit = fit_on(config, {PredictionType::kMulticlass, {"top1_acc"}, true}, train, valid, 5);
+    EXPECT_EQ(fit.validation_score, loss_after_an_epoch_of_torch(train, valid, dropout, 37)) << dropout;
   }
 }
 

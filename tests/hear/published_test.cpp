@@ -30,7 +30,7 @@ TEST(PublishedTest, ItsScaleMeetsEveryPrintedAggregate) {
   for (const PublishedRow& row : parse_published(table2_csv(), "table2.csv")) {
     std::vector<double> scores;
     for (const PublishedValue& value : row.scores) scores.push_back(value.mean);
-    EXPECT_NEAR(published_s(scores), row.s.mean, 0.1) << row.model;  // printed with one digit, fitted within 0.05
+    EXPECT_NEAR(published_s(scores), row.s.mean, 0.1) << row.model;  // printed with one digit
   }
 }
 

@@ -48,5 +48,17 @@ TEST(TaskDataTest, NamesDamagedFrames) {
   test::expect_error([&] { TaskData(folder.path(), torch::kCPU); }, {"two frames at"});
 }
 
+TEST(TaskDataTest, NamesAMissingFoldAndAnUnknownLabel) {
+  const test::TemporaryFolder folder;
+  fs::copy(kGolden / "toyfold-v1-full", folder.path(), fs::copy_options::recursive);
+  write_file_atomic(folder.path() / "labelvocabulary.csv", "idx,label\n0,40\n");
+  test::expect_error([&] { TaskData(folder.path(), torch::kCPU); },
+                     {"labelvocabulary.csv", "is not in the vocabulary"});
+  fs::remove(folder.path() / "fold01.embedding-dimensions.json");
+  fs::copy_file(kGolden / "toyfold-v1-full" / "labelvocabulary.csv", folder.path() / "labelvocabulary.csv",
+                fs::copy_options::overwrite_existing);
+  test::expect_error([&] { TaskData(folder.path(), torch::kCPU); }, {"fold01.embedding-dimensions.json"});
+}
+
 }  // namespace
 }  // namespace axlstm::hear

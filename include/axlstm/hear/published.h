@@ -25,7 +25,7 @@ std::optional<std::size_t> paper_task_of(std::string_view task_folder);
 
 /// s(m) on the paper's own scale from scores in percent for each of paper_tasks(). The minima and maxima of Table 2 do
 /// not reproduce its printed s(m), for the authors compared more models than they print: this scale is a least-squares
-/// fit to the 20 printed values, which it meets within 0.05.
+/// fit to the 20 printed values, which it meets within 0.1.
 double published_s(std::span<const double> scores);
 
 struct PublishedValue {
