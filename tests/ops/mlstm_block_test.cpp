@@ -102,15 +102,16 @@ TEST_P(FusedBlock, EqualsTheModule) {
   const double rounding = c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
   double gate_scale = 0;
   for (const auto& [name, value] : exact) {
-    if (name.find("gate.bias") != std::string::npos)
-      gate_scale = std::max(gate_scale, value.abs().max().item<double>());
+    if (name.find("gate.bias") != std::string::npos) gate_scale = std::max(gate_scale, value.norm().item<double>());
   }
   for (std::size_t n = 0; n < exact.size(); ++n) {
     const auto& [name, value] = exact[n];
-    // The gradients of the input gates' biases almost cancel: they are measured on the scale of both gates'.
-    const double scale = name.find("gate.bias") != std::string::npos ? gate_scale : value.abs().max().item<double>();
-    const auto error = [&](const torch::Tensor& x) { return test::absolute_error(x, value) / scale; };
-    EXPECT_LE(error(fused[n].second), std::max(2 * error(eager[n].second), rounding)) << name;
+    // The gradients of the input gates' biases almost cancel: they are measured on the scale of both gates', and
+    // eager's error of four numbers is no more than a draw.
+    const bool bias = name.find("gate.bias") != std::string::npos;
+    const double scale = bias ? gate_scale : value.norm().item<double>();
+    const auto error = [&](const torch::Tensor& x) { return (x - value).norm().item<double>() / scale; };
+    EXPECT_LE(error(fused[n].second), std::max(2 * error(eager[n].second), bias ? 3 * rounding : rounding)) << name;
   }
 }
 
