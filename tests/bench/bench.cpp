@@ -13,6 +13,7 @@
 #include "axlstm/model/masked_model.h"
 #include "axlstm/model/masking.h"
 #include "axlstm/ops/mlstm.h"
+#include "axlstm/train/amp.h"
 #include "axlstm/train/optim.h"
 #include "bench/timing.h"
 
@@ -172,7 +173,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
         model->zero_grad();
         torch::Tensor loss;
         {
-          const bench::Autocast autocast(dtype);
+          const train::Autocast autocast(torch::kCUDA, dtype, dtype != torch::kFloat32);
           const auto mask = model::mask_from_noise(noise, options, {});
           const auto target = model::reconstruction_target(spectrogram, options, {});
           loss = model::reconstruction_loss(model->reconstruct(spectrogram, mask), target, mask,

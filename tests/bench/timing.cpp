@@ -1,6 +1,5 @@
 #include "bench/timing.h"
 
-#include <ATen/autocast_mode.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAStream.h>
@@ -41,16 +40,6 @@ double peak_memory_gb() {
 void reset_peak_memory() {
   c10::cuda::CUDACachingAllocator::emptyCache();
   c10::cuda::CUDACachingAllocator::resetPeakStats(0);
-}
-
-Autocast::Autocast(at::ScalarType dtype) {
-  at::autocast::set_autocast_dtype(at::kCUDA, dtype);
-  at::autocast::set_autocast_enabled(at::kCUDA, dtype != torch::kFloat32);
-}
-
-Autocast::~Autocast() {
-  at::autocast::set_autocast_enabled(at::kCUDA, false);
-  at::autocast::clear_cache();
 }
 
 }  // namespace axlstm::bench

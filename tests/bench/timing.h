@@ -21,13 +21,4 @@ Ceilings measure_ceilings();
 double peak_memory_gb();
 void reset_peak_memory();
 
-/// While it lives, operators on the GPU compute in `dtype` (autocast).
-class Autocast {
- public:
-  explicit Autocast(at::ScalarType dtype);
-  ~Autocast();
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-};
-
 }  // namespace axlstm::bench
