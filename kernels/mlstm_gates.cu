@@ -9,12 +9,14 @@ unsigned pairs(const MlstmShape& shape) { return static_cast<unsigned>(shape.B *
 
 }  // namespace
 
-void launch_gate_forward(const ForwardParams& params, cudaStream_t stream) {
+cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t stream) {
   gate_forward_kernel<<<pairs(params.shape), kWarp, 0, stream>>>(params.shape, params.gates, params.state);
+  return cudaGetLastError();
 }
 
-void launch_gate_backward(const BackwardParams& params, int parts, cudaStream_t stream) {
-  gate_backward_kernel<<<pairs(params.shape), kWarp, 0, stream>>>(params, parts);
+cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t stream) {
+  gate_backward_kernel<<<pairs(params.shape), kWarp, 0, stream>>>(params);
+  return cudaGetLastError();
 }
 
 }  // namespace axlstm::kernels

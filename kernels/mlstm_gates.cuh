@@ -23,12 +23,9 @@ __device__ inline Normaliser normaliser(float n, float bound, float eps) {
   return {1.0F / (fmaxf(fabsf(n), bound) + eps), sum_decides ? copysignf(1.0F, n) : 0.0F};
 }
 
-/// Stores what the backward pass needs of row `at` of [B, NH, S], from Σ_j C_ij (dh_i·v_j) = N_i δ_i. (dh_i·h_i would
+/// Stores what the backward pass needs of row `at` of [B, NH, S], with δ = Σ_j C_ij (dh_i·v_j) / N_i. (dh_i·h_i would
 /// be the same, but h is rounded, and the terms dh_i·v_j − s_i δ_i cancel where one j rules a row.)
-__device__ inline void store_row_terms(const RowTerms& rows, std::int64_t at, float weighted, float n, float bound,
-                                       float eps) {
-  const Normaliser norm = normaliser(n, bound, eps);
-  const float delta = weighted * norm.inverse;
+__device__ inline void store_row_terms(const RowTerms& rows, std::int64_t at, float delta, const Normaliser& norm) {
   rows.delta[at] = delta;
   rows.inverse[at] = norm.inverse;
   rows.signed_delta[at] = norm.sign * delta;

@@ -3,16 +3,23 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include "mlstm_width.h"
+#include "mlstm_chunk_terms.h"
 
 namespace axlstm::kernels {
 
-int sum_parts(const MlstmShape& shape, DataType type) {
-  return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks;
+int shared_memory_limit() {
+  int device = 0, bytes = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  return bytes;
+}
+
+std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
+  if (type == DataType::kFloat32) return tokens;
+  return even_chunk(tokens, shared_memory_limit() >= chunk_bytes<8>(kShallowRing) ? ChunkTerms<8>::kTokens : ChunkTerms<4>::kTokens);
 }
 
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream) {
-  launch_gate_forward(params, stream);
   switch (type) {
     case DataType::kFloat32:
       return launch_simt_forward(params, stream);
@@ -25,21 +32,15 @@ cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream
 }
 
 cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t stream) {
-  cudaError_t failure = cudaErrorInvalidValue;
   switch (type) {
     case DataType::kFloat32:
-      failure = launch_simt_backward(params, stream);
-      break;
+      return launch_simt_backward(params, stream);
     case DataType::kFloat16:
-      failure = launch_mma_backward<__half>(params, stream);
-      break;
+      return launch_mma_backward<__half>(params, stream);
     case DataType::kBFloat16:
-      failure = launch_mma_backward<__nv_bfloat16>(params, stream);
-      break;
+      return launch_mma_backward<__nv_bfloat16>(params, stream);
   }
-  if (failure != cudaSuccess) return failure;
-  launch_gate_backward(params, sum_parts(params.shape, type), stream);
-  return cudaGetLastError();
+  return cudaErrorInvalidValue;
 }
 
 }  // namespace axlstm::kernels

@@ -15,20 +15,23 @@ constexpr bool supports_head_dim(std::int64_t head_dim) {
   return head_dim > 0 && head_dim <= kMaxHeadDim && head_dim % kHeadDimMultiple == 0;
 }
 
-/// Parts that BackwardParams::row_sum and column_sum must have room for.
-int sum_parts(const MlstmShape& shape, DataType type);
+/// Tokens that a block of the current device takes at once, a multiple of 16, or `tokens` if those are no more: with
+/// fewer than the sequence has, the caller adds what the tokens before each chunk contribute.
+std::int64_t chunk_tokens(std::int64_t tokens, DataType type);
 
-/// Enqueue the cell's forward or backward pass on `stream`; no host synchronisation, no memory is allocated, results do
-/// not depend on launch order. float16 and bfloat16 tensors must begin at, and have strides of, multiples of 16 bytes.
+/// The cell's forward pass: scans over the gates, then h and n. The backward pass: δ, dq, dk, dv and the sums of W; then
+/// di and df from the sums. All enqueue on `stream`; no host synchronisation, no memory is allocated, results do not
+/// depend on launch order. float16 and bfloat16 tensors must begin at, and have strides of, multiples of 16 bytes.
 /// Return the launch's error.
+cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t stream);
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream);
 cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t stream);
+cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t stream);
 
-/// What surrounds the products, whatever computes them: scans over the gates.
-void launch_gate_forward(const ForwardParams& params, cudaStream_t stream);
-void launch_gate_backward(const BackwardParams& params, int parts, cudaStream_t stream);
+/// Shared memory that a block of the current device may have, in bytes.
+int shared_memory_limit();
 
-/// The products. simt: float32 (mlstm_fp32.cu); mma: float16 and bfloat16 on tensor cores, one type a file, so that
+/// What computes them. simt: float32 (mlstm_fp32.cu); mma: float16 and bfloat16 on tensor cores, one type a file, so that
 /// they compile side by side.
 cudaError_t launch_simt_forward(const ForwardParams& params, cudaStream_t stream);
 cudaError_t launch_simt_backward(const BackwardParams& params, cudaStream_t stream);

@@ -36,6 +36,7 @@ struct GateState {
 
 struct MlstmShape {
   std::int64_t B = 0, S = 0, NH = 0, DH = 0;
+  std::int64_t chunk = 0;  ///< tokens that a block sees at once, chunk_tokens()
   float eps = 1e-6F;
 };
 
@@ -45,7 +46,8 @@ struct ForwardParams {
   Gates gates;
   GateState state;     ///< written
   float* n = nullptr;  ///< [B, NH, S] Σ_j C_ij, with its sign; written
-  Tensor4 h;           ///< written
+  Tensor4 h;           ///< written: what a chunk's own tokens give
+  const float* n_before = nullptr;  ///< [B, NH, S] what the tokens before a chunk add to n, or null
 };
 
 /// With N_i = max(|n_i|, exp(−m_i)) + eps, δ_i = dh_i·h_i and s_i = sign(n_i) where |n_i| decides N_i, else 0. Scratch.
@@ -62,8 +64,10 @@ struct BackwardParams {
   GateState state;
   const float* n = nullptr;
   RowTerms rows;
-  float* row_sum = nullptr;     ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij in that many parts; scratch
-  float* column_sum = nullptr;  ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij; scratch
+  const float* delta_before = nullptr;  ///< [B, NH, S] what the tokens before a chunk add to δ, or null
+  int sum_parts = 1;            ///< the kernels write the first part of the sums, their caller the others
+  float* row_sum = nullptr;     ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij
+  float* column_sum = nullptr;  ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
   Tensor4 dq, dk, dv;           ///< written
   float* di = nullptr;          ///< [B, S, NH]; written
   float* df = nullptr;          ///< [B, S, NH]; written

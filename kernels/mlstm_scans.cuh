@@ -60,7 +60,7 @@ __global__ void gate_forward_kernel(MlstmShape shape, Gates gates, GateState sta
 /// di and df from the row and column sums of W_ij = ∂L/∂log D_ij. The stabiliser has a gradient of its own where eps
 /// counts: e_i = δ_i eps / N_i leaves row i and the column of i's record. (The row sums have a closed form too; but the
 /// computed ones have the rounding of the column sums, which then cancels in their difference.)
-__global__ void gate_backward_kernel(BackwardParams params, int parts) {
+__global__ void gate_backward_kernel(BackwardParams params) {
   const MlstmShape& shape = params.shape;
   const std::int64_t pair = blockIdx.x, batch = pair / shape.NH, head = pair % shape.NH, base = pair * shape.S;
   const int lane = threadIdx.x;
@@ -73,7 +73,7 @@ __global__ void gate_backward_kernel(BackwardParams params, int parts) {
     };
     float column = 0.0F, dF = 0.0F;
     if (inside) {
-      for (int part = 0; part < parts; ++part) {
+      for (int part = 0; part < params.sum_parts; ++part) {
         const std::int64_t at = part * shape.B * shape.NH * shape.S + base + t;
         dF += params.row_sum[at];
         column += params.column_sum[at];

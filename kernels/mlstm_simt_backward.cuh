@@ -73,8 +73,8 @@ __global__ void __launch_bounds__(kThreads) simt_row_terms_kernel(BackwardParams
     }
     const std::int64_t i = first + y * kOwnedRows + r;
     if (x != 0 || i >= shape.S) continue;
-    store_row_terms(params.rows, tile.base + i, weighted[r], params.n[tile.base + i], params.state.bound[tile.base + i],
-                    shape.eps);
+    const Normaliser norm = normaliser(params.n[tile.base + i], params.state.bound[tile.base + i], shape.eps);
+    store_row_terms(params.rows, tile.base + i, weighted[r] * norm.inverse, norm);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 namespace axlstm::kernels {
 
@@ -83,45 +84,49 @@ __device__ inline void copy_async_wait() {
 }
 
 /// Four 8×8 matrices of 16-bit elements; lane l passes the address of row l % 8 of matrix l / 8. Lane l receives, of
-/// each, elements (l / 4, 2 (l % 4) + {0, 1}), of the transposed matrix for `Transposed`.
+/// each, elements (l / 4, 2 (l % 4) + {0, 1}), of the transposed matrix for `Transposed`. Nothing happens unless
+/// `active`, which all lanes pass alike: a predicate, not a branch, so that neighbouring instructions can overlap.
 template <bool Transposed>
-__device__ inline void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
+__device__ inline void load_matrices(std::uint32_t (&matrices)[4], const void* row, bool active = true) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   if constexpr (Transposed) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-                 : "r"(address)
-                 : "memory");
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
+        "@p ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];}"
+        : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+        : "r"(address), "r"(static_cast<int>(active))
+        : "memory");
   } else {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-                 : "r"(address)
-                 : "memory");
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
+        "@p ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];}"
+        : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+        : "r"(address), "r"(static_cast<int>(active))
+        : "memory");
   }
 }
 
-/// sum [16, 8] += a [16, 16] · b [16, 8], accumulated in float32. With g = lane / 4 and t = lane % 4 a lane holds of a
-/// rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8 (pairs); of b column g at rows 2t, 2t + 8 (pairs); of the
-/// sum (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+/// sum [16, 8] += a [16, 16] · b [16, 8], accumulated in float32, unless not `active` (as above). With g = lane / 4 and
+/// t = lane % 4 a lane holds of a rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8 (pairs); of b column g at
+/// rows 2t, 2t + 8 (pairs); of the sum (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
 template <typename T>
-__device__ inline void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
-template <>
-__device__ inline void multiply_add<__nv_bfloat16>(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                                   std::uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
-      "%3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-template <>
-__device__ inline void multiply_add<__half>(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                            std::uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
-      "%3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+__device__ inline void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                                    bool active = true) {
+  if constexpr (std::is_same_v<T, __half>) {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %10, 0;\n"
+        "@p mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};}"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(static_cast<int>(active)));
+  } else {
+    asm volatile(
+        "{.reg .pred p; setp.ne.b32 p, %10, 0;\n"
+        "@p mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};}"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(static_cast<int>(active)));
+  }
 }
 
 #endif  // __CUDACC__

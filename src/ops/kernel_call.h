@@ -38,6 +38,12 @@ inline kernels::DataType data_type(torch::ScalarType type) {
   return type == torch::kBFloat16 ? kernels::DataType::kBFloat16 : kernels::DataType::kFloat32;
 }
 
+/// Of q [B, S, NH, DH].
+inline kernels::MlstmShape cell_shape(const torch::Tensor& q, double eps) {
+  return {q.size(0), q.size(1), q.size(2), q.size(3), kernels::chunk_tokens(q.size(1), data_type(q.scalar_type())),
+          static_cast<float>(eps)};
+}
+
 /// [B, S, NH, DH] as the kernels see it.
 inline kernels::Tensor4 view(const torch::Tensor& x) { return {x.data_ptr(), x.stride(0), x.stride(1), x.stride(2)}; }
 
@@ -57,21 +63,6 @@ struct CellState {
   kernels::GateState gates() const {
     const auto scan = [&](std::int64_t row) { return scans[row].data_ptr<float>(); };
     return {scan(0), scan(1), scan(2), scan(3), scan(4), record.data_ptr<std::int32_t>()};
-  }
-};
-
-/// Scratch memory of the cell's backward pass.
-struct CellScratch {
-  torch::Tensor rows;  ///< [3, B, NH, S]
-  torch::Tensor sums;  ///< [2, parts, B, NH, S]
-
-  CellScratch(const kernels::MlstmShape& shape, kernels::DataType type, const torch::TensorOptions& device)
-      : rows(torch::empty({3, shape.B, shape.NH, shape.S}, device.dtype(torch::kFloat32))),
-        sums(torch::empty({2, kernels::sum_parts(shape, type), shape.B, shape.NH, shape.S},
-                          device.dtype(torch::kFloat32))) {}
-
-  kernels::RowTerms row_terms() const {
-    return {rows[0].data_ptr<float>(), rows[1].data_ptr<float>(), rows[2].data_ptr<float>()};
   }
 };
 

@@ -4,7 +4,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "block_launch.h"
-#include "kernel_call.h"
+#include "mlstm_chunks.h"
 
 namespace axlstm::ops {
 namespace {
@@ -50,10 +50,17 @@ struct Block {
       : B(x.size(0)), S(x.size(1)), D(x.size(2)), I(skip.size(0)), NH(kernels::kGates / 2), type(data_type(dtype)) {}
 
   kernels::BlockShape shape() const { return {B, S, I, NH}; }
-  kernels::MlstmShape cell_shape() const { return {B, S, NH, I / NH, static_cast<float>(kCellEps)}; }
   std::int64_t tokens() const { return B * S; }
   /// [B·S, I] contiguous as the cell's [B, S, NH, DH].
-  kernels::Tensor4 heads(const torch::Tensor& x) const { return {x.data_ptr(), S * I, I, I / NH}; }
+  torch::Tensor heads(const torch::Tensor& x) const { return x.view({B, S, NH, I / NH}); }
+  /// From q, k, v [3, B·S, I].
+  CellInputs cell(const torch::Tensor& qkv, const torch::Tensor& gates, const Flags& flags) const {
+    return {heads(qkv[0]),
+            heads(qkv[1]),
+            heads(qkv[2]),
+            {floats(gates), floats(gates) + tokens() * NH, flags.sigmoid_input},
+            kCellEps};
+  }
 
   kernels::AddNormParams add_norm(const Flags& flags, const torch::Tensor& weight, const torch::Tensor& sum) const {
     kernels::AddNormParams p;
@@ -106,10 +113,6 @@ struct Block {
     p.out = out.data_ptr();
     return p;
   }
-
-  kernels::Gates gates(const torch::Tensor& both, const Flags& flags) const {
-    return {floats(both), floats(both) + tokens() * NH, flags.sigmoid_input};
-  }
 };
 
 class BlockFunction : public torch::autograd::Function<BlockFunction> {
@@ -141,10 +144,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
     const auto h = torch::empty({block.tokens(), block.I}, narrow);
     const CellState state(block.B, block.NH, block.S, x.options());
-    const kernels::ForwardParams cell{
-        block.cell_shape(),        block.heads(cqkv[1]), block.heads(cqkv[2]),      block.heads(cqkv[3]),
-        block.gates(gates, flags), state.gates(),        state.n.data_ptr<float>(), block.heads(h)};
-    check_launch(kernels::mlstm_forward(cell, block.type, call.stream()));
+    cell_forward(block.cell(cqkv.narrow(0, 1, 3), gates, flags), state, block.heads(h), call.stream());
 
     const auto out = torch::empty_like(h);
     check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
@@ -202,25 +202,10 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
     const auto dqkv = torch::empty({3, block.tokens(), block.I}, narrow);
     const auto dgates = torch::empty_like(gates);
-    const CellScratch scratch(block.cell_shape(), block.type, wide);
-    kernels::BackwardParams cell;
-    cell.shape = block.cell_shape();
-    cell.q = block.heads(cqkv[1]);
-    cell.k = block.heads(cqkv[2]);
-    cell.v = block.heads(cqkv[3]);
-    cell.dh = block.heads(dh);
-    cell.gates = block.gates(gates, flags);
-    cell.state = state.gates();
-    cell.n = state.n.data_ptr<float>();
-    cell.rows = scratch.row_terms();
-    cell.row_sum = scratch.sums[0].data_ptr<float>();
-    cell.column_sum = scratch.sums[1].data_ptr<float>();
-    cell.dq = block.heads(dqkv[0]);
-    cell.dk = block.heads(dqkv[1]);
-    cell.dv = block.heads(dqkv[2]);
-    cell.di = dgates[0].data_ptr<float>();
-    cell.df = dgates[1].data_ptr<float>();
-    check_launch(kernels::mlstm_backward(cell, block.type, call.stream()));
+    cell_backward(block.cell(cqkv.narrow(0, 1, 3), gates, flags), state, block.heads(dh),
+                  {block.heads(dqkv[0]), block.heads(dqkv[1]), block.heads(dqkv[2]), dgates[0].data_ptr<float>(),
+                   dgates[1].data_ptr<float>()},
+                  call.stream());
 
     const int parts = kernels::input_parts(block.shape());
     const auto blocks = block.I / kernels::kBlockChannels;

@@ -2,8 +2,8 @@
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
-#include "kernel_call.h"
 #include "mlstm_backends.h"
+#include "mlstm_chunks.h"
 
 namespace axlstm::ops {
 namespace {
@@ -21,8 +21,9 @@ torch::Tensor loadable(const torch::Tensor& x) {
   return aligned ? x : x.clone(at::MemoryFormat::Contiguous);
 }
 
-kernels::MlstmShape shape_of(const torch::Tensor& q, double eps) {
-  return {q.size(0), q.size(1), q.size(2), q.size(3), static_cast<float>(eps)};
+CellInputs inputs(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& i,
+                  const torch::Tensor& f, bool sigmoid_input, double eps) {
+  return {q, k, v, {i.data_ptr<float>(), f.data_ptr<float>(), sigmoid_input}, eps};
 }
 
 class CellFunction : public torch::autograd::Function<CellFunction> {
@@ -34,15 +35,7 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     const KernelContext call(q);
     const auto h = torch::empty(q.sizes(), q.options());
     const CellState state(q.size(0), q.size(2), q.size(1), i.options());
-    const kernels::ForwardParams params{shape_of(q, eps),
-                                        view(q),
-                                        view(k),
-                                        view(v),
-                                        {i.data_ptr<float>(), f.data_ptr<float>(), sigmoid_input},
-                                        state.gates(),
-                                        state.n.data_ptr<float>(),
-                                        view(h)};
-    check_launch(kernels::mlstm_forward(params, data_type(q.scalar_type()), call.stream()));
+    cell_forward(inputs(q, k, v, i, f, sigmoid_input, eps), state, h, call.stream());
     context->save_for_backward({q, k, v, i, f, state.scans, state.record, state.n});
     context->saved_data["sigmoid_input"] = sigmoid_input;
     context->saved_data["eps"] = eps;
@@ -54,29 +47,11 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     const auto &q = saved[0], &k = saved[1], &v = saved[2], &i = saved[3], &f = saved[4];
     const CellState state(saved[5], saved[6], saved[7]);
     const KernelContext call(q);
-    const auto type = data_type(q.scalar_type());
     const auto dh = loadable(gradients[0].to(q.scalar_type()));
     const auto dq = torch::empty(q.sizes(), q.options()), dk = torch::empty_like(dq), dv = torch::empty_like(dq);
     const auto di = torch::empty_like(i), df = torch::empty_like(f);
-    kernels::BackwardParams params;
-    params.shape = shape_of(q, context->saved_data["eps"].toDouble());
-    const CellScratch scratch(params.shape, type, i.options());
-    params.q = view(q);
-    params.k = view(k);
-    params.v = view(v);
-    params.dh = view(dh);
-    params.gates = {i.data_ptr<float>(), f.data_ptr<float>(), context->saved_data["sigmoid_input"].toBool()};
-    params.state = state.gates();
-    params.n = state.n.data_ptr<float>();
-    params.rows = scratch.row_terms();
-    params.row_sum = scratch.sums[0].data_ptr<float>();
-    params.column_sum = scratch.sums[1].data_ptr<float>();
-    params.dq = view(dq);
-    params.dk = view(dk);
-    params.dv = view(dv);
-    params.di = di.data_ptr<float>();
-    params.df = df.data_ptr<float>();
-    check_launch(kernels::mlstm_backward(params, type, call.stream()));
+    cell_backward(inputs(q, k, v, i, f, context->saved_data["sigmoid_input"].toBool(), context->saved_data["eps"].toDouble()),
+                  state, dh, {dq, dk, dv, di.data_ptr<float>(), df.data_ptr<float>()}, call.stream());
     return {dq, dk, dv, di, df, torch::Tensor(), torch::Tensor()};
   }
 };

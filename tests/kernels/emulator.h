@@ -21,10 +21,12 @@
 #undef __device__
 #undef __shared__
 #undef __launch_bounds__
+#undef __grid_constant__
 #define __global__
 #define __device__
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __grid_constant__
 
 namespace axlstm::emulator {
 
@@ -227,7 +229,8 @@ void copy_async_wait() {
 }
 
 template <bool Transposed>
-void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
+void load_matrices(std::uint32_t (&matrices)[4], const void* row, bool active = true) {
+  if (!active) return;
   const void* const* rows = emulator::exchange(row);
   const unsigned lane = emulator::self().lane;
   for (unsigned m = 0; m < 4; ++m) {
@@ -241,7 +244,9 @@ void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
 }
 
 template <typename T>
-void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
+void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                  bool active = true) {
+  if (!active) return;
   struct Fragments {
     std::uint32_t a[4], b[2];
   };

@@ -1,0 +1,38 @@
+// What a block of the tensor-core kernels has in shared memory for its chunk of tokens.
+#pragma once
+
+#include <cstdint>
+
+namespace axlstm::kernels {
+
+inline constexpr int kSliceWidth = 48;         // channels of a slice: a divisor of all the paper's head dims
+inline constexpr int kSlicePitch = 56;    // an odd number of 16 bytes, so that matrix loads meet no bank twice
+inline constexpr int kShallowRing = 5, kDeepRing = 7;  // slices in shared memory
+
+/// What a chunk's tokens bring along. exp(g_j − G_i) for j in an earlier group than i splits into three factors of at
+/// most 1: j's, the pair of groups' and i's; each is an exponential of a difference to the last G of a group.
+template <int kWarps>
+struct ChunkTerms {
+  static constexpr int kGroups = 2 * kWarps, kTokens = 16 * kGroups;
+  float j_factor[kTokens];
+  float i_factor[kTokens];  // times inverse
+  float inverse[kTokens];   // 1 / N_i; 1 in the forward pass, where N is not known yet; 0 behind the last token
+  float signed_delta[kTokens];
+  float g_high[kTokens], g_low[kTokens], G_high[kTokens], G_low[kTokens];
+  float between[kGroups * kGroups];  // [earlier][later]
+};
+
+/// Bytes of shared memory of a block.
+template <int kWarps>
+constexpr int chunk_bytes(int ring) {
+  return ring * ChunkTerms<kWarps>::kTokens * kSlicePitch * 2 + static_cast<int>(sizeof(ChunkTerms<kWarps>));
+}
+
+/// Tokens of a chunk, all but the last of one size, of at most `most` tokens: a multiple of 16, or all of them.
+constexpr std::int64_t even_chunk(std::int64_t tokens, std::int64_t most) {
+  if (tokens <= most) return tokens;
+  const std::int64_t chunks = (tokens + most - 1) / most;
+  return ((tokens + chunks - 1) / chunks + 15) / 16 * 16;
+}
+
+}  // namespace axlstm::kernels

@@ -1,0 +1,30 @@
+// The cell's kernels for sequences of any length: one chunk of tokens after the other, as many as a block takes at
+// once; what the tokens before a chunk add goes through a state [DH, DH] of each head, so that work and memory are
+// linear in S.
+#pragma once
+
+#include "kernel_call.h"
+
+namespace axlstm::ops {
+
+/// The cell's inputs: q, k, v [B, S, NH, DH] as the kernels load them; the gates' preactivations.
+struct CellInputs {
+  torch::Tensor q, k, v;
+  kernels::Gates gates;
+  double eps = 1e-6;
+};
+
+/// Where the gradients go: dq, dk, dv like q; di, df [B, S, NH] float32.
+struct CellGradients {
+  torch::Tensor dq, dk, dv;
+  float* di = nullptr;
+  float* df = nullptr;
+};
+
+/// Writes h, like q, and the state.
+void cell_forward(const CellInputs& inputs, const CellState& state, const torch::Tensor& h, cudaStream_t stream);
+/// Writes the gradients, from that of h.
+void cell_backward(const CellInputs& inputs, const CellState& state, const torch::Tensor& dh,
+                   const CellGradients& gradients, cudaStream_t stream);
+
+}  // namespace axlstm::ops
