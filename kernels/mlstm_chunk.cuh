@@ -2,9 +2,11 @@
 // registers, channels pass by in slices through a ring in shared memory.
 //
 // A chunk is 2·kWarps groups of 16 tokens. A warp has two strips of 16 rows of the lower triangle, the w-th and the
-// w-th last: together always 2·kWarps + 1 tiles of 16 × 16, its slots. Slots from 0 on belong to the long strip, those
-// from the end to the short one, so that a slot's registers are known when compiling and only whose they are is not.
-// For sums over later tokens (columns of the triangle) the same holds with the order of the tokens mirrored.
+// w-th last: together always 2·kWarps + 1 tiles of 16 × 16, its slots. From slot 0 on they are those of the long strip,
+// from the diagonal down; from the last slot back those of the short one. Slots up to kWarps are the long strip's in
+// every warp, the last is the short one's, and those between are chosen by selection, not by branches: a branch would
+// wait for the matrix units. For sums over later tokens (columns of the triangle) the same holds with the order of the
+// tokens mirrored.
 #pragma once
 
 #include "mlstm_chunk_terms.h"
@@ -31,7 +33,7 @@ class Chunk {
   using Terms = ChunkTerms<kWarps>;
   static constexpr int kGroups = Terms::kGroups, kTokens = Terms::kTokens, kSlots = kGroups + 1;
   static constexpr int kThreads = kWarps * kWarp;
-  static constexpr int kTile = kTokens * kSlicePitch;
+  static constexpr int kTile = kTokens * kSlicePitch, kGroupPitch = 16 * kSlicePitch;
   using Scores = float[kSlots][2][4];
   using Weights = std::uint32_t[kSlots][4];  // as left operands of mma
   using Rows = float[2][2];                  // of a lane: [long, short strip][row g, row g + 8]
@@ -39,11 +41,13 @@ class Chunk {
   static_assert(kThreads == kTokens);
 
   __device__ Chunk(const MlstmShape& shape, const ChunkRun* runs, int run_count, int ring)
-      : shape_(shape), runs_(runs), run_count_(run_count), ring_(ring) {
+      : shape_(shape), runs_(runs), run_count_(run_count), ring_(ring), free_(ring) {
     const int chunks = static_cast<int>((shape.S + shape.chunk - 1) / shape.chunk);
     const std::int64_t first = blockIdx.x % chunks * shape.chunk;
-    pair_ = blockIdx.x / chunks;
-    first_ = pair_ * shape.S + first;
+    const unsigned pair = blockIdx.x / chunks;
+    batch_ = pair / static_cast<unsigned>(shape.NH);
+    head_ = pair % static_cast<unsigned>(shape.NH);
+    first_ = pair * shape.S + first;
     row_ = first;
     tokens_ = static_cast<int>(shape.S - first < shape.chunk ? shape.S - first : shape.chunk);
   }
@@ -58,7 +62,7 @@ class Chunk {
 
   /// Fills the terms and starts the first slices. `n` is null in the forward pass.
   __device__ void start(const GateState& state, const float* n) {
-    for (int tile = 0; tile < ring_; ++tile) start_next();
+    while (free_ > 0) start_next();
     Terms& all = terms();
     const int token = static_cast<int>(threadIdx.x);
     const bool is_inside = inside(token);
@@ -93,75 +97,82 @@ class Chunk {
     const int left = lane() % 16 * kSlicePitch + lane() / 16 * 8;
     const int right = (lane() % 8 + lane() / 16 * 8) * kSlicePitch + lane() / 8 % 2 * 8;
     for (int slice = 0; slice < slices(); ++slice) {
-      const int step = begin_step(2);
-      const T* left_tile = tile_at(step) + left;
-      const T* right_tile = tile_at(step + 1) + right;
+      begin_step(2);
+      const T* left_tile = next_tile() + left;
+      const T* right_tile = next_tile() + right;
 #pragma unroll 1  // for the size of the code
       for (int channel = 0; channel < kSliceWidth; channel += 16) {
         std::uint32_t a[2][4], b[2][4];
-        load_matrices<false>(a[0], left_tile + own_group<kMirror>(false) * 16 * kSlicePitch + channel);
-        load_matrices<false>(a[1], left_tile + own_group<kMirror>(true) * 16 * kSlicePitch + channel);
-        load_matrices<false>(b[0], right_tile + token_group<kMirror>(0) * 16 * kSlicePitch + channel);
+        load_matrices<false>(a[0], left_tile + own_group<kMirror>(false) * kGroupPitch + channel);
+        load_matrices<false>(a[1], left_tile + own_group<kMirror>(true) * kGroupPitch + channel);
+        load_matrices<false>(b[0], right_tile + passing_group<kMirror>(0) * kGroupPitch + channel);
 #pragma unroll
-        for (int g = 0; g < kGroups; ++g) {
-          if (g + 1 < kGroups) {
-            load_matrices<false>(b[(g + 1) % 2], right_tile + token_group<kMirror>(g + 1) * 16 * kSlicePitch + channel,
-                                 in_long(g + 1));
+        for (int slot = 0; slot < kSlots; ++slot) {
+          if (slot + 1 < kSlots) {
+            load_matrices<false>(b[(slot + 1) % 2], right_tile + passing_group<kMirror>(slot + 1) * kGroupPitch + channel);
           }
-          multiply_add<T>(scores[g][0], a[0], b[g % 2][0], b[g % 2][1], in_long(g));
-          multiply_add<T>(scores[g][1], a[0], b[g % 2][2], b[g % 2][3], in_long(g));
-          if (g < kWarps) {
-            multiply_add<T>(scores[kSlots - 1 - g][0], a[1], b[g % 2][0], b[g % 2][1], in_short(g));
-            multiply_add<T>(scores[kSlots - 1 - g][1], a[1], b[g % 2][2], b[g % 2][3], in_short(g));
-          }
+          const bool is_short = in_short(slot);
+          std::uint32_t own[4];
+#pragma unroll
+          for (int n = 0; n < 4; ++n) own[n] = is_short ? a[1][n] : a[0][n];
+          multiply_add<T>(scores[slot][0], own, b[slot % 2][0], b[slot % 2][1]);
+          multiply_add<T>(scores[slot][1], own, b[slot % 2][2], b[slot % 2][3]);
         }
       }
     }
   }
 
-  /// Calls visit(slot, first of two elements in the slot, first of their columns, their gate factors exp(g_j − G_i) / N_i,
-  /// strip (0 long, 1 short), row) for all of this warp's elements, two by two; adds what it returns up by rows.
+  /// Calls visit(slot, half of its columns, half of its rows, first of two columns, strip (0 long, 1 short), gate factors
+  /// exp(g_j − G_i) / N_i of the two) for all of this warp's elements, two by two; adds what it returns up by rows.
   template <bool kMirror, typename Visit>
   __device__ void visit(Rows& rows, const Visit& visit) {
     const Terms& all = terms();
     float own[2][2];
+#pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
-      for (int half = 0; half < 2; ++half) {
-        const int token = own_token<kMirror>(strip, half);
-        own[strip][half] = kMirror ? all.j_factor[token] : all.i_factor[token];
+#pragma unroll
+      for (int row = 0; row < 2; ++row) {
+        const int token = own_token<kMirror>(strip, row);
+        own[strip][row] = kMirror ? all.j_factor[token] : all.i_factor[token];
       }
     }
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
-      const bool is_short = slot >= kWarps && !in_long(slot);
-      const int own_tokens = own_group<kMirror>(is_short);
-      const int passing = token_group<kMirror>(is_short ? kSlots - 1 - slot : slot);
-      const bool diagonal = slot >= kWarps && own_tokens == passing;
-      const float between = all.between[kMirror ? own_tokens * kGroups + passing : passing * kGroups + own_tokens];
-      const float factor[2] = {(is_short ? own[1][0] : own[0][0]) * between, (is_short ? own[1][1] : own[0][1]) * between};
-      float sum[2] = {};
+      const bool is_short = in_short(slot);
+      const int passing = passing_group<kMirror>(slot);
+      float factor[2] = {}, sum[2] = {};
+      const bool diagonal = slot == 0 || slot == kSlots - 1;
+      if (!diagonal) {
+        const int mine = own_group<kMirror>(is_short);
+        const float between = all.between[kMirror ? mine * kGroups + passing : passing * kGroups + mine];
+#pragma unroll
+        for (int row = 0; row < 2; ++row) factor[row] = (is_short ? own[1][row] : own[0][row]) * between;
+      }
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int column = passing * 16 + half * 8 + lane() % 4 * 2;
-        float gate[2][2];
-        if (diagonal) {
+        const float2 other = *reinterpret_cast<const float2*>(&(kMirror ? all.i_factor : all.j_factor)[column]);
 #pragma unroll
-          for (int p = 0; p < 4; ++p) {
-            gate[p / 2][p % 2] = diagonal_factor<kMirror>(own_tokens * 16 + lane() / 4 + p / 2 * 8, column + p % 2);
+        for (int row = 0; row < 2; ++row) {
+          float gate[2] = {factor[row] * other.x, factor[row] * other.y};
+          if (diagonal) {
+            const int token = own_token<kMirror>(slot == 0 ? 0 : 1, row);
+            gate[0] = diagonal_factor<kMirror>(token, column);
+            gate[1] = diagonal_factor<kMirror>(token, column + 1);
           }
-        } else {
-          const float2 other = *reinterpret_cast<const float2*>(&(kMirror ? all.i_factor : all.j_factor)[column]);
-#pragma unroll
-          for (int row = 0; row < 2; ++row) {
-            gate[row][0] = factor[row] * other.x;
-            gate[row][1] = factor[row] * other.y;
-          }
+          sum[row] += visit(slot, half, row, column, is_short, gate);
         }
-#pragma unroll
-        for (int row = 0; row < 2; ++row) sum[row] += visit(slot, half, row, column, is_short, gate[row]);
       }
 #pragma unroll
-      for (int row = 0; row < 2; ++row) add_to_row(rows, slot, is_short, row, sum[row]);
+      for (int row = 0; row < 2; ++row) add_to_row(rows, slot, row, sum[row]);
+    }
+  }
+
+  __device__ static void keep_packed(Weights& weights) {
+#pragma unroll
+    for (int slot = 0; slot < kSlots; ++slot) {
+#pragma unroll
+      for (int n = 0; n < 4; ++n) kernels::keep_packed(weights[slot][n]);
     }
   }
 
@@ -171,9 +182,7 @@ class Chunk {
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
 #pragma unroll
-      for (int row = 0; row < 2; ++row) {
-        add_to_row(rows, slot, slot >= kWarps && !in_long(slot), row, of(slot, 0, row) + of(slot, 1, row));
-      }
+      for (int row = 0; row < 2; ++row) add_to_row(rows, slot, row, of(slot, 0, row) + of(slot, 1, row));
     }
   }
 
@@ -183,19 +192,31 @@ class Chunk {
     const int summed = lane() % 16 * kSlicePitch + lane() / 16 * 8;
 #pragma unroll 1
     for (int slice = 0; slice < slices(); ++slice) {
-      const T* tile = tile_at(begin_step(1)) + summed;
+      begin_step(1);
+      const T* tile = next_tile() + summed;
       Sum sum = {};
 #pragma unroll
-      for (int g = 0; g < kGroups; ++g) {
+      for (int slot = 0; slot < kSlots; ++slot) {
+        const T* group = tile + passing_group<kMirror>(slot) * kGroupPitch;
+        // A slot between adds zeros to the strip whose it is not.
+        const bool is_short = in_short(slot);
+        std::uint32_t of_long[4], of_short[4];
+#pragma unroll
+        for (int n = 0; n < 4; ++n) {
+          of_long[n] = is_short ? 0 : weights[slot][n];
+          of_short[n] = is_short ? weights[slot][n] : 0;
+        }
 #pragma unroll
         for (int channel = 0; channel < kSliceWidth; channel += 16) {
           std::uint32_t b[4];
-          load_matrices<true>(b, tile + token_group<kMirror>(g) * 16 * kSlicePitch + channel, in_long(g));
-          multiply_add<T>(sum[0][channel / 8], weights[g], b[0], b[1], in_long(g));
-          multiply_add<T>(sum[0][channel / 8 + 1], weights[g], b[2], b[3], in_long(g));
-          if (g < kWarps) {
-            multiply_add<T>(sum[1][channel / 8], weights[kSlots - 1 - g], b[0], b[1], in_short(g));
-            multiply_add<T>(sum[1][channel / 8 + 1], weights[kSlots - 1 - g], b[2], b[3], in_short(g));
+          load_matrices<true>(b, group + channel);
+          if (slot < kSlots - 1) {
+            multiply_add<T>(sum[0][channel / 8], of_long, b[0], b[1]);
+            multiply_add<T>(sum[0][channel / 8 + 1], of_long, b[2], b[3]);
+          }
+          if (slot > kWarps) {
+            multiply_add<T>(sum[1][channel / 8], of_short, b[0], b[1]);
+            multiply_add<T>(sum[1][channel / 8 + 1], of_short, b[2], b[3]);
           }
         }
       }
@@ -206,8 +227,7 @@ class Chunk {
   /// Writes a slice of a result, each row times its factor. Lanes swap halves so that four write 32 bytes of a row.
   template <bool kMirror>
   __device__ void store(const Tensor4& out, int slice, const Sum& sum, const Rows& factor) const {
-    T* head = static_cast<T*>(out.data) + pair_ / shape_.NH * out.batch_stride + pair_ % shape_.NH * out.head_stride +
-              row_ * out.sequence_stride + slice * kSliceWidth;
+    T* head = head_of<T>(out) + slice * kSliceWidth;
     const bool odd = lane() % 2 != 0;
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
@@ -259,11 +279,28 @@ class Chunk {
   __device__ static int own_group(bool is_short) {
     return token_group<kMirror>(is_short ? warp() : kGroups - 1 - warp());
   }
-  /// Whether the long and the short strip meet group g.
-  __device__ static bool in_long(int g) { return g <= kWarps || g < kGroups - warp(); }
-  __device__ static bool in_short(int g) { return g <= warp(); }
+  /// Whether a slot is the short strip's.
+  __device__ static bool in_short(int slot) {
+    return slot == kSlots - 1 || (slot > kWarps && slot >= kGroups - warp());
+  }
+  /// The group of tokens that passes by in a slot.
+  template <bool kMirror>
+  __device__ static int passing_group(int slot) {
+    return token_group<kMirror>(in_short(slot) ? warp() - (kSlots - 1 - slot) : kGroups - 1 - warp() - slot);
+  }
   __device__ int slices() const { return static_cast<int>((shape_.DH + kSliceWidth - 1) / kSliceWidth); }
-  __device__ T* tile_at(int n) const { return dynamic_shared<T>() + n % ring_ * kTile; }
+  __device__ T* slot_at(int slot) const { return dynamic_shared<T>() + slot * kTile; }
+  __device__ int after(int slot) const { return slot + 1 == ring_ ? 0 : slot + 1; }
+  /// The next tile to use.
+  __device__ const T* next_tile() {
+    const T* tile = slot_at(use_slot_);
+    use_slot_ = after(use_slot_);
+    return tile;
+  }
+  template <typename Element>
+  __device__ Element* head_of(const Tensor4& x) const {
+    return static_cast<Element*>(x.data) + batch_ * x.batch_stride + head_ * x.head_stride + row_ * x.sequence_stride;
+  }
 
   /// exp(g_j − G_i) / N_i for a pair in one group; 0 for j > i.
   template <bool kMirror>
@@ -274,13 +311,14 @@ class Chunk {
     return fast_exp2((all.g_high[j] - all.G_high[i]) + (all.g_low[j] - all.G_low[i])) * all.inverse[i];
   }
 
-  __device__ static void add_to_row(Rows& rows, int slot, bool is_short, int row, float sum) {
-    rows[0][row] += is_short ? 0.0F : sum;
-    if (slot >= kWarps) rows[1][row] += is_short ? sum : 0.0F;
+  __device__ static void add_to_row(Rows& rows, int slot, int row, float sum) {
+    const bool is_short = in_short(slot);
+    if (slot < kSlots - 1) rows[0][row] += is_short ? 0.0F : sum;
+    if (slot > kWarps) rows[1][row] += is_short ? sum : 0.0F;
   }
 
-  /// Waits for the next `count` tiles, starts those that may follow, returns the number of the first.
-  __device__ int begin_step(int count) {
+  /// Waits for the next `count` tiles and starts those that may follow.
+  __device__ void begin_step(int count) {
     // Of the tiles on their way at most ring − 4 may still be: the last step used, and this one uses, at most two.
     if (ring_ == kDeepRing) {
       copy_async_wait<kDeepRing - 4>();
@@ -288,9 +326,8 @@ class Chunk {
       copy_async_wait<kShallowRing - 4>();
     }
     __syncthreads();  // the tiles are there, for all, and those of the step before are used up
-    while (started_ < used_ + ring_) start_next();
-    used_ += count;
-    return used_ - count;
+    while (free_ > 0) start_next();
+    free_ = count;
   }
 
   /// Starts copying the next slice of the runs: kTokens × kSliceWidth; zeros outside.
@@ -300,16 +337,20 @@ class Chunk {
       const bool pairs = run.second != nullptr;
       const Tensor4& x = pairs && in_run_ % 2 == 1 ? *run.second : *run.first;
       const int from = (pairs ? in_run_ / 2 : in_run_) * kSliceWidth;
-      const T* head = static_cast<const T*>(x.data) + pair_ / shape_.NH * x.batch_stride + pair_ % shape_.NH * x.head_stride +
-                      row_ * x.sequence_stride + from;
-      T* tile = tile_at(started_);
+      const T* head = head_of<const T>(x) + from;
+      T* tile = slot_at(start_slot_);
+      // A thread keeps its channels and goes down the tokens; those beyond have none.
+      constexpr int kPieces = kSliceWidth / 8, kRows = kThreads / kPieces;
+      const int row = static_cast<int>(threadIdx.x) / kPieces, channel = static_cast<int>(threadIdx.x) % kPieces * 8;
+      const T* source = head + row * x.sequence_stride + channel;
+      const int rows = row < kRows && from + channel < shape_.DH ? tokens_ : 0;
 #pragma unroll
-      for (int n = 0; n < kSliceWidth / 8; ++n) {
-        const int chunk = static_cast<int>(threadIdx.x) + n * kThreads, token = chunk / (kSliceWidth / 8);
-        const int channel = chunk % (kSliceWidth / 8) * 8;
-        const bool is_inside = inside(token) && from + channel < shape_.DH;
-        copy_async_16(tile + token * kSlicePitch + channel, is_inside ? head + token * x.sequence_stride + channel : head,
-                      is_inside);
+      for (int n = 0; n < (kTokens + kRows - 1) / kRows; ++n) {
+        const int token = row + n * kRows;
+        if (row < kRows && token < kTokens) {
+          copy_async_16(tile + token * kSlicePitch + channel, token < rows ? source : head, token < rows);
+        }
+        source += kRows * x.sequence_stride;
       }
       if (++in_run_ == slices() * (pairs ? 2 : 1)) {
         in_run_ = 0;
@@ -317,15 +358,18 @@ class Chunk {
       }
     }
     copy_async_commit();
-    ++started_;
+    start_slot_ = after(start_slot_);
+    --free_;
   }
 
   const MlstmShape& shape_;
   const ChunkRun* runs_;
   int run_count_, ring_;
-  std::int64_t pair_, first_, row_;  // head; its chunk's first token in [B, NH, S]; in the sequence
-  int tokens_;                       // of the chunk
-  int started_ = 0, used_ = 0, run_ = 0, in_run_ = 0;
+  std::int64_t batch_, head_;
+  std::int64_t first_, row_;  // the chunk's first token, in [B, NH, S] and in the sequence
+  int tokens_;                // of the chunk
+  int free_;                  // slots of the ring that are used up
+  int start_slot_ = 0, use_slot_ = 0, run_ = 0, in_run_ = 0;
 };
 
 }  // namespace axlstm::kernels

@@ -78,6 +78,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
   {
     typename Block::Scores dA = {};
     chunk.template add_scores<false>(dA);
+    chunk.keep_packed(P);
     typename Block::Rows delta = {}, rounded_sum = {}, row_sum = {};
     chunk.add_rows(rounded_sum, [&](int slot, int half, int row) {
       const float2 p = unpack<T>(P[slot][2 * half + row]);
@@ -109,6 +110,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
         chunk.terms().signed_delta[token] = sign * sum;  // all four lanes write the same
       }
     }
+    chunk.keep_packed(P);
     chunk.template visit<false>(row_sum, [&](int slot, int half, int row, int, bool is_short, const float(&gate)[2]) {
       const float own = is_short ? delta[1][row] : delta[0][row];
       const float x = dA[slot][half][2 * row] - own, y = dA[slot][half][2 * row + 1] - own;
@@ -134,6 +136,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
   {
     typename Block::Scores dA = {};
     chunk.template add_scores<true>(dA);
+    chunk.keep_packed(P);
     typename Block::Rows column_sum = {};
     chunk.template visit<true>(column_sum, [&](int slot, int half, int row, int column, bool, const float(&gate)[2]) {
       const float2 delta = *reinterpret_cast<const float2*>(&chunk.terms().signed_delta[column]);

@@ -24,30 +24,29 @@ __device__ inline To bits_as(const From& from) {
   return to;
 }
 
-/// Two neighbouring elements in one register, the lower index in the lower half.
-template <typename T>
-__device__ inline std::uint32_t pack(float low, float high);
-template <>
-__device__ inline std::uint32_t pack<__nv_bfloat16>(float low, float high) {
-  return bits_as<std::uint32_t>(__floats2bfloat162_rn(low, high));
-}
-template <>
-__device__ inline std::uint32_t pack<__half>(float low, float high) {
-  return bits_as<std::uint32_t>(__floats2half2_rn(low, high));
-}
-
-template <typename T>
-__device__ inline float2 unpack(std::uint32_t pair);
-template <>
-__device__ inline float2 unpack<__nv_bfloat16>(std::uint32_t pair) {
-  return __bfloat1622float2(bits_as<__nv_bfloat162>(pair));
-}
-template <>
-__device__ inline float2 unpack<__half>(std::uint32_t pair) {
-  return __half22float2(bits_as<__half2>(pair));
-}
-
 #ifdef __CUDACC__
+
+/// Two neighbouring elements in one register, the lower index in the lower half. (By instructions on registers: of the
+/// library's pairs the compiler keeps the halves apart, in two registers.)
+template <typename T>
+__device__ inline std::uint32_t pack(float low, float high) {
+  std::uint32_t pair;
+  if constexpr (std::is_same_v<T, __half>) {
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  } else {
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  }
+  return pair;
+}
+
+template <typename T>
+__device__ inline float2 unpack(std::uint32_t pair) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return __half22float2(bits_as<__half2>(pair));
+  } else {
+    return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000U)};
+  }
+}
 
 /// 2^x, two units in the last place; 0 where that would be subnormal.
 __device__ inline float fast_exp2(float x) {
@@ -61,6 +60,9 @@ __device__ inline float fast_inverse(float x) {
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
+
+/// Keeps the compiler from unpacking a pair early, which would take two registers from then on.
+__device__ inline void keep_packed(std::uint32_t& pair) { asm volatile("" : "+r"(pair)); }
 
 /// The block's dynamic shared memory.
 template <typename T>
@@ -84,49 +86,45 @@ __device__ inline void copy_async_wait() {
 }
 
 /// Four 8×8 matrices of 16-bit elements; lane l passes the address of row l % 8 of matrix l / 8. Lane l receives, of
-/// each, elements (l / 4, 2 (l % 4) + {0, 1}), of the transposed matrix for `Transposed`. Nothing happens unless
-/// `active`, which all lanes pass alike: a predicate, not a branch, so that neighbouring instructions can overlap.
+/// each, elements (l / 4, 2 (l % 4) + {0, 1}), of the transposed matrix for `Transposed`.
 template <bool Transposed>
-__device__ inline void load_matrices(std::uint32_t (&matrices)[4], const void* row, bool active = true) {
+__device__ inline void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   if constexpr (Transposed) {
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
-        "@p ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];}"
-        : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-        : "r"(address), "r"(static_cast<int>(active))
-        : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
   } else {
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %5, 0;\n"
-        "@p ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];}"
-        : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
-        : "r"(address), "r"(static_cast<int>(active))
-        : "memory");
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(matrices[0]), "=r"(matrices[1]), "=r"(matrices[2]), "=r"(matrices[3])
+                 : "r"(address)
+                 : "memory");
   }
 }
 
-/// sum [16, 8] += a [16, 16] · b [16, 8], accumulated in float32, unless not `active` (as above). With g = lane / 4 and
-/// t = lane % 4 a lane holds of a rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8 (pairs); of b column g at
-/// rows 2t, 2t + 8 (pairs); of the sum (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
+/// sum [16, 8] += a [16, 16] · b [16, 8], accumulated in float32. With g = lane / 4 and t = lane % 4 a lane holds of a
+/// rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8 (pairs); of b column g at rows 2t, 2t + 8 (pairs); of the
+/// sum (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
 template <typename T>
-__device__ inline void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
-                                    bool active = true) {
-  if constexpr (std::is_same_v<T, __half>) {
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %10, 0;\n"
-        "@p mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};}"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(static_cast<int>(active)));
-  } else {
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %10, 0;\n"
-        "@p mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};}"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(static_cast<int>(active)));
-  }
+__device__ inline void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1);
+template <>
+__device__ inline void multiply_add<__nv_bfloat16>(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                                   std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+template <>
+__device__ inline void multiply_add<__half>(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
+                                            std::uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 #endif  // __CUDACC__

@@ -196,8 +196,25 @@ inline float rsqrtf(float x) { return 1.0F / std::sqrt(x); }
 
 namespace axlstm::kernels {
 
+template <typename T>
+std::uint32_t pack(float low, float high) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return bits_as<std::uint32_t>(__floats2half2_rn(low, high));
+  } else {
+    return bits_as<std::uint32_t>(__floats2bfloat162_rn(low, high));
+  }
+}
+template <typename T>
+float2 unpack(std::uint32_t pair) {
+  if constexpr (std::is_same_v<T, __half>) {
+    return __half22float2(bits_as<__half2>(pair));
+  } else {
+    return __bfloat1622float2(bits_as<__nv_bfloat162>(pair));
+  }
+}
 inline float fast_exp2(float x) { return std::exp2(x); }
 inline float fast_inverse(float x) { return 1.0F / x; }
+inline void keep_packed(std::uint32_t&) {}
 
 template <typename T>
 T* dynamic_shared() {
@@ -229,8 +246,7 @@ void copy_async_wait() {
 }
 
 template <bool Transposed>
-void load_matrices(std::uint32_t (&matrices)[4], const void* row, bool active = true) {
-  if (!active) return;
+void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
   const void* const* rows = emulator::exchange(row);
   const unsigned lane = emulator::self().lane;
   for (unsigned m = 0; m < 4; ++m) {
@@ -244,9 +260,7 @@ void load_matrices(std::uint32_t (&matrices)[4], const void* row, bool active = 
 }
 
 template <typename T>
-void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
-                  bool active = true) {
-  if (!active) return;
+void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   struct Fragments {
     std::uint32_t a[4], b[2];
   };
