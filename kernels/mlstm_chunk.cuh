@@ -15,12 +15,6 @@
 
 namespace axlstm::kernels {
 
-/// Sums over the four lanes that share a row of an accumulator.
-__device__ inline float sum_of_quad(float x) {
-  x += __shfl_xor_sync(kAllLanes, x, 1);
-  return x + __shfl_xor_sync(kAllLanes, x, 2);
-}
-
 /// A run of slices through the ring: of two tensors by turns for scores, of one for sums.
 struct ChunkRun {
   const Tensor4* first;
@@ -40,8 +34,8 @@ class Chunk {
   using Sum = float[2][kSliceWidth / 8][4];
   static_assert(kThreads == kTokens);
 
-  __device__ Chunk(const MlstmShape& shape, const ChunkRun* runs, int run_count, int ring)
-      : shape_(shape), runs_(runs), run_count_(run_count), ring_(ring), free_(ring) {
+  __device__ explicit Chunk(const MlstmShape& shape)
+      : shape_(shape), slices_(static_cast<int>((shape.DH + kSliceWidth - 1) / kSliceWidth)), free_(kRing) {
     const int chunks = static_cast<int>((shape.S + shape.chunk - 1) / shape.chunk);
     const std::int64_t first = blockIdx.x % chunks * shape.chunk;
     const unsigned pair = blockIdx.x / chunks;
@@ -54,17 +48,33 @@ class Chunk {
 
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
-  __device__ Terms& terms() const { return *reinterpret_cast<Terms*>(dynamic_shared<T>() + ring_ * kTile); }
+  __device__ Terms& terms() const { return *reinterpret_cast<Terms*>(dynamic_shared<T>() + kRing * kTile); }
+  /// This thread's registers of the weights that the block holds in shared memory, behind the terms.
+  __device__ std::uint32_t& held(int slot, int n) const {
+    return reinterpret_cast<std::uint32_t*>(&terms() + 1)[(slot * 4 + n) * kThreads + static_cast<int>(threadIdx.x)];
+  }
   __device__ float scale() const { return rsqrtf(static_cast<float>(shape_.DH)); }
   /// Where token `token` of the chunk is in [B, NH, S].
   __device__ std::int64_t at(int token) const { return first_ + token; }
   __device__ bool inside(int token) const { return token < tokens_; }
 
-  /// Fills the terms and starts the first slices. `n` is null in the forward pass.
-  __device__ void start(const GateState& state, const float* n) {
-    while (free_ > 0) start_next();
+  /// From here on rows are columns j that sum over i ≥ j.
+  __device__ void mirror() { mirror_ = kGroups - 1; }
+
+  /// Fills the terms and starts the first slices of the runs. `n` is null in the forward pass.
+  template <int kRuns>
+  __device__ void start(const ChunkRun (&runs)[kRuns], const GateState& state, const float* n) {
+    static_assert(kRuns <= kMaxChunkRuns);
+    run_count_ = kRuns;
     Terms& all = terms();
     const int token = static_cast<int>(threadIdx.x);
+    if (token < 2 * run_count_) {
+      const ChunkRun& run = runs[token / 2];
+      const Tensor4* x = token % 2 == 0 ? run.first : run.second;
+      all.sources[token] = x == nullptr ? ChunkSource{nullptr, 0} : ChunkSource{head_of<const T>(*x), x->sequence_stride};
+    }
+    __syncthreads();
+    while (free_ > 0) start_next();
     const bool is_inside = inside(token);
     const float g_high = is_inside ? state.g_high[at(token)] : -INFINITY, g_low = is_inside ? state.g_low[at(token)] : 0.0F;
     const float G_high = is_inside ? state.G_high[at(token)] : INFINITY, G_low = is_inside ? state.G_low[at(token)] : 0.0F;
@@ -75,6 +85,7 @@ class Chunk {
     all.G_high[token] = G_high;
     all.G_low[token] = G_low;
     all.inverse[token] = inverse;
+    all.signed_delta[token] = 0.0F;
     __syncthreads();
     const int group = token / 16;
     const auto last = [&](int of) { return 16 * of + 15 < tokens_ ? 16 * of + 15 : tokens_ - 1; };  // a group's last token
@@ -92,24 +103,23 @@ class Chunk {
   }
 
   /// scores = left · rightᵀ on this warp's slots: the next run, over all slices.
-  template <bool kMirror>
   __device__ void add_scores(Scores& scores) {
     const int left = lane() % 16 * kSlicePitch + lane() / 16 * 8;
     const int right = (lane() % 8 + lane() / 16 * 8) * kSlicePitch + lane() / 8 % 2 * 8;
-    for (int slice = 0; slice < slices(); ++slice) {
+    for (int slice = 0; slice < slices_; ++slice) {
       begin_step(2);
       const T* left_tile = next_tile() + left;
       const T* right_tile = next_tile() + right;
 #pragma unroll 1  // for the size of the code
       for (int channel = 0; channel < kSliceWidth; channel += 16) {
         std::uint32_t a[2][4], b[2][4];
-        load_matrices<false>(a[0], left_tile + own_group<kMirror>(false) * kGroupPitch + channel);
-        load_matrices<false>(a[1], left_tile + own_group<kMirror>(true) * kGroupPitch + channel);
-        load_matrices<false>(b[0], right_tile + passing_group<kMirror>(0) * kGroupPitch + channel);
+        load_matrices<false>(a[0], left_tile + own_group(false) * kGroupPitch + channel);
+        load_matrices<false>(a[1], left_tile + own_group(true) * kGroupPitch + channel);
+        load_matrices<false>(b[0], right_tile + passing_group(0) * kGroupPitch + channel);
 #pragma unroll
         for (int slot = 0; slot < kSlots; ++slot) {
           if (slot + 1 < kSlots) {
-            load_matrices<false>(b[(slot + 1) % 2], right_tile + passing_group<kMirror>(slot + 1) * kGroupPitch + channel);
+            load_matrices<false>(b[(slot + 1) % 2], right_tile + passing_group(slot + 1) * kGroupPitch + channel);
           }
           const bool is_short = in_short(slot);
           std::uint32_t own[4];
@@ -123,42 +133,44 @@ class Chunk {
   }
 
   /// Calls visit(slot, half of its columns, half of its rows, first of two columns, strip (0 long, 1 short), gate factors
-  /// exp(g_j − G_i) / N_i of the two) for all of this warp's elements, two by two; adds what it returns up by rows.
-  template <bool kMirror, typename Visit>
-  __device__ void visit(Rows& rows, const Visit& visit) {
+  /// scale·exp(g_j − G_i) / N_i of the two) for all of this warp's elements, two by two; adds what it returns up by rows.
+  template <typename Visit>
+  __device__ void visit(Rows& rows, float scale, const Visit& visit) {
     const Terms& all = terms();
+    const float* own_factors = mirror_ ? all.j_factor : all.i_factor;
+    const float* passing_factors = mirror_ ? all.i_factor : all.j_factor;
     float own[2][2];
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
 #pragma unroll
       for (int row = 0; row < 2; ++row) {
-        const int token = own_token<kMirror>(strip, row);
-        own[strip][row] = kMirror ? all.j_factor[token] : all.i_factor[token];
+        const int token = own_token(strip, row);
+        own[strip][row] = scale * own_factors[token];
       }
     }
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
       const bool is_short = in_short(slot);
-      const int passing = passing_group<kMirror>(slot);
+      const int passing = passing_group(slot);
       float factor[2] = {}, sum[2] = {};
       const bool diagonal = slot == 0 || slot == kSlots - 1;
       if (!diagonal) {
-        const int mine = own_group<kMirror>(is_short);
-        const float between = all.between[kMirror ? mine * kGroups + passing : passing * kGroups + mine];
+        const int mine = own_group(is_short);
+        const float between = all.between[mirror_ ? mine * kGroups + passing : passing * kGroups + mine];
 #pragma unroll
         for (int row = 0; row < 2; ++row) factor[row] = (is_short ? own[1][row] : own[0][row]) * between;
       }
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int column = passing * 16 + half * 8 + lane() % 4 * 2;
-        const float2 other = *reinterpret_cast<const float2*>(&(kMirror ? all.i_factor : all.j_factor)[column]);
+        const float2 other = *reinterpret_cast<const float2*>(passing_factors + column);
 #pragma unroll
         for (int row = 0; row < 2; ++row) {
           float gate[2] = {factor[row] * other.x, factor[row] * other.y};
           if (diagonal) {
-            const int token = own_token<kMirror>(slot == 0 ? 0 : 1, row);
-            gate[0] = diagonal_factor<kMirror>(token, column);
-            gate[1] = diagonal_factor<kMirror>(token, column + 1);
+            const int token = own_token(slot == 0 ? 0 : 1, row);
+            gate[0] = scale * diagonal_factor(token, column);
+            gate[1] = scale * diagonal_factor(token, column + 1);
           }
           sum[row] += visit(slot, half, row, column, is_short, gate);
         }
@@ -168,43 +180,33 @@ class Chunk {
     }
   }
 
-  __device__ static void keep_packed(Weights& weights) {
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) {
-#pragma unroll
-      for (int n = 0; n < 4; ++n) kernels::keep_packed(weights[slot][n]);
-    }
+  /// Adds a slot's part of a row to the row of its strip.
+  __device__ static void add_to_row(Rows& rows, int slot, int row, float sum) {
+    const bool is_short = in_short(slot);
+    if (slot < kSlots - 1) rows[0][row] += is_short ? 0.0F : sum;
+    if (slot > kWarps) rows[1][row] += is_short ? sum : 0.0F;
   }
 
-  /// Σ over a row of what of(slot, half, row) returns for two neighbouring elements.
-  template <typename Of>
-  __device__ void add_rows(Rows& rows, const Of& of) const {
-#pragma unroll
-    for (int slot = 0; slot < kSlots; ++slot) {
-#pragma unroll
-      for (int row = 0; row < 2; ++row) add_to_row(rows, slot, row, of(slot, 0, row) + of(slot, 1, row));
-    }
-  }
-
-  /// Calls store(slice, sum) with weights · tensor, the next run, slice by slice.
-  template <bool kMirror, typename Store>
-  __device__ void sum_slices(const Weights& weights, const Store& store) {
+  /// Calls store(slice, sum) with weights · tensor, the next run, slice by slice; weights(slot, n) is a register of them.
+  template <typename Of, typename Store>
+  __device__ void sum_slices(const Of& weights, const Store& store) {
     const int summed = lane() % 16 * kSlicePitch + lane() / 16 * 8;
 #pragma unroll 1
-    for (int slice = 0; slice < slices(); ++slice) {
+    for (int slice = 0; slice < slices_; ++slice) {
       begin_step(1);
       const T* tile = next_tile() + summed;
       Sum sum = {};
 #pragma unroll
       for (int slot = 0; slot < kSlots; ++slot) {
-        const T* group = tile + passing_group<kMirror>(slot) * kGroupPitch;
+        const T* group = tile + passing_group(slot) * kGroupPitch;
         // A slot between adds zeros to the strip whose it is not.
         const bool is_short = in_short(slot);
         std::uint32_t of_long[4], of_short[4];
 #pragma unroll
         for (int n = 0; n < 4; ++n) {
-          of_long[n] = is_short ? 0 : weights[slot][n];
-          of_short[n] = is_short ? weights[slot][n] : 0;
+          const std::uint32_t w = weights(slot, n);
+          of_long[n] = is_short ? 0 : w;
+          of_short[n] = is_short ? w : 0;
         }
 #pragma unroll
         for (int channel = 0; channel < kSliceWidth; channel += 16) {
@@ -225,7 +227,6 @@ class Chunk {
   }
 
   /// Writes a slice of a result, each row times its factor. Lanes swap halves so that four write 32 bytes of a row.
-  template <bool kMirror>
   __device__ void store(const Tensor4& out, int slice, const Sum& sum, const Rows& factor) const {
     T* head = head_of<T>(out) + slice * kSliceWidth;
     const bool odd = lane() % 2 != 0;
@@ -233,7 +234,7 @@ class Chunk {
     for (int strip = 0; strip < 2; ++strip) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const int token = own_token<kMirror>(strip, half);
+        const int token = own_token(strip, half);
         const float f = factor[strip][half];
 #pragma unroll
         for (int channel = 0; channel < kSliceWidth; channel += 16) {
@@ -251,46 +252,38 @@ class Chunk {
   }
 
   /// Writes the sums over rows to `to` [B, NH, S].
-  template <bool kMirror>
   __device__ void store_rows(const Rows& rows, float* to) const {
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const float sum = sum_of_quad(rows[strip][half]);
-        const int token = own_token<kMirror>(strip, half);
+        const int token = own_token(strip, half);
         if (lane() % 4 == 0 && inside(token)) to[at(token)] = sum;
       }
     }
   }
 
   /// The chunk's token that is row g (half 0) or g + 8 (half 1) of a strip.
-  template <bool kMirror>
-  __device__ static int own_token(int strip, int half) {
-    return own_group<kMirror>(strip != 0) * 16 + lane() / 4 + 8 * half;
+  __device__ int own_token(int strip, int half) const {
+    return own_group(strip != 0) * 16 + lane() / 4 + 8 * half;
   }
 
  private:
-  template <bool kMirror>
-  __device__ static int token_group(int g) {
-    return kMirror ? kGroups - 1 - g : g;
-  }
-  template <bool kMirror>
-  __device__ static int own_group(bool is_short) {
-    return token_group<kMirror>(is_short ? warp() : kGroups - 1 - warp());
+  __device__ int token_group(int g) const { return g ^ mirror_; }
+  __device__ int own_group(bool is_short) const {
+    return token_group(is_short ? warp() : kGroups - 1 - warp());
   }
   /// Whether a slot is the short strip's.
   __device__ static bool in_short(int slot) {
     return slot == kSlots - 1 || (slot > kWarps && slot >= kGroups - warp());
   }
   /// The group of tokens that passes by in a slot.
-  template <bool kMirror>
-  __device__ static int passing_group(int slot) {
-    return token_group<kMirror>(in_short(slot) ? warp() - (kSlots - 1 - slot) : kGroups - 1 - warp() - slot);
+  __device__ int passing_group(int slot) const {
+    return token_group(in_short(slot) ? warp() - (kSlots - 1 - slot) : kGroups - 1 - warp() - slot);
   }
-  __device__ int slices() const { return static_cast<int>((shape_.DH + kSliceWidth - 1) / kSliceWidth); }
   __device__ T* slot_at(int slot) const { return dynamic_shared<T>() + slot * kTile; }
-  __device__ int after(int slot) const { return slot + 1 == ring_ ? 0 : slot + 1; }
+  __device__ int after(int slot) const { return slot + 1 == kRing ? 0 : slot + 1; }
   /// The next tile to use.
   __device__ const T* next_tile() {
     const T* tile = slot_at(use_slot_);
@@ -303,28 +296,16 @@ class Chunk {
   }
 
   /// exp(g_j − G_i) / N_i for a pair in one group; 0 for j > i.
-  template <bool kMirror>
   __device__ float diagonal_factor(int own, int other) const {
     const Terms& all = terms();
-    const int i = kMirror ? other : own, j = kMirror ? own : other;
+    const int i = mirror_ ? other : own, j = mirror_ ? own : other;
     if (j > i) return 0.0F;
     return fast_exp2((all.g_high[j] - all.G_high[i]) + (all.g_low[j] - all.G_low[i])) * all.inverse[i];
   }
 
-  __device__ static void add_to_row(Rows& rows, int slot, int row, float sum) {
-    const bool is_short = in_short(slot);
-    if (slot < kSlots - 1) rows[0][row] += is_short ? 0.0F : sum;
-    if (slot > kWarps) rows[1][row] += is_short ? sum : 0.0F;
-  }
-
   /// Waits for the next `count` tiles and starts those that may follow.
   __device__ void begin_step(int count) {
-    // Of the tiles on their way at most ring − 4 may still be: the last step used, and this one uses, at most two.
-    if (ring_ == kDeepRing) {
-      copy_async_wait<kDeepRing - 4>();
-    } else {
-      copy_async_wait<kShallowRing - 4>();
-    }
+    copy_async_wait<kRing - 4>();  // at least: the last step used, and this one uses, at most two
     __syncthreads();  // the tiles are there, for all, and those of the step before are used up
     while (free_ > 0) start_next();
     free_ = count;
@@ -333,26 +314,25 @@ class Chunk {
   /// Starts copying the next slice of the runs: kTokens × kSliceWidth; zeros outside.
   __device__ void start_next() {
     if (run_ < run_count_) {
-      const ChunkRun& run = runs_[run_];
-      const bool pairs = run.second != nullptr;
-      const Tensor4& x = pairs && in_run_ % 2 == 1 ? *run.second : *run.first;
-      const int from = (pairs ? in_run_ / 2 : in_run_) * kSliceWidth;
-      const T* head = head_of<const T>(x) + from;
-      T* tile = slot_at(start_slot_);
+      const ChunkSource* run = &terms().sources[2 * run_];
+      const bool pairs = run[1].first != nullptr;
+      const ChunkSource& source = run[pairs ? in_run_ & 1 : 0];
+      const int from = (pairs ? in_run_ >> 1 : in_run_) * kSliceWidth;
       // A thread keeps its channels and goes down the tokens; those beyond have none.
       constexpr int kPieces = kSliceWidth / 8, kRows = kThreads / kPieces;
       const int row = static_cast<int>(threadIdx.x) / kPieces, channel = static_cast<int>(threadIdx.x) % kPieces * 8;
-      const T* source = head + row * x.sequence_stride + channel;
-      const int rows = row < kRows && from + channel < shape_.DH ? tokens_ : 0;
+      const T* first = static_cast<const T*>(source.first);
+      const T* at = first + row * source.stride + from + channel;
+      const std::int64_t step = kRows * source.stride;
+      T* to = slot_at(start_slot_) + row * kSlicePitch + channel;
+      const int rows = row >= kRows ? -1 : from + channel < shape_.DH ? tokens_ : 0;
 #pragma unroll
       for (int n = 0; n < (kTokens + kRows - 1) / kRows; ++n) {
         const int token = row + n * kRows;
-        if (row < kRows && token < kTokens) {
-          copy_async_16(tile + token * kSlicePitch + channel, token < rows ? source : head, token < rows);
-        }
-        source += kRows * x.sequence_stride;
+        if (rows >= 0 && token < kTokens) copy_async_16(to + n * kRows * kSlicePitch, token < rows ? at : first, token < rows);
+        at += step;
       }
-      if (++in_run_ == slices() * (pairs ? 2 : 1)) {
+      if (++in_run_ == (pairs ? 2 * slices_ : slices_)) {
         in_run_ = 0;
         ++run_;
       }
@@ -363,13 +343,13 @@ class Chunk {
   }
 
   const MlstmShape& shape_;
-  const ChunkRun* runs_;
-  int run_count_, ring_;
+  int slices_;  // of a head
   std::int64_t batch_, head_;
   std::int64_t first_, row_;  // the chunk's first token, in [B, NH, S] and in the sequence
   int tokens_;                // of the chunk
+  int mirror_ = 0;            // what turns a group of the triangle into one of tokens
   int free_;                  // slots of the ring that are used up
-  int start_slot_ = 0, use_slot_ = 0, run_ = 0, in_run_ = 0;
+  int start_slot_ = 0, use_slot_ = 0, run_count_ = 0, run_ = 0, in_run_ = 0;
 };
 
 }  // namespace axlstm::kernels

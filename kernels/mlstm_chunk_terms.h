@@ -7,7 +7,15 @@ namespace axlstm::kernels {
 
 inline constexpr int kSliceWidth = 48;         // channels of a slice: a divisor of all the paper's head dims
 inline constexpr int kSlicePitch = 56;    // an odd number of 16 bytes, so that matrix loads meet no bank twice
-inline constexpr int kShallowRing = 5, kDeepRing = 7;  // slices in shared memory
+inline constexpr int kRing = 5;           // slices in shared memory
+
+inline constexpr int kMaxChunkRuns = 7;
+
+/// Where slices of a tensor come from: a head's first token of the chunk, and elements between tokens.
+struct ChunkSource {
+  const void* first;  // or null
+  std::int64_t stride;
+};
 
 /// What a chunk's tokens bring along. exp(g_j − G_i) for j in an earlier group than i splits into three factors of at
 /// most 1: j's, the pair of groups' and i's; each is an exponential of a difference to the last G of a group.
@@ -20,12 +28,16 @@ struct ChunkTerms {
   float signed_delta[kTokens];
   float g_high[kTokens], g_low[kTokens], G_high[kTokens], G_low[kTokens];
   float between[kGroups * kGroups];  // [earlier][later]
+  ChunkSource sources[2 * kMaxChunkRuns];
 };
 
-/// Bytes of shared memory of a block.
+/// Bytes of shared memory of a block; in the backward pass with the weights that it holds, four registers of a thread a
+/// slot.
 template <int kWarps>
-constexpr int chunk_bytes(int ring) {
-  return ring * ChunkTerms<kWarps>::kTokens * kSlicePitch * 2 + static_cast<int>(sizeof(ChunkTerms<kWarps>));
+constexpr int chunk_bytes(bool backward) {
+  using Terms = ChunkTerms<kWarps>;
+  const int held = (Terms::kGroups + 1) * 4 * Terms::kTokens * 4;
+  return kRing * Terms::kTokens * kSlicePitch * 2 + static_cast<int>(sizeof(Terms)) + (backward ? held : 0);
 }
 
 /// Tokens of a chunk, all but the last of one size, of at most `most` tokens: a multiple of 16, or all of them.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mlstm_params.h"
+#include "warp.cuh"
 
 namespace axlstm::kernels {
 
@@ -10,6 +11,12 @@ __device__ inline float gate_factor(const GateState& state, std::int64_t base, s
                                     std::int64_t S) {
   if (j > i || i >= S) return 0.0F;
   return exp2f((state.g_high[base + j] - state.G_high[base + i]) + (state.g_low[base + j] - state.G_low[base + i]));
+}
+
+/// Sums over the four lanes that share a row of an accumulator.
+__device__ inline float sum_of_quad(float x) {
+  x += __shfl_xor_sync(kAllLanes, x, 1);
+  return x + __shfl_xor_sync(kAllLanes, x, 2);
 }
 
 /// What the backward pass needs of a token's normaliser N = max(|n|, exp(−m)) + eps.

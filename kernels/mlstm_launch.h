@@ -15,9 +15,16 @@ constexpr bool supports_head_dim(std::int64_t head_dim) {
   return head_dim > 0 && head_dim <= kMaxHeadDim && head_dim % kHeadDimMultiple == 0;
 }
 
-/// Tokens that a block of the current device takes at once, a multiple of 16, or `tokens` if those are no more: with
-/// fewer than the sequence has, the caller adds what the tokens before each chunk contribute.
+/// From this many tokens on, chunks are faster than all pairs of tokens (docs/performance.md).
+inline constexpr std::int64_t kLongSequence = 3072;
+
+/// Tokens of a chunk, where the current device has the shared memory for the chunk kernels and they are the faster ones:
+/// all tokens of a short sequence, so that there is one chunk, or a part of a long one, and then the caller adds what
+/// the tokens before each chunk contribute. 0 where the kernels go over all pairs of tokens, strip by strip.
 std::int64_t chunk_tokens(std::int64_t tokens, DataType type);
+
+/// Parts that BackwardParams::row_sum and column_sum have; of chunks of a long sequence the caller writes the second.
+int sum_parts(const MlstmShape& shape, DataType type);
 
 /// The cell's forward pass: scans over the gates, then h and n. The backward pass: δ, dq, dk, dv and the sums of W; then
 /// di and df from the sums. All enqueue on `stream`; no host synchronisation, no memory is allocated, results do not
@@ -27,9 +34,6 @@ cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t stream);
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream);
 cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t stream);
 cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t stream);
-
-/// Shared memory that a block of the current device may have, in bytes.
-int shared_memory_limit();
 
 /// What computes them. simt: float32 (mlstm_fp32.cu); mma: float16 and bfloat16 on tensor cores, one type a file, so that
 /// they compile side by side.

@@ -36,7 +36,7 @@ struct GateState {
 
 struct MlstmShape {
   std::int64_t B = 0, S = 0, NH = 0, DH = 0;
-  std::int64_t chunk = 0;  ///< tokens that a block sees at once, chunk_tokens()
+  std::int64_t chunk = 0;  ///< tokens of a chunk, chunk_tokens(); 0: not in chunks
   float eps = 1e-6F;
 };
 
@@ -65,7 +65,7 @@ struct BackwardParams {
   const float* n = nullptr;
   RowTerms rows;
   const float* delta_before = nullptr;  ///< [B, NH, S] what the tokens before a chunk add to δ, or null
-  int sum_parts = 1;            ///< the kernels write the first part of the sums, their caller the others
+  int sum_parts = 1;            ///< sum_parts()
   float* row_sum = nullptr;     ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij
   float* column_sum = nullptr;  ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
   Tensor4 dq, dk, dv;           ///< written

@@ -61,9 +61,6 @@ __device__ inline float fast_inverse(float x) {
   return y;
 }
 
-/// Keeps the compiler from unpacking a pair early, which would take two registers from then on.
-__device__ inline void keep_packed(std::uint32_t& pair) { asm volatile("" : "+r"(pair)); }
-
 /// The block's dynamic shared memory.
 template <typename T>
 __device__ inline T* dynamic_shared() {

@@ -82,6 +82,8 @@ struct States {
   }
 };
 
+bool in_chunks(const kernels::MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S; }
+
 /// 1 / N [B, NH, S]
 torch::Tensor inverse_normaliser(const CellState& state, double eps) {
   return 1 / (torch::maximum(state.n.abs(), state.scans[4]) + eps);
@@ -96,7 +98,7 @@ void cell_forward(const CellInputs& inputs, const CellState& state, const torch:
                                 view(inputs.v),            inputs.gates,  state.gates(),
                                 state.n.data_ptr<float>(), view(h)};
   check_launch(kernels::mlstm_scan_gates(params, stream));
-  if (params.shape.chunk == params.shape.S) return check_launch(kernels::mlstm_forward(params, type, stream));
+  if (!in_chunks(params.shape)) return check_launch(kernels::mlstm_forward(params, type, stream));
 
   const Chunks chunks(q, state, params.shape.chunk);
   const auto q_chunks = chunks.split(q);
@@ -114,8 +116,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   const auto type = data_type(q.scalar_type());
   kernels::BackwardParams params;
   params.shape = cell_shape(q, inputs.eps);
-  const bool whole = params.shape.chunk == params.shape.S;
-  params.sum_parts = whole ? 1 : 2;
+  params.sum_parts = kernels::sum_parts(params.shape, type);
   const auto device = state.n.options();
   const auto rows = torch::empty({3, params.shape.B, params.shape.NH, params.shape.S}, device);
   const auto sums = torch::empty({2, params.sum_parts, params.shape.B, params.shape.NH, params.shape.S}, device);
@@ -134,7 +135,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   params.dv = view(gradients.dv);
   params.di = gradients.di;
   params.df = gradients.df;
-  if (whole) {
+  if (!in_chunks(params.shape)) {
     check_launch(kernels::mlstm_backward(params, type, stream));
     return check_launch(kernels::mlstm_backward_gates(params, stream));
   }

@@ -10,26 +10,80 @@
 #include "block_norm.cuh"
 #include "block_output.cuh"
 #include "mlstm_launch.h"
-#include "mlstm_mma.cuh"
+#include "mlstm_chunk_kernels.cuh"
+#include "mlstm_mma_rows.cuh"
 #include "mlstm_scans.cuh"
 #include "mlstm_simt_backward.cuh"
+#include "mlstm_width.h"
 
 namespace axlstm::kernels {
 namespace {
 
 unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
 
+template <bool Held, int W, typename T>
+void run_strips(const ForwardParams& p, unsigned blocks, int bytes) {
+  emulator::launch(mma_forward_kernel<Held, W, T>, {blocks, 1, 1}, kStripThreads, bytes, p);
+}
+
+template <bool Held, int W, typename T>
+void run_strips(const BackwardParams& p, unsigned blocks, int bytes) {
+  emulator::launch(mma_backward_kernel<Held, W, T>, {3 * blocks, 1, 1}, kStripThreads, bytes, p);
+}
+
+template <bool Held, int W, typename T, typename Params>
+void run_cut(const Params& p) {
+  const unsigned strips = ceil_div(p.shape.S, kStripTokens);
+  const auto blocks = static_cast<unsigned>(p.shape.B * p.shape.NH * cut_head(p.shape.DH, p.shape.S).blocks) * strips;
+  run_strips<Held, W, T>(p, blocks, kStripBytes<W> + (Held ? static_cast<int>(strips) * kHeldTileBytes : 0));
+}
+
+template <typename T, typename Params>
+void run_mma(const Params& params) {
+  const HeadCut cut = cut_head(params.shape.DH, params.shape.S);
+  if (cut.held) return cut.width == 96 ? run_cut<true, 96, T>(params) : run_cut<true, 144, T>(params);
+  switch (cut.width) {
+    case 64:
+      return run_cut<false, 64, T>(params);
+    case 96:
+      return run_cut<false, 96, T>(params);
+    case 144:
+      return run_cut<false, 144, T>(params);
+    default:
+      return run_cut<false, kMaxMmaWidth, T>(params);
+  }
+}
+
 emulator::Index simt_grid(const MlstmShape& shape) {
   return {static_cast<unsigned>(shape.B * shape.NH), ceil_div(shape.S, kTile), ceil_div(shape.DH, kStep * 4)};
 }
 
-template <typename T, typename Params>
-void run_chunks(void (*small)(Params, int), void (*large)(Params, int), const Params& p) {
+template <int W, typename T>
+void run_row_terms(const BackwardParams& p) {
+  const unsigned grid = static_cast<unsigned>(p.shape.B * p.shape.NH) * ceil_div(p.shape.S, kStripTokens);
+  emulator::launch(mma_row_terms_kernel<W, T>, {grid, 1, 1}, kStripThreads, kRowBytes<W>, p);
+}
+
+template <typename T>
+void run_row_terms_of_width(const BackwardParams& p) {
+  switch (row_width(p.shape.DH)) {
+    case 64:
+      return run_row_terms<64, T>(p);
+    case 96:
+      return run_row_terms<96, T>(p);
+    default:
+      return run_row_terms<144, T>(p);
+  }
+}
+
+template <typename Params>
+void run_chunks(void (*small)(Params), void (*large)(Params), const Params& p, bool backward) {
   const unsigned blocks = static_cast<unsigned>(p.shape.B * p.shape.NH) * ceil_div(p.shape.S, p.shape.chunk);
-  const bool is_small = p.shape.chunk <= ChunkTerms<4>::kTokens;
-  const int ring = p.shape.S % 2 == 0 ? kShallowRing : kDeepRing;  // both are tested
-  emulator::launch(is_small ? small : large, {blocks, 1, 1}, is_small ? 128 : 256,
-                   is_small ? chunk_bytes<4>(ring) : chunk_bytes<8>(ring), p, ring);
+  if (p.shape.chunk <= ChunkTerms<4>::kTokens) {
+    emulator::launch(small, {blocks, 1, 1}, 4 * kWarp, chunk_bytes<4>(backward), p);
+  } else {
+    emulator::launch(large, {blocks, 1, 1}, 8 * kWarp, chunk_bytes<8>(backward), p);
+  }
 }
 
 /// Calls run(element of the type).
@@ -49,8 +103,14 @@ unsigned channel_blocks(const BlockShape& shape, int parts) {
 
 }  // namespace
 
+/// Both kinds of kernels are to be tested: odd lengths go by chunks.
 std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
-  return type == DataType::kFloat32 ? tokens : even_chunk(tokens, ChunkTerms<8>::kTokens);
+  return type == DataType::kFloat32 || tokens % 2 == 0 ? 0 : even_chunk(tokens, ChunkTerms<8>::kTokens);
+}
+
+int sum_parts(const MlstmShape& shape, DataType type) {
+  if (shape.chunk > 0) return shape.chunk < shape.S ? 2 : 1;
+  return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks;
 }
 
 cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t) {
@@ -66,7 +126,8 @@ cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream
   }
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    run_chunks<T, ForwardParams>(mma_forward_kernel<4, T>, mma_forward_kernel<8, T>, params);
+    if (params.shape.chunk == 0) return run_mma<T>(params);
+    run_chunks<ForwardParams>(chunk_forward_kernel<4, T>, chunk_forward_kernel<8, T>, params, false);
   });
 }
 
@@ -80,7 +141,11 @@ cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStre
   }
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    run_chunks<T, BackwardParams>(mma_backward_kernel<4, T>, mma_backward_kernel<8, T>, params);
+    if (params.shape.chunk == 0) {
+      run_row_terms_of_width<T>(params);
+      return run_mma<T>(params);
+    }
+    run_chunks<BackwardParams>(chunk_backward_kernel<4, T>, chunk_backward_kernel<8, T>, params, true);
   });
 }
 

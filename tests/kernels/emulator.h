@@ -214,7 +214,6 @@ float2 unpack(std::uint32_t pair) {
 }
 inline float fast_exp2(float x) { return std::exp2(x); }
 inline float fast_inverse(float x) { return 1.0F / x; }
-inline void keep_packed(std::uint32_t&) {}
 
 template <typename T>
 T* dynamic_shared() {

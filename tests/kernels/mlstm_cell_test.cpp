@@ -80,7 +80,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, MlstmKernels,
                                          Case{1, 251, 1, 144, 1, kExponential, torch::kBFloat16},
                                          Case{1, 130, 1, 192, 1, kExponential, torch::kFloat16},
                                          Case{1, 70, 1, 288, 20, kExponential, torch::kBFloat16},
+                                         Case{1, 69, 1, 288, 20, kExponential, torch::kBFloat16},
                                          Case{1, 300, 1, 208, 1, kExponential, torch::kBFloat16},
+                                         Case{1, 301, 1, 208, 1, kSigmoid, torch::kBFloat16},
+                                         Case{1, 601, 1, 48, 20, kExponential, torch::kBFloat16},
+                                         Case{1, 131, 1, 192, 1, kExponential, torch::kFloat16},
                                          Case{1, 66, 1, 768, 1, kExponential, torch::kFloat16}),
                          name_of);
 

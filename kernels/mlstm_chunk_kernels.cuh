@@ -1,0 +1,150 @@
+// The cell on tensor cores, for float16 and bfloat16 with float32 accumulation. No S×S tensor is stored. A block has one
+// head of one chunk of tokens (mlstm_chunk.cuh):
+//
+//   result │ rows │ weight                                             │ sum over j ≤ i, or i ≥ j
+//   h      │ i    │ C_ij  = q_i·k_j exp(g_j − G_i) / √DH               │ v_j, at last / N_i
+//   dq     │ i    │ dS_ij = (dh_i·v_j − s_i δ_i) exp(g_j − G_i) / N_i  │ k_j, at last / √DH
+//   dv     │ j    │ C_ij / N_i                                         │ dh_i
+//   dk     │ j    │ dS_ij                                              │ q_i, at last / √DH
+//
+// with δ_i = Σ_j C_ij (dh_i·v_j) / N_i. Scores stay in registers: an accumulator of mma has the layout of its left
+// operand, so weights go straight into the second product. For dv and dk the scores are computed once more, transposed.
+// What tokens before the chunk add comes in and goes out by the side: see src/ops/mlstm_chunks.cpp.
+#pragma once
+
+#include "mlstm_chunk.cuh"
+
+namespace axlstm::kernels {
+
+template <int kWarps, typename T>
+__global__ void __launch_bounds__(kWarps* kWarp, 1)
+    chunk_forward_kernel(const __grid_constant__ ForwardParams params) {
+  using Block = Chunk<kWarps, T>;
+  const ChunkRun runs[] = {{&params.q, &params.k}, {&params.v, nullptr}};
+  Block chunk(params.shape);
+  chunk.start(runs, params.state, nullptr);
+
+  typename Block::Scores scores = {};
+  chunk.add_scores(scores);
+  typename Block::Weights C;
+  typename Block::Rows factor = {};  // first n, then 1 / N
+  chunk.visit(factor, chunk.scale(), [&](int slot, int half, int row, int, bool, const float(&gate)[2]) {
+    const float x = scores[slot][half][2 * row] * gate[0], y = scores[slot][half][2 * row + 1] * gate[1];
+    C[slot][2 * half + row] = pack<T>(x, y);
+    return x + y;
+  });
+#pragma unroll
+  for (int strip = 0; strip < 2; ++strip) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float n = sum_of_quad(factor[strip][half]);
+      const int token = chunk.own_token(strip, half);
+      if (!chunk.inside(token)) continue;
+      const std::int64_t at = chunk.at(token);
+      if (params.n_before != nullptr) n += params.n_before[at];
+      factor[strip][half] = normaliser(n, params.state.bound[at], params.shape.eps).inverse;
+      if (Block::lane() % 4 == 0) params.n[at] = n;
+    }
+  }
+  chunk.sum_slices([&](int slot, int n) { return C[slot][n]; }, [&](int slice, const typename Block::Sum& sum) {
+    chunk.store(params.h, slice, sum, factor);
+  });
+}
+
+/// δ of the rows of P = C / N, from its products with dA = dh vᵀ; stores it for this kernel and the next ones. Returns s δ.
+template <typename Block, typename T>
+__device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk, const BackwardParams& params,
+                          const typename Block::Rows& P_sum, const typename Block::Scores& dA) {
+  typename Block::Rows delta = {}, rounded_sum = {};
+#pragma unroll
+  for (int slot = 0; slot < Block::kSlots; ++slot) {
+#pragma unroll
+    for (int row = 0; row < 2; ++row) {
+      float of_delta = 0.0F, of_P = 0.0F;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float2 p = unpack<T>(chunk.held(slot, 2 * half + row));
+        of_delta += p.x * dA[slot][half][2 * row] + p.y * dA[slot][half][2 * row + 1];
+        of_P += p.x + p.y;
+      }
+      Block::add_to_row(delta, slot, row, of_delta);
+      Block::add_to_row(rounded_sum, slot, row, of_P);
+    }
+  }
+#pragma unroll
+  for (int strip = 0; strip < 2; ++strip) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float sum = sum_of_quad(delta[strip][half]);
+      // Where one j rules a row, dh_i·v_j − δ_i cancels: P's rounding is taken out again. (Where P's signs cancel
+      // instead, its sum says nothing of that.)
+      const float exact = sum_of_quad(P_sum[strip][half]), rounded = sum_of_quad(rounded_sum[strip][half]);
+      if (fabsf(exact - rounded) < fabsf(exact) / 128) sum *= exact / rounded;
+      const int token = chunk.own_token(strip, half);
+      float sign = 0.0F;
+      if (chunk.inside(token)) {
+        const std::int64_t at = chunk.at(token);
+        if (params.delta_before != nullptr) sum += params.delta_before[at];
+        const Normaliser norm = normaliser(params.n[at], params.state.bound[at], params.shape.eps);
+        sign = norm.sign;
+        if (Block::lane() % 4 == 0) store_row_terms(params.rows, at, sum, norm);
+      }
+      signed_delta[strip][half] = sign * sum;
+      chunk.terms().signed_delta[token] = sign * sum;  // all four lanes write the same
+    }
+  }
+}
+
+/// Two passes of the same code (it would not fit the instruction cache twice): by rows for dq, δ and the row sums of W =
+/// ∂L/∂log D, then by columns for dv, dk and its column sums.
+template <int kWarps, typename T>
+__global__ void __launch_bounds__(kWarps* kWarp, 1)
+    chunk_backward_kernel(const __grid_constant__ BackwardParams params) {
+  using Block = Chunk<kWarps, T>;
+  const ChunkRun runs[] = {{&params.q, &params.k},  {&params.dh, &params.v}, {&params.k, nullptr}, {&params.k, &params.q},
+                           {&params.v, &params.dh}, {&params.dh, nullptr},   {&params.q, nullptr}};
+  Block chunk(params.shape);
+  chunk.start(runs, params.state, params.n);
+  const float scale = chunk.scale();
+#pragma unroll 1
+  for (int by_columns = 0; by_columns < 2; ++by_columns) {
+    if (by_columns != 0) chunk.mirror();
+    typename Block::Weights dS;  // P = C / N is held
+    {
+      typename Block::Scores scores = {};
+      typename Block::Rows P_sum = {}, sum = {}, own = {};  // own: s δ of the rows, in the first pass
+      chunk.add_scores(scores);
+      chunk.visit(P_sum, scale, [&](int slot, int half, int row, int, bool, const float(&gate)[2]) {
+        const float x = scores[slot][half][2 * row] * gate[0], y = scores[slot][half][2 * row + 1] * gate[1];
+        chunk.held(slot, 2 * half + row) = pack<T>(x, y);
+        return x + y;
+      });
+      typename Block::Scores dA = {};
+      chunk.add_scores(dA);
+      if (by_columns == 0) row_delta<Block, T>(own, chunk, params, P_sum, dA);
+      const float passing = by_columns != 0 ? 1.0F : 0.0F;  // or of the columns, in the second
+      const float* signed_delta = chunk.terms().signed_delta;
+      chunk.visit(sum, 1.0F, [&](int slot, int half, int row, int column, bool is_short, const float(&gate)[2]) {
+        const float2 other = *reinterpret_cast<const float2*>(signed_delta + column);
+        const float mine = is_short ? own[1][row] : own[0][row];
+        const float x = dA[slot][half][2 * row] - mine - passing * other.x;
+        const float y = dA[slot][half][2 * row + 1] - mine - passing * other.y;
+        const float2 p = unpack<T>(chunk.held(slot, 2 * half + row));
+        dS[slot][2 * half + row] = pack<T>(x * gate[0], y * gate[1]);
+        return x * p.x + y * p.y;
+      });
+      chunk.store_rows(sum, by_columns != 0 ? params.column_sum : params.row_sum);
+    }
+    if (by_columns != 0) {
+      const typename Block::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}};
+      chunk.sum_slices([&](int slot, int n) { return chunk.held(slot, n); },
+                       [&](int slice, const typename Block::Sum& sum) { chunk.store(params.dv, slice, sum, ones); });
+    }
+    const typename Block::Rows scales = {{scale, scale}, {scale, scale}};
+    const Tensor4& out = by_columns != 0 ? params.dk : params.dq;
+    chunk.sum_slices([&](int slot, int n) { return dS[slot][n]; },
+                     [&](int slice, const typename Block::Sum& sum) { chunk.store(out, slice, sum, scales); });
+  }
+}
+
+}  // namespace axlstm::kernels
