@@ -1,12 +1,18 @@
 // pretrain: a folder of audio → a pre-trained encoder.
+#include <torch/cuda.h>
+
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <memory>
+#include <optional>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
+#include "launcher.h"
 
 namespace {
 
@@ -29,35 +35,89 @@ void store_config(const fs::path& run_dir, const std::string& yaml) {
 }
 
 train::RunSpec spec_of(const config::RunConfig& config) {
-  return {config.audio, config.data,  config.model, config.mask,
-          config.loss,  config.optim, config.train, config::dump(config)};
+  return {config.audio, config.data,  config.model,       config.mask,         config.loss,
+          config.optim, config.train, config.distributed, config::dump(config)};
 }
 
-int pretrain(const config::RunConfig& config, bool dry_run) {
+/// Joins the other ranks, if there are any. Only rank 0 tells how things go.
+std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config) {
+  const auto rank = train::rank_from(train::process_environment());
+  if (!rank) return nullptr;
+  if (rank->rank > 0) {
+    log::set_source(str("rank ", rank->rank));
+    log::set_quiet(true);
+  }
+  return std::make_unique<train::ProcessGroup>(*rank, train::rank_device(*rank, config.train.device),
+                                               config.distributed);
+}
+
+/// Ranks that were given different configurations must not train one model.
+void compare_configurations(train::ProcessGroup& group, const std::string& yaml) {
+  const std::string first = group.gather(yaml).front();
+  for (const std::string& key : config::changed_keys(first, yaml))
+    throw UsageError(str("rank ", group.rank(), " has another value of ", key, " than rank 0"));
+}
+
+int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGroup* group) {
+  const bool leads = !group || group->rank() == 0;
   cli::log_banner("pretrain", config);
   if (train::choose_device(config.train.device).is_cpu() && config.train.device == train::DeviceChoice::kAuto) {
     log::warn("no usable GPU: training on the CPU (train.device=cpu says that it is meant)");
   }
+  if (group) compare_configurations(*group, config::dump(config));
+  const auto& stop = cli::stop_on_signal();
   if (dry_run) {
-    std::cout << train::Trainer(spec_of(config)).dry_run();
+    std::cout << train::Trainer(spec_of(config), group).dry_run();
     return cli::kOk;
   }
   const fs::path run_dir = config.train.run_dir;
-  std::error_code failure;
-  fs::create_directories(run_dir, failure);  // here, for the lock must come before anything is read
-  AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
-  const FileLock lock(run_dir / ".lock");
-  train::remove_unfinished_checkpoints(run_dir);
-  store_config(run_dir, config::dump(config));
-
-  const auto& stop = cli::stop_on_signal();
-  train::Trainer trainer(spec_of(config));
+  std::optional<FileLock> lock;
+  if (leads) {
+    std::error_code failure;
+    fs::create_directories(run_dir, failure);  // here, for the lock must come before anything is read
+    AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
+    lock.emplace(run_dir / ".lock");
+    train::remove_unfinished_checkpoints(run_dir);
+    store_config(run_dir, config::dump(config));
+  }
+  train::Trainer trainer(spec_of(config), group);
   if (trainer.run(stop) == train::RunStatus::kInterrupted) {
-    log::warn("interrupted; everything is saved, the same command resumes");
+    if (leads) log::warn("interrupted; everything is saved, the same command resumes");
     return cli::kInterrupted;
   }
-  log::info("finished: " + train::list_checkpoints(run_dir).back().string());
+  if (leads) log::info("finished: " + train::list_checkpoints(run_dir).back().string());
   return cli::kOk;
+}
+
+int pretrain(const config::RunConfig& config, bool dry_run) {
+  const auto group = join_ranks(config);
+  if (!group) return train_model(config, dry_run, nullptr);
+  int code = cli::kFailed;
+  std::string reason;
+  try {
+    code = train_model(config, dry_run, group.get());
+    group->leave();
+    return code;
+  } catch (const UsageError& failure) {
+    code = cli::kUsage;
+    reason = failure.what();
+  } catch (const std::exception& failure) {
+    reason = message_of(failure);
+  }
+  log::error(reason);
+  group->fail(reason);
+  std::_Exit(code);  // what the group left unfinished would be waited for
+}
+
+/// The ranks of --nproc, on GPUs one each.
+int launch(const config::RunConfig& config, char** argv, std::int64_t count, std::int64_t max_restarts) {
+  if (const auto rank = train::rank_from(train::process_environment()))
+    throw UsageError(str("--nproc and ", rank->launcher, " both start ranks; leave one of them away"));
+  const auto gpus = static_cast<std::int64_t>(torch::cuda::device_count());
+  const bool on_gpus = train::choose_device(config.train.device).is_cuda();
+  if (on_gpus && count > gpus)
+    throw UsageError(str("--nproc is ", count, ", but there are ", gpus, " GPUs; train.device=cpu takes any number"));
+  return cli::launch(argv, count, max_restarts);
 }
 
 }  // namespace
@@ -70,6 +130,11 @@ int main(int argc, char** argv) {
   arguments.add_to(app);
   cli::add_common_flags(app);
   bool dump_config = false, config_reference = false, dry_run = false;
+  std::int64_t nproc = 0, max_restarts = 0;
+  app.add_option("--nproc", nproc, "Train with so many processes on this machine, one a GPU (docs/distributed.md)")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--max-restarts", max_restarts, "With --nproc: start again so often after a failure [0]")
+      ->check(CLI::NonNegativeNumber);
   app.add_flag(
       "--dry-run", dry_run,
       "Check configuration, data and memory, make a few steps, print how long the run will take, write nothing");
@@ -86,6 +151,7 @@ int main(int argc, char** argv) {
       std::cout << config::dump(config);
       return cli::kOk;
     }
+    if (nproc > 0 && !cli::is_launched()) return launch(config, argv, nproc, max_restarts);
     return pretrain(config, dry_run);
   });
 }

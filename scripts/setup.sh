@@ -15,7 +15,7 @@ say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
 PACKAGES=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv
-  libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libsoxr-dev libarchive-dev nlohmann-json3-dev libpng-dev)
+  libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libsoxr-dev libarchive-dev nlohmann-json3-dev libpng-dev libgloo-dev)
 
 install_packages() {
   local missing=() package

@@ -138,6 +138,17 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
   v.end_section();
 }
 
+void describe_distributed(train::DistributedOptions& distributed, Visitor& v) {
+  v.begin_section("distributed", "Several processes, each on its part of every batch. docs/distributed.md.");
+  v.boolean("overlap", distributed.overlap, "sum gradients while the backward pass is computing others");
+  v.number("bucket_mb", distributed.bucket_mb, {0.001, 1e5}, "MiB of gradients summed at once");
+  v.number("heartbeat_s", distributed.heartbeat_s, {0.5, 3600},
+           "seconds after which a rank that is not heard of is taken for dead, and the others end");
+  v.number("timeout_s", distributed.timeout_s, {1, 1e6},
+           "seconds for all ranks to meet, and for one sum; validation by rank 0 falls within one");
+  v.end_section();
+}
+
 void need(bool holds, const std::string& message) {
   if (!holds) throw UsageError(message);
 }
@@ -162,6 +173,7 @@ void describe(RunConfig& config, Visitor& visitor) {
   describe_data(config.data, visitor);
   describe_audio(config.audio, visitor);
   describe_train(config.train, visitor);
+  describe_distributed(config.distributed, visitor);
 }
 
 RunConfig read(const Node& root) {
@@ -227,6 +239,10 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "train.keep_last",
                                  "train.keep_every_steps",
                                  "train.picture_every_steps",
+                                 "distributed.overlap",
+                                 "distributed.bucket_mb",
+                                 "distributed.heartbeat_s",
+                                 "distributed.timeout_s",
                                  "embedding.layout",
                                  "kernel.backend",
                                  "kernel.recompute"};

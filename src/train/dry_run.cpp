@@ -36,6 +36,7 @@ std::string Trainer::dry_run() {
   report << std::fixed << std::setprecision(0) << "step         " << 1000 * a_step << " ms, "
          << static_cast<double>(spec_.optim.global_batch) / a_step << " clips/s; "
          << 100 * (loader_->seconds_waited() - waited) / seconds << " % of it waiting for data\n";
+  if (!leads()) return "";
   if (validation_) {
     const auto validation_start = Clock::now();
     const double loss = validation_->loss(model_);

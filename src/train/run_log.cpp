@@ -44,6 +44,7 @@ void MetricsFile::write(const StepRecord& record) {
                               {"loss", record.loss},           {"lr", record.lr},
                               {"grad_norm", record.grad_norm}, {"clips_per_second", record.clips_per_second},
                               {"data_wait", record.data_wait}, {"skipped_steps", record.skipped_steps}};
+  if (record.communication) json["communication"] = *record.communication;
   if (record.validation_loss) json["validation_loss"] = *record.validation_loss;
   out_ << json.dump() << std::endl;
   if (out_) return;
@@ -68,6 +69,7 @@ void TensorBoard::write(const StepRecord& record) {
   events_.scalar("train/skipped_steps", record.step, static_cast<double>(record.skipped_steps));
   events_.scalar("speed/clips_per_second", record.step, record.clips_per_second);
   events_.scalar("speed/data_wait", record.step, record.data_wait);
+  if (record.communication) events_.scalar("speed/communication", record.step, *record.communication);
   if (record.validation_loss) events_.scalar("validation/loss", record.step, *record.validation_loss);
   flush();
 }
@@ -89,6 +91,7 @@ std::string progress_line(const StepRecord& record, std::int64_t total_steps) {
        << total_steps << std::setprecision(4) << " | loss " << record.loss << std::scientific << std::setprecision(1)
        << " | lr " << record.lr << std::fixed << std::setprecision(0) << " | " << record.clips_per_second
        << " clips/s | data wait " << 100 * record.data_wait << " %";
+  if (record.communication) line << " | communication " << 100 * *record.communication << " %";
   if (record.validation_loss) line << std::setprecision(4) << " | held-out loss " << *record.validation_loss;
   return line.str();
 }

@@ -21,6 +21,7 @@ struct RunConfig {
   model::LossOptions loss;
   train::OptimOptions optim;
   train::TrainOptions train;
+  train::DistributedOptions distributed;
   hear::EmbeddingLayout embedding_layout = hear::EmbeddingLayout::kTimeFrequency;
 };
 

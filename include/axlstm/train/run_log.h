@@ -23,6 +23,7 @@ struct StepRecord {
   double data_wait = 0;            ///< share of the time that the model waited for data
   std::int64_t skipped_steps = 0;  ///< of the run so far, for a loss or gradient that was not finite
   std::optional<double> validation_loss = std::nullopt;
+  std::optional<double> communication = std::nullopt;  ///< share of the time that rank 0 waited for sums over the ranks
 };
 
 /// Appends one JSON object a record to `<run>/metrics.jsonl`. On opening, records later than `resumed_step` are
@@ -53,7 +54,7 @@ class TensorBoard {
   bool warned_ = false;
 };
 
-/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | data wait 2 %"
+/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | data wait 2 %", and what else is known
 std::string progress_line(const StepRecord& record, std::int64_t total_steps);
 
 /// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The
