@@ -33,6 +33,8 @@ void describe_data(data::DataOptions& data, Visitor& v) {
   v.text("manifest", data.manifest,
          "CSV or JSONL that lists clips, or one of AudioSet's own `*_segments.csv`; empty: all audio under data.root");
   v.text("packed", data.packed, "folder of packed clips, as `pack` writes it, instead of root and manifest");
+  v.integer("synthetic", data.synthetic, kNotNegative,
+            "so many clips of noise instead of audio, to measure how fast training is without data; 0: none");
   v.text(
       "validation", data.validation,
       "held-out clips for the validation loss: a packed folder, a folder of audio, or a manifest (its paths relative "

@@ -47,7 +47,7 @@ void Heartbeat::stop() {
   watch_thread_.join();
 }
 
-void Heartbeat::wait_for_verdict() { sleep(patience_ + milliseconds(2000)); }
+void Heartbeat::wait_for_verdict() { sleep(patience_ + 2 * kTimeToRead); }
 
 /// False if it was cut short by stop().
 bool Heartbeat::sleep(milliseconds time) {
