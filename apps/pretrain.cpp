@@ -10,6 +10,8 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
+#include "axlstm/hear/embedder.h"
+#include "axlstm/hear/nearest.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
 #include "launcher.h"
@@ -35,8 +37,25 @@ void store_config(const fs::path& run_dir, const std::string& yaml) {
 }
 
 train::RunSpec spec_of(const config::RunConfig& config) {
-  return {config.audio, config.data,  config.model,       config.mask,         config.loss,
-          config.optim, config.train, config.distributed, config::dump(config)};
+  return {config.audio, config.data,  config.model,       config.mask, config.loss,
+          config.optim, config.train, config.distributed, config.eval, config::dump(config)};
+}
+
+/// What eval.probe names, as something the trainer can call. A failure costs the score, not the run.
+train::Probe open_probe(const config::RunConfig& config, const torch::Device& device) {
+  const auto task = std::make_shared<hear::NearestNeighbourProbe>(
+      expand_home(config.eval.probe), static_cast<int>(config.audio.sample_rate), config.eval.probe_clips);
+  log::info("probe of " + task->description());
+  return [task, config, device](model::MaskedModel& model) -> std::optional<double> {
+    const std::shared_ptr<model::EncoderImpl> encoder = model.ptr();
+    hear::Embedder embedder(model::Encoder(encoder), config.audio, config.embedding_layout, device);
+    try {
+      return task->score(embedder);
+    } catch (const std::exception& failure) {
+      log::warn("no probe: " + message_of(failure));
+      return std::nullopt;
+    }
+  };
 }
 
 /// Joins the other ranks, if there are any. Only rank 0 tells how things go.
@@ -81,6 +100,8 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
     store_config(run_dir, config::dump(config));
   }
   train::Trainer trainer(spec_of(config), group);
+  if (leads && !config.eval.probe.empty())
+    trainer.set_probe(open_probe(config, group ? group->device() : train::choose_device(config.train.device)));
   if (trainer.run(stop) == train::RunStatus::kInterrupted) {
     if (leads) log::warn("interrupted; everything is saved, the same command resumes");
     return cli::kInterrupted;

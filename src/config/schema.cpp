@@ -140,6 +140,16 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
   v.end_section();
 }
 
+void describe_eval(train::EvalOptions& eval, Visitor& v) {
+  v.begin_section("eval", "A score of the representations while they are learned. It changes nothing of the training.");
+  v.text("probe", eval.probe,
+         "folder of a HEAR task of whole clips: its validation clips are classified by their nearest training clips; "
+         "empty: none");
+  v.integer("probe_every_epochs", eval.probe_every_epochs, kPositive, "and at the end");
+  v.integer("probe_clips", eval.probe_clips, kPositive, "at most so many training and so many validation clips");
+  v.end_section();
+}
+
 void describe_distributed(train::DistributedOptions& distributed, Visitor& v) {
   v.begin_section("distributed", "Several processes, each on its part of every batch. docs/distributed.md.");
   v.boolean("overlap", distributed.overlap, "sum gradients while the backward pass is computing others");
@@ -176,6 +186,7 @@ void describe(RunConfig& config, Visitor& visitor) {
   describe_audio(config.audio, visitor);
   describe_train(config.train, visitor);
   describe_distributed(config.distributed, visitor);
+  describe_eval(config.eval, visitor);
 }
 
 RunConfig read(const Node& root) {
@@ -245,6 +256,9 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "distributed.bucket_mb",
                                  "distributed.heartbeat_s",
                                  "distributed.timeout_s",
+                                 "eval.probe",
+                                 "eval.probe_every_epochs",
+                                 "eval.probe_clips",
                                  "embedding.layout",
                                  "kernel.backend",
                                  "kernel.recompute"};

@@ -16,6 +16,7 @@
 #include "axlstm/model/masking.h"
 #include "axlstm/nn/mlstm_block.h"
 #include "axlstm/ops/mlstm_block.h"
+#include "axlstm/train/utilization.h"
 
 namespace axlstm::train {
 namespace {
@@ -91,7 +92,9 @@ Trainer::Trainer(RunSpec spec, ProcessGroup* group)
       model_(build_model(spec_, device_)),
       optimizer_(*model_, spec_.optim),
       scaler_(device_, resolve_precision(spec_.train.precision, device_) == Precision::kFp16),
-      ema_(*model_, spec_.train.ema_decay) {
+      ema_(*model_, spec_.train.ema_decay),
+      step_flops_(training_flops(spec_.model) * static_cast<double>(spec_.optim.global_batch)),
+      peak_flops_(peak_flops(device_name(device_), resolve_precision(spec_.train.precision, device_))) {
   set_deterministic(spec_.train.deterministic);
   set_float32_arithmetic(resolve_precision(spec_.train.precision, device_));
   std::int64_t threads = spec_.train.threads;
@@ -101,6 +104,7 @@ Trainer::Trainer(RunSpec spec, ProcessGroup* group)
       throw UsageError(str("optim.global_batch is ", batch, ", ", ranks, " ranks need at least one clip each"));
     first_row_ = first_row_of(rank, ranks, batch);
     rows_ = first_row_of(rank + 1, ranks, batch) - first_row_;
+    if (peak_flops_) *peak_flops_ *= static_cast<double>(ranks);
     reducer_.emplace(*model_, *group_, spec_.distributed);
     if (threads == 0) threads = std::max<std::int64_t>(torch::get_num_threads() / group_->ranks_on_this_machine(), 1);
     AXLSTM_CHECK(group_->gather(data_fingerprint_).front() == data_fingerprint_,
@@ -216,11 +220,14 @@ RunStatus Trainer::run(const std::atomic<bool>& stop) {
                       static_cast<double>(spec_.optim.global_batch) / seconds_a_step,
                       std::min((loader_->seconds_waited() - window.waited) / seconds, 1.0),
                       skipped_steps_};
+    record.memory_gb = peak_memory_gb(device_);
+    if (peak_flops_) record.mfu = step_flops_ / seconds_a_step / *peak_flops_;
     if (group_) record.communication = std::min(window.communicating / seconds, 1.0);
     if (validation_ && every(spec_.train.validate_every_steps)) record.validation_loss = validation_->loss(model_);
+    if (probe_ && every(spec_.eval.probe_every_epochs * loader_->steps_per_epoch())) record.probe = run_probe();
     const bool milestone = every(spec_.train.log_every_steps);
     metrics->write(record);
-    if (milestone || record.validation_loss) tensorboard->write(record);
+    if (milestone || record.validation_loss || record.probe) tensorboard->write(record);
     const double left = seconds_a_step * static_cast<double>(last_step() - step_);
     log::progress(str(progress_line(record, last_step()), " | ETA ", format_duration(left)), milestone);
     if (milestone) window = {Clock::now(), step_, loader_->seconds_waited()};
@@ -292,6 +299,14 @@ void Trainer::count_skipped(const StepResult& result, const data::Batch& batch, 
                "The newest checkpoint is from before; start a new train.run_dir with a lower optim.base_lr or with "
                "optim.clip_grad_norm");
   if (leads()) log::warn(str(message, " (", skipped_steps_, " skipped so far)"));
+}
+
+std::optional<double> Trainer::run_probe() {
+  const auto dtype = compute_dtype(resolve_precision(spec_.train.precision, device_));
+  const Autocast autocast(device_.type(), dtype, dtype != at::kFloat);
+  const auto score = probe_(model_);
+  model_->train();
+  return score;
 }
 
 void Trainer::save() {

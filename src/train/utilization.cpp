@@ -20,9 +20,9 @@ struct Peak {
   const char* name;  ///< part of the device's name; the first that is found counts
   double teraflops;  ///< bf16 and fp16, dense, accumulated in float32
 };
-constexpr std::array kPeaks{Peak{"H100 PCIe", 756}, Peak{"H100 NVL", 835}, Peak{"H100", 989}, Peak{"H200", 989},
-                            Peak{"H800", 989},      Peak{"GH200", 989},    Peak{"B200", 2250}, Peak{"A100", 312},
-                            Peak{"A800", 312},      Peak{"A40", 149.7},    Peak{"A30", 165},  Peak{"L40S", 362},
+constexpr std::array kPeaks{Peak{"H100 PCIe", 756}, Peak{"H100 NVL", 835}, Peak{"H100", 989},   Peak{"H200", 989},
+                            Peak{"H800", 989},      Peak{"GH200", 989},    Peak{"B200", 2250},  Peak{"A100", 312},
+                            Peak{"A800", 312},      Peak{"A40", 149.7},    Peak{"A30", 165},    Peak{"L40S", 362},
                             Peak{"L4", 121},        Peak{"RTX 4090", 165}, Peak{"RTX 3090", 71}};
 
 }  // namespace
@@ -33,7 +33,7 @@ double forward_flops(const model::EncoderOptions& encoder) {
   double block = 0;
   if (encoder.arch == model::Arch::kAxlstm) {
     const double I = static_cast<double>(encoder.expansion) * D;
-    const double projections = 3 * D * I;              // up to 2I, down from I
+    const double projections = 3 * D * I;  // up to 2I, down from I
     const double narrow = I * (3 * nn::kQkvBlockSize + nn::kConvKernel + 3 * kGates * nn::kHeads);
     block = S * 2 * (projections + narrow) + 2 * I * S * (S + 1);  // Q·Kᵀ and C·V, causal
   } else {

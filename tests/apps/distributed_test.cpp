@@ -75,8 +75,7 @@ class Distributed : public AppTest {
   }
 
   void wait_for_steps(const std::string& run, std::size_t steps, Process& process) const {
-    while (losses(run).size() < steps && process.running())
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    while (losses(run).size() < steps && process.running()) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 
   /// A run that ends by what is done to it only.
@@ -174,7 +173,8 @@ TEST_F(Distributed, WithoutALauncherTheOthersNoticeToo) {
       ::setenv("LOCAL_RANK", rank, 1);
       ranks.push_back(std::make_unique<Process>(command(name, 0, endless())));
     }
-    for (const char* variable : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}) ::unsetenv(variable);
+    for (const char* variable : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"})
+      ::unsetenv(variable);
     wait_for_steps(name, 3, *ranks[0]);
     ranks[static_cast<std::size_t>(victim)]->signal(SIGKILL);
     const auto survivor = ranks[static_cast<std::size_t>(1 - victim)]->wait();

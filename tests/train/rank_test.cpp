@@ -18,12 +18,9 @@ std::optional<Rank> rank_of(const Variables& variables) {
   });
 }
 
-const Variables kTorchrun{{"RANK", "5"},
-                          {"WORLD_SIZE", "8"},
-                          {"LOCAL_RANK", "1"},
-                          {"MASTER_ADDR", "node7"},
-                          {"MASTER_PORT", "29400"}};
-const Variables kSlurm{{"SLURM_PROCID", "3"},  {"SLURM_STEP_NUM_TASKS", "4"},        {"SLURM_LOCALID", "1"},
+const Variables kTorchrun{
+    {"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"MASTER_ADDR", "node7"}, {"MASTER_PORT", "29400"}};
+const Variables kSlurm{{"SLURM_PROCID", "3"},  {"SLURM_STEP_NUM_TASKS", "4"},         {"SLURM_LOCALID", "1"},
                        {"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NODELIST", "gpu[07-08]"}, {"SLURM_JOB_ID", "123"}};
 const Variables kOpenMpi{{"OMPI_COMM_WORLD_RANK", "1"},
                          {"OMPI_COMM_WORLD_SIZE", "2"},
@@ -92,9 +89,7 @@ TEST(RankFrom, SlurmsVariablesOutsideOfSrunMeanNothing) {
   EXPECT_FALSE(rank_of(with(kSlurm, {{"SLURM_STEP_NUM_TASKS", "1"}, {"SLURM_PROCID", "0"}})));
 }
 
-TEST(RankFrom, TorchrunUnderSrunWins) {
-  EXPECT_EQ(rank_of(with(kSlurm, kTorchrun))->rank, 5);
-}
+TEST(RankFrom, TorchrunUnderSrunWins) { EXPECT_EQ(rank_of(with(kSlurm, kTorchrun))->rank, 5); }
 
 TEST(RankFrom, MasterAddressAndPortWinOverSlurmsNodes) {
   const auto rank = rank_of(with(kSlurm, {{"MASTER_ADDR", "10.0.0.1"}, {"MASTER_PORT", "4000"}}));

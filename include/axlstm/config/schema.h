@@ -22,6 +22,7 @@ struct RunConfig {
   train::OptimOptions optim;
   train::TrainOptions train;
   train::DistributedOptions distributed;
+  train::EvalOptions eval;
   hear::EmbeddingLayout embedding_layout = hear::EmbeddingLayout::kTimeFrequency;
 };
 

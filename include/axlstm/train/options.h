@@ -42,6 +42,13 @@ struct TrainOptions {
   std::int64_t picture_every_steps = 1000;
 };
 
+/// A score of the representations while they are learned.
+struct EvalOptions {
+  std::string probe;  ///< folder of a HEAR task of whole clips; empty: none
+  std::int64_t probe_every_epochs = 1;
+  std::int64_t probe_clips = 1000;  ///< at most so many to compare with, and so many to score
+};
+
 /// Several processes that train one model, each on its part of every batch.
 struct DistributedOptions {
   bool overlap = true;      ///< sum gradients while others are still being computed

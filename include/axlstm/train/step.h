@@ -22,6 +22,7 @@ struct RunSpec {
   OptimOptions optim;
   TrainOptions train;
   DistributedOptions distributed;
+  EvalOptions eval;
   std::string config_yaml;  ///< stored with the run and in every checkpoint
 };
 

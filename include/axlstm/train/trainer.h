@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -17,6 +18,9 @@
 
 namespace axlstm::train {
 
+/// Scores the model as it is; nothing if that failed. Must not draw from LibTorch's global generators.
+using Probe = std::function<std::optional<double>(model::MaskedModel& model)>;
+
 enum class RunStatus { kFinished, kInterrupted };
 
 /// Trains until the schedule ends or `stop` turns true, continuing from the newest checkpoint of the run folder.
@@ -27,6 +31,9 @@ class Trainer {
   /// `group`: this process trains together with others; it must outlive the trainer. The numbers are those of one
   /// process, to rounding. Rank 0 reads the checkpoint and writes everything.
   explicit Trainer(RunSpec spec, ProcessGroup* group = nullptr);
+
+  /// Called by rank 0 every eval.probe_every_epochs epochs and at the end, in the precision of training.
+  void set_probe(Probe probe) { probe_ = std::move(probe); }
 
   /// With several ranks `stop` may turn true in any of them: all stop after the same step.
   RunStatus run(const std::atomic<bool>& stop);
@@ -46,6 +53,7 @@ class Trainer {
   StepResult train_one_step(double lr, bool stop = false);
   std::string locate_non_finite(const data::Batch& batch, const torch::Tensor& noise);
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
+  std::optional<double> run_probe();
   void save();
 
   /// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. Returns
@@ -64,6 +72,9 @@ class Trainer {
   Ema ema_;
   std::optional<GradientReducer> reducer_;
   std::optional<Validation> validation_;
+  Probe probe_;
+  double step_flops_;                 ///< of a whole batch
+  std::optional<double> peak_flops_;  ///< of the devices of all ranks, where it is known
   std::int64_t step_ = 0;
   std::int64_t total_steps_ = 0;
   std::int64_t resumed_step_ = -1;  ///< −1: a new run

@@ -12,11 +12,12 @@
 namespace axlstm::train {
 
 /// Multiplications and additions of matrix products and convolutions in one clip's forward pass of the pre-training
-/// model. Of the cell's S×S products the causal half counts, of attention's all. `encoder` as model::resolve() returns it.
+/// model. Of the cell's S×S products the causal half counts, of attention's all. `encoder` as model::resolve() returns
+/// it.
 double forward_flops(const model::EncoderOptions& encoder);
 
-/// The same for a training step: the backward pass is twice the forward pass; what is computed again to save memory does
-/// not count (Chowdhery et al., PaLM, appendix B).
+/// The same for a training step: the backward pass is twice the forward pass; what is computed again to save memory
+/// does not count (Chowdhery et al., PaLM, appendix B).
 inline double training_flops(const model::EncoderOptions& encoder) { return 3 * forward_flops(encoder); }
 
 /// Dense matrix products a second that the data sheet of a GPU of this name promises in a resolved precision; nothing
