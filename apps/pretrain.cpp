@@ -1,6 +1,5 @@
 // pretrain: a folder of audio → a pre-trained encoder.
-#include <torch/cuda.h>
-
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
@@ -10,11 +9,11 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
-#include "axlstm/hear/embedder.h"
-#include "axlstm/hear/nearest.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
 #include "launcher.h"
+#include "probe.h"
+#include "ranks.h"
 
 namespace {
 
@@ -41,50 +40,14 @@ train::RunSpec spec_of(const config::RunConfig& config) {
           config.optim, config.train, config.distributed, config.eval, config::dump(config)};
 }
 
-/// What eval.probe names, as something the trainer can call. A failure costs the score, not the run.
-train::Probe open_probe(const config::RunConfig& config, const torch::Device& device) {
-  const auto task = std::make_shared<hear::NearestNeighbourProbe>(
-      expand_home(config.eval.probe), static_cast<int>(config.audio.sample_rate), config.eval.probe_clips);
-  log::info("probe of " + task->description());
-  return [task, config, device](model::MaskedModel& model) -> std::optional<double> {
-    const std::shared_ptr<model::EncoderImpl> encoder = model.ptr();
-    hear::Embedder embedder(model::Encoder(encoder), config.audio, config.embedding_layout, device);
-    try {
-      return task->score(embedder);
-    } catch (const std::exception& failure) {
-      log::warn("no probe: " + message_of(failure));
-      return std::nullopt;
-    }
-  };
-}
-
-/// Joins the other ranks, if there are any. Only rank 0 tells how things go.
-std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config) {
-  const auto rank = train::rank_from(train::process_environment());
-  if (!rank) return nullptr;
-  if (rank->rank > 0) {
-    log::set_source(str("rank ", rank->rank));
-    log::set_quiet(true);
-  }
-  return std::make_unique<train::ProcessGroup>(*rank, train::rank_device(*rank, config.train.device),
-                                               config.distributed);
-}
-
-/// Ranks that were given different configurations must not train one model.
-void compare_configurations(train::ProcessGroup& group, const std::string& yaml) {
-  const std::string first = group.gather(yaml).front();
-  for (const std::string& key : config::changed_keys(first, yaml))
-    throw UsageError(str("rank ", group.rank(), " has another value of ", key, " than rank 0"));
-}
-
-int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGroup* group) {
+int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGroup* group,
+                const std::atomic<bool>& stop) {
   const bool leads = !group || group->rank() == 0;
   cli::log_banner("pretrain", config);
   if (train::choose_device(config.train.device).is_cpu() && config.train.device == train::DeviceChoice::kAuto) {
     log::warn("no usable GPU: training on the CPU (train.device=cpu says that it is meant)");
   }
-  if (group) compare_configurations(*group, config::dump(config));
-  const auto& stop = cli::stop_on_signal();
+  if (group) cli::compare_configurations(*group, config::dump(config));
   if (dry_run) {
     std::cout << train::Trainer(spec_of(config), group).dry_run();
     return cli::kOk;
@@ -101,7 +64,7 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
   }
   train::Trainer trainer(spec_of(config), group);
   if (leads && !config.eval.probe.empty())
-    trainer.set_probe(open_probe(config, group ? group->device() : train::choose_device(config.train.device)));
+    trainer.set_probe(cli::open_probe(config, group ? group->device() : train::choose_device(config.train.device)));
   if (trainer.run(stop) == train::RunStatus::kInterrupted) {
     if (leads) log::warn("interrupted; everything is saved, the same command resumes");
     return cli::kInterrupted;
@@ -111,12 +74,15 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
 }
 
 int pretrain(const config::RunConfig& config, bool dry_run) {
-  const auto group = join_ranks(config);
-  if (!group) return train_model(config, dry_run, nullptr);
+  // Before the ranks meet: a signal meanwhile stops them after the first step. A dry run is simply ended by it.
+  static const std::atomic<bool> never{false};
+  const auto& stop = dry_run ? never : cli::stop_on_signal();
+  const auto group = cli::join_ranks(config);
+  if (!group) return train_model(config, dry_run, nullptr, stop);
   int code = cli::kFailed;
   std::string reason;
   try {
-    code = train_model(config, dry_run, group.get());
+    code = train_model(config, dry_run, group.get(), stop);
     group->leave();
     return code;
   } catch (const UsageError& failure) {
@@ -128,17 +94,6 @@ int pretrain(const config::RunConfig& config, bool dry_run) {
   log::error(reason);
   group->fail(reason);
   std::_Exit(code);  // what the group left unfinished would be waited for
-}
-
-/// The ranks of --nproc, on GPUs one each.
-int launch(const config::RunConfig& config, char** argv, std::int64_t count, std::int64_t max_restarts) {
-  if (const auto rank = train::rank_from(train::process_environment()))
-    throw UsageError(str("--nproc and ", rank->launcher, " both start ranks; leave one of them away"));
-  const auto gpus = static_cast<std::int64_t>(torch::cuda::device_count());
-  const bool on_gpus = train::choose_device(config.train.device).is_cuda();
-  if (on_gpus && count > gpus)
-    throw UsageError(str("--nproc is ", count, ", but there are ", gpus, " GPUs; train.device=cpu takes any number"));
-  return cli::launch(argv, count, max_restarts);
 }
 
 }  // namespace
@@ -172,7 +127,7 @@ int main(int argc, char** argv) {
       std::cout << config::dump(config);
       return cli::kOk;
     }
-    if (nproc > 0 && !cli::is_launched()) return launch(config, argv, nproc, max_restarts);
+    if (nproc > 0 && !cli::is_launched()) return cli::start_ranks(config, argv, nproc, max_restarts);
     return pretrain(config, dry_run);
   });
 }

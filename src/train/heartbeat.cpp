@@ -14,8 +14,6 @@ using std::chrono::milliseconds;
 
 constexpr int kFailedExit = 1;
 constexpr const char* kLeft = "left";
-// Rank 0's process often holds the store: it must not vanish before the others have read why.
-constexpr milliseconds kTimeToRead{3000};
 
 std::string pulse_key(std::int64_t rank) { return str("pulse/", rank); }
 

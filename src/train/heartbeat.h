@@ -31,6 +31,9 @@ class Heartbeat {
   /// For who found that the others do not answer: returns only if none of them turns out to be gone.
   void wait_for_verdict();
 
+  /// Rank 0's process often holds the store: it must not vanish before the others have read why.
+  static constexpr std::chrono::milliseconds kTimeToRead{2500};
+
   /// Key under which a rank says why it failed.
   static constexpr const char* kFailed = "failed";
 

@@ -187,8 +187,7 @@ void ProcessGroup::fail(const std::string& reason) noexcept {
   try {
     if (world_size() > 1) connection_->store->set(Heartbeat::kFailed, connection_->name + " failed: " + reason);
     connection_->heartbeat->stop();
-    // The store may be in this process: the others must have read it first.
-    if (rank() == 0 && world_size() > 1) std::this_thread::sleep_for(milliseconds(3000));
+    if (rank() == 0 && world_size() > 1) std::this_thread::sleep_for(Heartbeat::kTimeToRead);
   } catch (const std::exception&) {  // nobody is there to be told
   }
 }

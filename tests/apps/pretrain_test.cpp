@@ -127,10 +127,11 @@ TEST_F(Pretrain, AProbeScoresAndChangesNothingOfTheTraining) {
     folder_.write("task/" + split + ".json", labels.dump());
   }
   folder_.write("task/labelvocabulary.csv", "idx,label\n0,low\n1,high\n");
-  folder_.write("task/task_metadata.json",
-                R"({"task_name": "pitch", "version": "1", "mode": "full", "embedding_type": "scene",)"
-                R"( "prediction_type": "multiclass", "split_mode": "trainvaltest", "splits": ["train", "valid", "test"],)"
-                R"( "sample_duration": 1.0, "evaluation": ["top1_acc"]})");
+  folder_.write(
+      "task/task_metadata.json",
+      R"({"task_name": "pitch", "version": "1", "mode": "full", "embedding_type": "scene",)"
+      R"( "prediction_type": "multiclass", "split_mode": "trainvaltest", "splits": ["train", "valid", "test"],)"
+      R"( "sample_duration": 1.0, "evaluation": ["top1_acc"]})");
   ASSERT_EQ(run(pretrain("without")).exit_code, 0);
   const auto result = run(pretrain("with", {"eval.probe=" + task.string(), "eval.probe_every_epochs=4"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;
