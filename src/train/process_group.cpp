@@ -45,9 +45,9 @@ c10::intrusive_ptr<c10d::Store> connect(const Rank& rank, bool may_serve, millis
 }
 
 c10::intrusive_ptr<c10d::Backend> open_backend(const c10::intrusive_ptr<c10d::Store>& store, const Rank& rank,
-                                               const torch::Device& device, milliseconds timeout) {
+                                               const torch::Device& device, [[maybe_unused]] milliseconds timeout) {
   const auto prefixed = c10::make_intrusive<c10d::PrefixStore>("backend", store);
-  const int number = static_cast<int>(rank.rank), world_size = static_cast<int>(rank.world_size);
+  [[maybe_unused]] const int number = static_cast<int>(rank.rank), world_size = static_cast<int>(rank.world_size);
   if (device.is_cuda()) {
 #ifdef USE_C10D_NCCL
     auto options = c10d::ProcessGroupNCCL::Options::create();
@@ -190,6 +190,17 @@ void ProcessGroup::fail(const std::string& reason) noexcept {
     if (rank() == 0 && world_size() > 1) std::this_thread::sleep_for(Heartbeat::kTimeToRead);
   } catch (const std::exception&) {  // nobody is there to be told
   }
+}
+
+std::string process_group_backends() {
+  std::string names;
+#ifdef USE_C10D_NCCL
+  names += "NCCL (GPUs)";
+#endif
+#ifdef USE_C10D_GLOO
+  names += names.empty() ? "Gloo (CPU)" : ", Gloo (CPU)";
+#endif
+  return names.empty() ? "none" : names;
 }
 
 torch::Device rank_device(const Rank& rank, DeviceChoice choice) {

@@ -258,7 +258,7 @@ TEST(CommandLine, HelpVersionDoctorConfig) {
     EXPECT_EQ(run({program, "--version"}).exit_code, 0);
     const auto doctor = run({program, "--doctor"});
     EXPECT_EQ(doctor.exit_code, 0);
-    for (const char* word : {"LibTorch", "CUDA", "libsndfile", "compiler"})
+    for (const char* word : {"LibTorch", "CUDA", "libsndfile", "compiler", "ranks by"})
       EXPECT_NE(doctor.out.find(word), std::string::npos) << word;
     EXPECT_EQ(run({program, "--no-such-option"}).exit_code, 2);
   }

@@ -60,6 +60,9 @@ class ProcessGroup {
   std::unique_ptr<Connection> connection_;
 };
 
+/// What this program was built with to connect ranks.
+std::string process_group_backends();
+
 /// The device of a rank: by its local number, or the only GPU that its launcher lets it see. Makes it the current one.
 /// Throws UsageError where there are fewer GPUs than ranks.
 torch::Device rank_device(const Rank& rank, DeviceChoice choice);
