@@ -13,6 +13,7 @@
 #include "axlstm/nn/mlstm_block.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "axlstm/train/amp.h"
+#include "axlstm/train/process_group.h"
 #include "axlstm/train/trainer.h"
 
 namespace axlstm::cli {
@@ -62,6 +63,7 @@ std::string doctor_report() {
 #else
          << "CUDA kernels  not built\n"
 #endif
+         << "ranks by      " << train::process_group_backends() << "\n"
          << "LibTorch      " << TORCH_VERSION << "\n"
          << "              " << cuda_versions() << "\n"
          << "GPUs          "

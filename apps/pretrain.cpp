@@ -1,12 +1,19 @@
 // pretrain: a folder of audio → a pre-trained encoder.
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <memory>
+#include <optional>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
+#include "launcher.h"
+#include "probe.h"
+#include "ranks.h"
 
 namespace {
 
@@ -29,35 +36,64 @@ void store_config(const fs::path& run_dir, const std::string& yaml) {
 }
 
 train::RunSpec spec_of(const config::RunConfig& config) {
-  return {config.audio, config.data,  config.model, config.mask,
-          config.loss,  config.optim, config.train, config::dump(config)};
+  return {config.audio, config.data,  config.model,       config.mask, config.loss,
+          config.optim, config.train, config.distributed, config.eval, config::dump(config)};
 }
 
-int pretrain(const config::RunConfig& config, bool dry_run) {
+int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGroup* group,
+                const std::atomic<bool>& stop) {
+  const bool leads = !group || group->rank() == 0;
   cli::log_banner("pretrain", config);
   if (train::choose_device(config.train.device).is_cpu() && config.train.device == train::DeviceChoice::kAuto) {
     log::warn("no usable GPU: training on the CPU (train.device=cpu says that it is meant)");
   }
+  if (group) cli::compare_configurations(*group, config::dump(config));
   if (dry_run) {
-    std::cout << train::Trainer(spec_of(config)).dry_run();
+    std::cout << train::Trainer(spec_of(config), group).dry_run();
     return cli::kOk;
   }
   const fs::path run_dir = config.train.run_dir;
-  std::error_code failure;
-  fs::create_directories(run_dir, failure);  // here, for the lock must come before anything is read
-  AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
-  const FileLock lock(run_dir / ".lock");
-  train::remove_unfinished_checkpoints(run_dir);
-  store_config(run_dir, config::dump(config));
-
-  const auto& stop = cli::stop_on_signal();
-  train::Trainer trainer(spec_of(config));
+  std::optional<FileLock> lock;
+  if (leads) {
+    std::error_code failure;
+    fs::create_directories(run_dir, failure);  // here, for the lock must come before anything is read
+    AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
+    lock.emplace(run_dir / ".lock");
+    train::remove_unfinished_checkpoints(run_dir);
+    store_config(run_dir, config::dump(config));
+  }
+  train::Trainer trainer(spec_of(config), group);
+  if (leads && !config.eval.probe.empty())
+    trainer.set_probe(cli::open_probe(config, group ? group->device() : train::choose_device(config.train.device)));
   if (trainer.run(stop) == train::RunStatus::kInterrupted) {
-    log::warn("interrupted; everything is saved, the same command resumes");
+    if (leads) log::warn("interrupted; everything is saved, the same command resumes");
     return cli::kInterrupted;
   }
-  log::info("finished: " + train::list_checkpoints(run_dir).back().string());
+  if (leads) log::info("finished: " + train::list_checkpoints(run_dir).back().string());
   return cli::kOk;
+}
+
+int pretrain(const config::RunConfig& config, bool dry_run) {
+  // Before the ranks meet: a signal meanwhile stops them after the first step. A dry run is simply ended by it.
+  static const std::atomic<bool> never{false};
+  const auto& stop = dry_run ? never : cli::stop_on_signal();
+  const auto group = cli::join_ranks(config);
+  if (!group) return train_model(config, dry_run, nullptr, stop);
+  int code = cli::kFailed;
+  std::string reason;
+  try {
+    code = train_model(config, dry_run, group.get(), stop);
+    group->leave();
+    return code;
+  } catch (const UsageError& failure) {
+    code = cli::kUsage;
+    reason = failure.what();
+  } catch (const std::exception& failure) {
+    reason = message_of(failure);
+  }
+  log::error(reason);
+  group->fail(reason);
+  std::_Exit(code);  // what the group left unfinished would be waited for
 }
 
 }  // namespace
@@ -70,6 +106,11 @@ int main(int argc, char** argv) {
   arguments.add_to(app);
   cli::add_common_flags(app);
   bool dump_config = false, config_reference = false, dry_run = false;
+  std::int64_t nproc = 0, max_restarts = 0;
+  app.add_option("--nproc", nproc, "Train with so many processes on this machine, one a GPU (docs/distributed.md)")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--max-restarts", max_restarts, "With --nproc: start again so often after a failure [0]")
+      ->check(CLI::NonNegativeNumber);
   app.add_flag(
       "--dry-run", dry_run,
       "Check configuration, data and memory, make a few steps, print how long the run will take, write nothing");
@@ -86,6 +127,7 @@ int main(int argc, char** argv) {
       std::cout << config::dump(config);
       return cli::kOk;
     }
+    if (nproc > 0 && !cli::is_launched()) return cli::start_ranks(config, argv, nproc, max_restarts);
     return pretrain(config, dry_run);
   });
 }

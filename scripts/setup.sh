@@ -16,12 +16,22 @@ die() { printf '%s\n' "$*" >&2; exit 1; }
 
 PACKAGES=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv
   libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libsoxr-dev libarchive-dev nlohmann-json3-dev libpng-dev)
+# For several processes on the CPU; the build does without, and not every release of the systems has it.
+OPTIONAL=(libgloo-dev)
+
+is_installed() { dpkg-query -W -f '${Status}' "$1" 2> /dev/null | grep -q 'ok installed'; }
 
 install_packages() {
   local missing=() package
   for package in "${PACKAGES[@]}"; do
-    dpkg-query -W -f '${Status}' "$package" 2> /dev/null | grep -q 'ok installed' || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
   done
+  if [ ${#missing[@]} = 0 ]; then
+    [ "$(id -u)" = 0 ] && command -v apt-cache > /dev/null || return 0
+    for package in "${OPTIONAL[@]}"; do
+      is_installed "$package" || ! apt-cache show "$package" > /dev/null 2>&1 || missing+=("$package")
+    done
+  fi
   [ ${#missing[@]} -gt 0 ] || return 0
   say "Installing Debian packages: ${missing[*]}"
   command -v apt-get > /dev/null || die "No apt-get here. Install the equivalents of: ${missing[*]}"
@@ -31,6 +41,9 @@ install_packages() {
     sudo=(sudo)
   fi
   "${sudo[@]}" apt-get update -qq
+  for package in "${OPTIONAL[@]}"; do
+    is_installed "$package" || ! apt-cache show "$package" > /dev/null 2>&1 || missing+=("$package")
+  done
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" > "$AXLSTM_CACHE/apt.log" 2>&1 \
     || { tail -20 "$AXLSTM_CACHE/apt.log"; die "apt-get failed; the whole log: $AXLSTM_CACHE/apt.log"; }
 }

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
-# Pre-trains under SLURM and puts itself back into the queue until the run is finished.
+# Pre-trains under SLURM, on any number of GPUs and machines, and puts itself back into the queue until the run is finished.
 #
-#   sbatch --time=08:00:00 scripts/slurm_pretrain.sh --config configs/pretrain/axlstm_base.yaml data.packed=/data/packed train.run_dir=runs/base
+#   sbatch --time=08:00:00 --nodes=2 --ntasks-per-node=8 scripts/slurm_pretrain.sh --config configs/pretrain/axlstm_base.yaml data.packed=/data/packed train.run_dir=runs/base
 #
-# Two minutes before its time is over SLURM sends SIGUSR1: pretrain saves and exits with 75, and the job is queued again
-# under the same number. A job that is pre-empted (SIGTERM) saves too, and SLURM itself queues it again. Whatever happens,
-# the same command goes on from the newest checkpoint. Add what your cluster needs: --account, --partition, --mail-type.
+# One task is one GPU; srun starts them and pretrain finds the others by SLURM's variables (docs/distributed.md). The
+# number may change from one submission to the next. Two minutes before its time is over SLURM sends SIGUSR1: pretrain
+# saves and exits with 75, and the job is queued again under the same number. A job that is pre-empted (SIGTERM) saves too,
+# and SLURM itself queues it again. Whatever happens, the same command goes on from the newest checkpoint. Add what your
+# cluster needs: --account, --partition, --mail-type.
 #SBATCH --job-name=axlstm
 #SBATCH --nodes=1
-#SBATCH --ntasks=1
+#SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-task=1
 #SBATCH --cpus-per-task=16
-#SBATCH --mem=64G
+#SBATCH --mem-per-gpu=64G
 #SBATCH --signal=USR1@120
 #SBATCH --requeue
 #SBATCH --open-mode=append
@@ -22,7 +24,8 @@ PRETRAIN=${PRETRAIN:-build/release/bin/pretrain}
 [ -x "$PRETRAIN" ] || { echo "no $PRETRAIN here: call sbatch in the repository's folder, or set PRETRAIN" >&2; exit 2; }
 [ $# -gt 0 ] || { echo "usage: sbatch [SBATCH OPTIONS] $0 --config FILE section.key=value…" >&2; exit 2; }
 
-srun "$PRETRAIN" "$@" data.workers="${SLURM_CPUS_PER_TASK:-0}"
+# --kill-on-bad-exit: when a rank fails the others end at once. srun's own code is the highest of its tasks'.
+srun --kill-on-bad-exit=1 "$PRETRAIN" "$@" data.workers="${SLURM_CPUS_PER_TASK:-0}"
 code=$?
 if [ "$code" = 75 ]; then
   echo "interrupted after saving; queueing job ${SLURM_JOB_ID:-?} again"

@@ -33,6 +33,8 @@ void describe_data(data::DataOptions& data, Visitor& v) {
   v.text("manifest", data.manifest,
          "CSV or JSONL that lists clips, or one of AudioSet's own `*_segments.csv`; empty: all audio under data.root");
   v.text("packed", data.packed, "folder of packed clips, as `pack` writes it, instead of root and manifest");
+  v.integer("synthetic", data.synthetic, kNotNegative,
+            "so many clips of noise instead of audio, to measure how fast training is without data; 0: none");
   v.text(
       "validation", data.validation,
       "held-out clips for the validation loss: a packed folder, a folder of audio, or a manifest (its paths relative "
@@ -138,6 +140,27 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
   v.end_section();
 }
 
+void describe_eval(train::EvalOptions& eval, Visitor& v) {
+  v.begin_section("eval", "A score of the representations while they are learned. It changes nothing of the training.");
+  v.text("probe", eval.probe,
+         "folder of a HEAR task of whole clips: its validation clips are classified by their nearest training clips; "
+         "empty: none");
+  v.integer("probe_every_epochs", eval.probe_every_epochs, kPositive, "and at the end");
+  v.integer("probe_clips", eval.probe_clips, kPositive, "at most so many training and so many validation clips");
+  v.end_section();
+}
+
+void describe_distributed(train::DistributedOptions& distributed, Visitor& v) {
+  v.begin_section("distributed", "Several processes, each on its part of every batch. docs/distributed.md.");
+  v.boolean("overlap", distributed.overlap, "sum gradients while the backward pass is computing others");
+  v.number("bucket_mb", distributed.bucket_mb, {0.001, 1e5}, "MiB of gradients summed at once");
+  v.number("heartbeat_s", distributed.heartbeat_s, {0.5, 3600},
+           "seconds after which a rank that is not heard of is taken for dead, and the others end");
+  v.number("timeout_s", distributed.timeout_s, {1, 1e6},
+           "seconds for all ranks to meet, and for one sum; validation by rank 0 falls within one");
+  v.end_section();
+}
+
 void need(bool holds, const std::string& message) {
   if (!holds) throw UsageError(message);
 }
@@ -162,6 +185,8 @@ void describe(RunConfig& config, Visitor& visitor) {
   describe_data(config.data, visitor);
   describe_audio(config.audio, visitor);
   describe_train(config.train, visitor);
+  describe_distributed(config.distributed, visitor);
+  describe_eval(config.eval, visitor);
 }
 
 RunConfig read(const Node& root) {
@@ -227,6 +252,13 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "train.keep_last",
                                  "train.keep_every_steps",
                                  "train.picture_every_steps",
+                                 "distributed.overlap",
+                                 "distributed.bucket_mb",
+                                 "distributed.heartbeat_s",
+                                 "distributed.timeout_s",
+                                 "eval.probe",
+                                 "eval.probe_every_epochs",
+                                 "eval.probe_clips",
                                  "embedding.layout",
                                  "kernel.backend",
                                  "kernel.recompute"};

@@ -41,6 +41,8 @@ void info(const std::string& message) { write(spdlog::level::info, message); }
 void warn(const std::string& message) { write(spdlog::level::warn, message); }
 void error(const std::string& message) { write(spdlog::level::err, message); }
 
+void set_source(const std::string& name) { logger().set_pattern("%^%H:%M:%S %l%$ " + name + ": %v"); }
+
 void set_quiet(bool quiet) { logger().set_level(quiet ? spdlog::level::warn : spdlog::level::info); }
 
 bool is_terminal() {

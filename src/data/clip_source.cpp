@@ -5,6 +5,7 @@
 #include "axlstm/core/log.h"
 #include "axlstm/data/dataset.h"
 #include "axlstm/data/packed_dataset.h"
+#include "axlstm/data/synthetic.h"
 
 namespace axlstm::data {
 
@@ -26,6 +27,11 @@ std::int64_t ClipSource::bad_count() const {
 }
 
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio) {
+  if (options.synthetic > 0) {
+    if (!options.root.empty() || !options.manifest.empty() || !options.packed.empty())
+      throw UsageError("data.synthetic is set beside data.root, data.manifest or data.packed; leave one of them empty");
+    return std::make_shared<Synthetic>(options.synthetic, audio);
+  }
   if (options.packed.empty()) return std::make_shared<Dataset>(load_manifest(options), audio, options);
   if (!options.root.empty() || !options.manifest.empty())
     throw UsageError("data.packed and data.root or data.manifest are both set; leave one of them empty (data.root=)");

@@ -20,10 +20,15 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
     : source_(std::move(source)),
       options_(options),
       steps_per_epoch_(source_->size() / options.batch_size),
-      front_step_(first_step),
-      ticket_(first_step * options.batch_size) {
+      front_step_(first_step) {
+  if (options_.rows == 0) options_.rows = options_.batch_size - options_.first_row;
+  ticket_ = first_step * options_.rows;
   AXLSTM_CHECK(steps_per_epoch_ > 0, "the training set has ", source_->size(), " clips, fewer than one batch of ",
                options.batch_size, "; lower optim.global_batch");
+  AXLSTM_CHECK(
+      options_.first_row >= 0 && options_.rows > 0 && options_.first_row + options_.rows <= options_.batch_size,
+      "rows ", options_.first_row, " … ", options_.first_row + options_.rows - 1, " are no part of a batch of ",
+      options_.batch_size);
   AXLSTM_CHECK(options.workers > 0, "the loader's workers are ", options.workers, ", at least 1 is needed");
   AXLSTM_CHECK(options.prefetch_batches > 0, "the loader's prefetch_batches is ", options.prefetch_batches,
                ", at least 1 is needed");
@@ -102,16 +107,16 @@ void Loader::work() {
   omp_set_num_threads(1);
   while (true) {
     work_available_.wait(lock, [&] {
-      return stopping_ || failure_ || ticket_ / options_.batch_size < front_step_ + options_.prefetch_batches;
+      return stopping_ || failure_ || ticket_ / options_.rows < front_step_ + options_.prefetch_batches;
     });
     if (stopping_ || failure_) return;
-    const std::int64_t step = ticket_ / options_.batch_size, row = ticket_ % options_.batch_size;
+    const std::int64_t step = ticket_ / options_.rows, row = ticket_ % options_.rows;
     ++ticket_;
     if (row == 0) {
       auto slot = std::make_unique<Slot>();
-      slot->crops = source_->allocate(options_.batch_size, options_.frames, /*pinned=*/!options_.device.is_cpu());
-      slot->clips.resize(static_cast<std::size_t>(options_.batch_size));
-      slot->missing = options_.batch_size;
+      slot->crops = source_->allocate(options_.rows, options_.frames, /*pinned=*/!options_.device.is_cpu());
+      slot->clips.resize(static_cast<std::size_t>(options_.rows));
+      slot->missing = options_.rows;
       slots_.push_back(std::move(slot));
     }
     Slot& slot = *slots_[static_cast<std::size_t>(step - front_step_)];
@@ -132,10 +137,11 @@ void Loader::work() {
   }
 }
 
-/// Puts crop `row` of `step` in place. A clip that cannot be read is replaced by another one, drawn from the seed
-/// alone.
+/// Puts crop `row` of this part of `step` in place. A clip that cannot be read is replaced by another one, drawn from
+/// the seed alone.
 void Loader::fill(Slot& slot, std::int64_t step, std::int64_t row) {
-  const auto place = derive_seed({static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(row)});
+  const auto place =
+      derive_seed({static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(options_.first_row + row)});
   std::int64_t& clip = slot.clips[static_cast<std::size_t>(row)];
   for (std::int64_t attempt = 0; attempt < kMaxReplacements; ++attempt) {
     try {
@@ -158,7 +164,8 @@ std::int64_t Loader::clip_at(std::int64_t step, std::int64_t row) {
     const auto seed = derive_seed({options_.seed, kOrderStream, static_cast<std::uint64_t>(epoch)});
     order = orders_.emplace(epoch, permutation(source_->size(), seed)).first;
   }
-  return order->second[static_cast<std::size_t>((step % steps_per_epoch_) * options_.batch_size + row)];
+  return order
+      ->second[static_cast<std::size_t>((step % steps_per_epoch_) * options_.batch_size + options_.first_row + row)];
 }
 
 }  // namespace axlstm::data

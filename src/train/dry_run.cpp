@@ -1,9 +1,12 @@
 #include <torch/torch.h>
 
+#include <cmath>
 #include <iomanip>
 
 #include "axlstm/core/duration.h"
+#include "axlstm/core/error.h"
 #include "axlstm/train/trainer.h"
+#include "axlstm/train/utilization.h"
 
 namespace axlstm::train {
 namespace {
@@ -34,8 +37,12 @@ std::string Trainer::dry_run() {
   const double seconds = seconds_since(start), a_step = seconds / static_cast<double>(timed);
   std::ostringstream report;
   report << std::fixed << std::setprecision(0) << "step         " << 1000 * a_step << " ms, "
-         << static_cast<double>(spec_.optim.global_batch) / a_step << " clips/s; "
+         << static_cast<double>(spec_.optim.global_batch) / a_step << " clips/s"
+         << (peak_flops_ ? str(", MFU ", std::llround(100 * step_flops_ / a_step / *peak_flops_), " %") : "") << "; "
          << 100 * (loader_->seconds_waited() - waited) / seconds << " % of it waiting for data\n";
+  if (!leads()) return "";
+  if (const auto memory = peak_memory_gb(device_))
+    report << "memory       " << std::setprecision(1) << *memory << " GB at most" << std::setprecision(0) << "\n";
   if (validation_) {
     const auto validation_start = Clock::now();
     const double loss = validation_->loss(model_);

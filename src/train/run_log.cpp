@@ -44,7 +44,11 @@ void MetricsFile::write(const StepRecord& record) {
                               {"loss", record.loss},           {"lr", record.lr},
                               {"grad_norm", record.grad_norm}, {"clips_per_second", record.clips_per_second},
                               {"data_wait", record.data_wait}, {"skipped_steps", record.skipped_steps}};
+  if (record.mfu) json["mfu"] = *record.mfu;
+  if (record.memory_gb) json["memory_gb"] = *record.memory_gb;
+  if (record.communication) json["communication"] = *record.communication;
   if (record.validation_loss) json["validation_loss"] = *record.validation_loss;
+  if (record.probe) json["probe"] = *record.probe;
   out_ << json.dump() << std::endl;
   if (out_) return;
   log::warn(path_.string() + ": cannot be written (is the disk full?); records are lost, training goes on");
@@ -68,7 +72,11 @@ void TensorBoard::write(const StepRecord& record) {
   events_.scalar("train/skipped_steps", record.step, static_cast<double>(record.skipped_steps));
   events_.scalar("speed/clips_per_second", record.step, record.clips_per_second);
   events_.scalar("speed/data_wait", record.step, record.data_wait);
+  if (record.mfu) events_.scalar("speed/mfu", record.step, *record.mfu);
+  if (record.memory_gb) events_.scalar("speed/memory_gb", record.step, *record.memory_gb);
+  if (record.communication) events_.scalar("speed/communication", record.step, *record.communication);
   if (record.validation_loss) events_.scalar("validation/loss", record.step, *record.validation_loss);
+  if (record.probe) events_.scalar("validation/probe", record.step, *record.probe);
   flush();
 }
 
@@ -87,9 +95,13 @@ std::string progress_line(const StepRecord& record, std::int64_t total_steps) {
   std::ostringstream line;
   line << std::fixed << std::setprecision(2) << "epoch " << record.epoch << " | step " << record.step << "/"
        << total_steps << std::setprecision(4) << " | loss " << record.loss << std::scientific << std::setprecision(1)
-       << " | lr " << record.lr << std::fixed << std::setprecision(0) << " | " << record.clips_per_second
-       << " clips/s | data wait " << 100 * record.data_wait << " %";
+       << " | lr " << record.lr << std::fixed << std::setprecision(0) << " | " << record.clips_per_second << " clips/s";
+  if (record.mfu) line << " | MFU " << 100 * *record.mfu << " %";
+  line << " | data wait " << 100 * record.data_wait << " %";
+  if (record.communication) line << " | communication " << 100 * *record.communication << " %";
+  if (record.memory_gb) line << " | memory " << std::setprecision(1) << *record.memory_gb << " GB";
   if (record.validation_loss) line << std::setprecision(4) << " | held-out loss " << *record.validation_loss;
+  if (record.probe) line << std::setprecision(3) << " | probe " << *record.probe;
   return line.str();
 }
 

@@ -16,11 +16,20 @@
 #include "axlstm/model/masking.h"
 #include "axlstm/nn/mlstm_block.h"
 #include "axlstm/ops/mlstm_block.h"
+#include "axlstm/train/utilization.h"
 
 namespace axlstm::train {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// What speed is measured over: the steps since the last progress line.
+struct Window {
+  Clock::time_point start;
+  std::int64_t first_step = 0;
+  double waited = 0;         ///< seconds that the loader had waited by then
+  double communicating = 0;  ///< seconds since then
+};
 
 torch::Generator generator_for(std::initializer_list<std::uint64_t> parts) {
   return at::make_generator<at::CPUGeneratorImpl>(derive_seed(parts));
@@ -53,6 +62,11 @@ std::string fingerprint(const data::ClipSource& clips) {
   return fnv1a64_hex(ids);
 }
 
+/// Where the part of a batch begins that belongs to `rank`; parts differ by one clip at most.
+std::int64_t first_row_of(std::int64_t rank, std::int64_t world_size, std::int64_t batch) {
+  return rank * batch / world_size;
+}
+
 std::map<std::string, torch::Tensor> as_map(const io::NamedTensors& tensors) {
   return {tensors.begin(), tensors.end()};
 }
@@ -68,19 +82,36 @@ torch::Device choose_device(DeviceChoice choice) {
   return choice == DeviceChoice::kCpu || !available ? torch::kCPU : torch::kCUDA;
 }
 
-Trainer::Trainer(RunSpec spec)
+Trainer::Trainer(RunSpec spec, ProcessGroup* group)
     : spec_(std::move(spec)),
-      device_(choose_device(spec_.train.device)),
+      group_(group),
+      rows_(spec_.optim.global_batch),
+      device_(group_ ? group_->device() : choose_device(spec_.train.device)),
       clips_(data::open_clips(spec_.data, spec_.audio)),
       data_fingerprint_(fingerprint(*clips_)),
       model_(build_model(spec_, device_)),
       optimizer_(*model_, spec_.optim),
       scaler_(device_, resolve_precision(spec_.train.precision, device_) == Precision::kFp16),
-      ema_(*model_, spec_.train.ema_decay) {
+      ema_(*model_, spec_.train.ema_decay),
+      step_flops_(training_flops(spec_.model) * static_cast<double>(spec_.optim.global_batch)),
+      peak_flops_(peak_flops(device_name(device_), resolve_precision(spec_.train.precision, device_))) {
   set_deterministic(spec_.train.deterministic);
   set_float32_arithmetic(resolve_precision(spec_.train.precision, device_));
-  if (spec_.train.threads > 0) torch::set_num_threads(static_cast<int>(spec_.train.threads));
-  if (!spec_.data.validation.empty()) validation_.emplace(spec_);
+  std::int64_t threads = spec_.train.threads;
+  if (group_) {
+    const std::int64_t rank = group_->rank(), ranks = group_->world_size(), batch = spec_.optim.global_batch;
+    if (batch < ranks)
+      throw UsageError(str("optim.global_batch is ", batch, ", ", ranks, " ranks need at least one clip each"));
+    first_row_ = first_row_of(rank, ranks, batch);
+    rows_ = first_row_of(rank + 1, ranks, batch) - first_row_;
+    if (peak_flops_) *peak_flops_ *= static_cast<double>(ranks);
+    reducer_.emplace(*model_, *group_, spec_.distributed);
+    if (threads == 0) threads = std::max<std::int64_t>(torch::get_num_threads() / group_->ranks_on_this_machine(), 1);
+    AXLSTM_CHECK(group_->gather(data_fingerprint_).front() == data_fingerprint_,
+                 "this rank sees other training clips than rank 0; is the data the same on all machines?");
+  }
+  if (threads > 0) torch::set_num_threads(static_cast<int>(threads));
+  if (leads() && !spec_.data.validation.empty()) validation_.emplace(spec_);
 }
 
 void Trainer::resume() {
@@ -101,19 +132,41 @@ void Trainer::resume() {
   log::info(str("resuming ", spec_.train.run_dir, " at step ", step_));
 }
 
+/// Rank 0's state becomes everybody's.
+void Trainer::share_state() {
+  const auto counters =
+      torch::tensor({step_, resumed_step_, skipped_steps_, skipped_in_a_row_}, torch::kInt64).to(device_);
+  std::vector<torch::Tensor> tensors{counters};
+  for (const auto& state : {io::state_dict(*model_), optimizer_.state(), scaler_.state(), ema_.state()}) {
+    for (const auto& [name, tensor] : state) tensors.push_back(tensor);
+  }
+  group_->broadcast(tensors);
+  const auto on_cpu = counters.cpu();
+  const auto* values = on_cpu.const_data_ptr<std::int64_t>();
+  step_ = values[0];
+  resumed_step_ = values[1];
+  skipped_steps_ = values[2];
+  skipped_in_a_row_ = values[3];
+}
+
 void Trainer::open_loader() {
-  const auto workers = spec_.data.workers > 0
-                           ? spec_.data.workers
-                           : static_cast<std::int64_t>(std::max(std::thread::hardware_concurrency(), 1U));
+  const auto processes = group_ ? group_->ranks_on_this_machine() : 1;
+  const auto workers =
+      spec_.data.workers > 0
+          ? spec_.data.workers
+          : std::max<std::int64_t>(static_cast<std::int64_t>(std::thread::hardware_concurrency()) / processes, 1);
   loader_ = std::make_unique<data::Loader>(clips_,
                                            data::LoaderOptions{.seed = static_cast<std::uint64_t>(spec_.train.seed),
                                                                .batch_size = spec_.optim.global_batch,
+                                                               .first_row = first_row_,
+                                                               .rows = rows_,
                                                                .frames = spec_.model.frames,
                                                                .workers = workers,
                                                                .device = device_},
                                            step_);
   total_steps_ =
       static_cast<std::int64_t>(std::llround(spec_.optim.epochs * static_cast<double>(loader_->steps_per_epoch())));
+  if (group_) log::info(str(group_->description(), "; ", rows_, " clips of each batch on rank ", group_->rank()));
   log::info(str(model::describe(spec_.model), ", ", model::parameter_count(*model_), " parameters"));
   log::info(str(clips_->size(), " clips, ", loader_->steps_per_epoch(), " steps an epoch, batch ",
                 spec_.optim.global_batch, ", steps ", step_, " → ", last_step(), " of ", total_steps_));
@@ -126,66 +179,89 @@ std::int64_t Trainer::last_step() const {
 
 RunStatus Trainer::run(const std::atomic<bool>& stop) {
   const std::filesystem::path run_dir = spec_.train.run_dir;
-  std::error_code failure;
-  std::filesystem::create_directories(run_dir / "pictures", failure);
-  AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
-  data::report_unmatched(clips_->unmatched(), run_dir);
-  resume();
+  if (leads()) {
+    std::error_code failure;
+    std::filesystem::create_directories(run_dir / "pictures", failure);
+    AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
+    data::report_unmatched(clips_->unmatched(), run_dir);
+    resume();
+  }
+  if (group_) share_state();
   open_loader();
-  writer_ = std::make_unique<CheckpointWriter>(run_dir, Retention{spec_.train.keep_last, spec_.train.keep_every_steps});
-  MetricsFile metrics(run_dir, step_);
-  TensorBoard tensorboard(run_dir, step_, spec_.config_yaml);
+  std::optional<MetricsFile> metrics;
+  std::optional<TensorBoard> tensorboard;
+  if (leads()) {
+    writer_ =
+        std::make_unique<CheckpointWriter>(run_dir, Retention{spec_.train.keep_last, spec_.train.keep_every_steps});
+    metrics.emplace(run_dir, step_);
+    tensorboard.emplace(run_dir, step_, spec_.config_yaml);
+  }
   const auto draw = [&] {
-    if (const auto picture = draw_picture()) tensorboard.picture(step_, *picture);
+    if (const auto picture = draw_picture()) tensorboard->picture(step_, *picture);
   };
-  if (step_ == 0) draw();
+  if (leads() && step_ == 0) draw();
 
-  auto window_start = Clock::now();
-  std::int64_t window_first = step_;
-  double window_waited = 0;
+  Window window{Clock::now(), step_};
   const auto every = [&](std::int64_t steps) { return step_ % steps == 0 || step_ == last_step(); };
-  while (step_ < last_step() && !stop) {
+  bool stopping = !group_ && stop;
+  while (step_ < last_step() && !stopping) {
     const double lr = learning_rate(spec_.optim, epoch());
-    const StepResult result = train_one_step(lr);
-    const double seconds = seconds_since(window_start);
-    const double seconds_a_step = seconds / static_cast<double>(step_ - window_first);
+    const StepResult result = train_one_step(lr, stop);
+    stopping = group_ ? result.stop : stop.load();
+    if (!leads()) continue;
+    window.communicating += result.seconds_communicating;
+    const double seconds = seconds_since(window.start);
+    const double seconds_a_step = seconds / static_cast<double>(step_ - window.first_step);
     StepRecord record{step_,
                       epoch(),
                       result.loss,
                       lr,
                       result.grad_norm,
                       static_cast<double>(spec_.optim.global_batch) / seconds_a_step,
-                      std::min((loader_->seconds_waited() - window_waited) / seconds, 1.0),
+                      std::min((loader_->seconds_waited() - window.waited) / seconds, 1.0),
                       skipped_steps_};
+    record.memory_gb = peak_memory_gb(device_);
+    if (peak_flops_) record.mfu = step_flops_ / seconds_a_step / *peak_flops_;
+    if (group_) record.communication = std::min(window.communicating / seconds, 1.0);
     if (validation_ && every(spec_.train.validate_every_steps)) record.validation_loss = validation_->loss(model_);
+    if (probe_ && every(spec_.eval.probe_every_epochs * loader_->steps_per_epoch())) record.probe = run_probe();
     const bool milestone = every(spec_.train.log_every_steps);
-    metrics.write(record);
-    if (milestone || record.validation_loss) tensorboard.write(record);
+    metrics->write(record);
+    if (milestone || record.validation_loss || record.probe) tensorboard->write(record);
     const double left = seconds_a_step * static_cast<double>(last_step() - step_);
     log::progress(str(progress_line(record, last_step()), " | ETA ", format_duration(left)), milestone);
-    if (milestone) {
-      window_start = Clock::now();
-      window_first = step_;
-      window_waited = loader_->seconds_waited();
-    }
+    if (milestone) window = {Clock::now(), step_, loader_->seconds_waited()};
     if (every(spec_.train.picture_every_steps)) draw();
     // Weights with which steps are being skipped must not push out the checkpoints from before.
     if (step_ % spec_.train.save_every_steps == 0 && skipped_in_a_row_ == 0) save();
   }
-  writer_->wait();
-  if (writer_->written_step().value_or(resumed_step_) != step_) save();
-  writer_->finish();
+  if (leads()) {
+    writer_->wait();
+    if (writer_->written_step().value_or(resumed_step_) != step_) save();
+    writer_->finish();
+  }
   return step_ < last_step() ? RunStatus::kInterrupted : RunStatus::kFinished;
 }
 
 double Trainer::epoch() const { return static_cast<double>(step_) / static_cast<double>(loader_->steps_per_epoch()); }
 
-StepResult Trainer::train_one_step(double lr) {
+/// Of this rank's part of a batch. The numbers are drawn for the whole batch, so that ranks do not change them.
+torch::Tensor Trainer::draw_noise(std::int64_t step) const {
+  return model::draw_mask_noise(spec_.optim.global_batch, spec_.model, spec_.mask,
+                                generator_for({static_cast<std::uint64_t>(spec_.train.seed), kMaskStream,
+                                               static_cast<std::uint64_t>(step)}))
+      .narrow(0, first_row_, rows_);
+}
+
+StepResult Trainer::train_one_step(double lr, bool stop) {
   const data::Batch batch = loader_->next();
-  const auto noise = model::draw_mask_noise(
-      batch.spectrogram.size(0), spec_.model, spec_.mask,
-      generator_for({static_cast<std::uint64_t>(spec_.train.seed), kMaskStream, static_cast<std::uint64_t>(step_)}));
-  const StepResult result = training_step(model_, optimizer_, batch.spectrogram, noise, lr, spec_, &scaler_);
+  const auto noise = noise_ahead_.valid() ? noise_ahead_.get() : draw_noise(step_);
+  // Its time grows with the number of ranks, and the device would wait for it.
+  noise_ahead_ = std::async(std::launch::async, [this, step = step_ + 1] { return draw_noise(step); });
+  std::optional<SharedStep> shared;
+  if (group_) shared.emplace(SharedStep{*group_, *reducer_, stop});
+  const StepResult result =
+      training_step(model_, optimizer_, batch.spectrogram, noise, lr, spec_, &scaler_, shared ? &*shared : nullptr);
   ++step_;
   if (result.skipped) {
     count_skipped(result, batch, noise);
@@ -194,6 +270,19 @@ StepResult Trainer::train_one_step(double lr) {
     ema_.update();
   }
   return result;
+}
+
+/// Where a skipped step stops being finite, in the first clip of the whole batch that leads to it.
+std::string Trainer::locate_non_finite(const data::Batch& batch, const torch::Tensor& noise) {
+  const NonFinite found = find_non_finite(model_, batch.spectrogram, noise, spec_);
+  std::string place = found.place;
+  if (found.row >= 0) place += ", clip " + clips_->id(batch.clips[static_cast<std::size_t>(found.row)]);
+  if (!group_) return place;
+  // Parts of the batch are in the order of the ranks.
+  for (const std::string& other : group_->gather((found.row >= 0 ? "+" : "-") + place)) {
+    if (other.front() == '+') return other.substr(1);
+  }
+  return place;
 }
 
 /// Says what a skipped step ran into, and ends the run when there are too many in a row. Gradients that overflow while
@@ -205,15 +294,19 @@ void Trainer::count_skipped(const StepResult& result, const data::Batch& batch, 
       str("step ", step_, " was skipped: the loss is ", result.loss, ", the gradient norm ", result.grad_norm);
   const bool last = skipped_in_a_row_ >= spec_.train.max_skipped_steps;
   const bool scaling = scaler_.enabled() && std::isfinite(result.loss);
-  if (last || (skipped_in_a_row_ == 1 && !scaling)) {
-    const NonFinite found = find_non_finite(model_, batch.spectrogram, noise, spec_);
-    message += "; not finite first: " + found.place;
-    if (found.row >= 0) message += ", clip " + clips_->id(batch.clips[static_cast<std::size_t>(found.row)]);
-  }
+  if (last || (skipped_in_a_row_ == 1 && !scaling)) message += "; not finite first: " + locate_non_finite(batch, noise);
   AXLSTM_CHECK(!last, message, "; ", skipped_in_a_row_, " in a row are as many as train.max_skipped_steps allows. ",
                "The newest checkpoint is from before; start a new train.run_dir with a lower optim.base_lr or with "
                "optim.clip_grad_norm");
-  log::warn(str(message, " (", skipped_steps_, " skipped so far)"));
+  if (leads()) log::warn(str(message, " (", skipped_steps_, " skipped so far)"));
+}
+
+std::optional<double> Trainer::run_probe() {
+  const auto dtype = compute_dtype(resolve_precision(spec_.train.precision, device_));
+  const Autocast autocast(device_.type(), dtype, dtype != at::kFloat);
+  const auto score = probe_(model_);
+  model_->train();
+  return score;
 }
 
 void Trainer::save() {

@@ -24,6 +24,7 @@ data::DataOptions validation_data(const data::DataOptions& options) {
   held_out.root.clear();
   held_out.manifest.clear();
   held_out.packed.clear();
+  held_out.synthetic = 0;
   const fs::path path = expand_home(options.validation);
   std::error_code failure;
   if (fs::exists(path / "pack.json", failure)) {

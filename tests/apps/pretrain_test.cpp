@@ -115,6 +115,42 @@ TEST_F(Pretrain, AveragedWeightsCanBeEmbeddedWith) {
   EXPECT_TRUE(embed("plain", {}) != embed("averaged", {"--ema"}));
 }
 
+TEST_F(Pretrain, AProbeScoresAndChangesNothingOfTheTraining) {
+  const auto task = folder_.path() / "task";
+  for (const std::string split : {"train", "valid", "test"}) {
+    nlohmann::json labels;
+    for (int n = 0; n < 4; ++n) {
+      const std::string file = std::to_string(n) + ".wav";
+      write_audio(task / "16000" / split / file, tone(300 + 700 * n, 1.0));
+      labels[file] = {n < 2 ? "low" : "high"};
+    }
+    folder_.write("task/" + split + ".json", labels.dump());
+  }
+  folder_.write("task/labelvocabulary.csv", "idx,label\n0,low\n1,high\n");
+  folder_.write(
+      "task/task_metadata.json",
+      R"({"task_name": "pitch", "version": "1", "mode": "full", "embedding_type": "scene",)"
+      R"( "prediction_type": "multiclass", "split_mode": "trainvaltest", "splits": ["train", "valid", "test"],)"
+      R"( "sample_duration": 1.0, "evaluation": ["top1_acc"]})");
+  ASSERT_EQ(run(pretrain("without")).exit_code, 0);
+  const auto result = run(pretrain("with", {"eval.probe=" + task.string(), "eval.probe_every_epochs=4"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(loss_curve(path("with")), loss_curve(path("without")));
+  EXPECT_TRUE(final_weights("with") == final_weights("without"));
+  EXPECT_NE(result.err.find("pitch: top1_acc of 4 clips by the nearest of 4"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("| probe "), std::string::npos) << result.err;
+  std::vector<int> steps;
+  std::istringstream lines(read_file(folder_.path() / "with/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);) {
+    const auto record = nlohmann::json::parse(line);
+    if (record.contains("probe")) steps.push_back(record["step"]);
+  }
+  EXPECT_EQ(steps, (std::vector<int>{12, 24, 36}));
+  const auto missing = run(pretrain("r", {"eval.probe=" + path("audio")}));
+  EXPECT_EQ(missing.exit_code, 1) << missing.err;
+  EXPECT_NE(missing.err.find("task_metadata.json"), std::string::npos) << missing.err;
+}
+
 TEST_F(Pretrain, WorkersDoNotChangeTheNumbers) {
   ASSERT_EQ(run(pretrain("two")).exit_code, 0);
   ASSERT_EQ(run(pretrain("five", {"data.workers=5", "data.cache_mb=0"})).exit_code, 0);
@@ -222,7 +258,7 @@ TEST(CommandLine, HelpVersionDoctorConfig) {
     EXPECT_EQ(run({program, "--version"}).exit_code, 0);
     const auto doctor = run({program, "--doctor"});
     EXPECT_EQ(doctor.exit_code, 0);
-    for (const char* word : {"LibTorch", "CUDA", "libsndfile", "compiler"})
+    for (const char* word : {"LibTorch", "CUDA", "libsndfile", "compiler", "ranks by"})
       EXPECT_NE(doctor.out.find(word), std::string::npos) << word;
     EXPECT_EQ(run({program, "--no-such-option"}).exit_code, 2);
   }

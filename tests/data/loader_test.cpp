@@ -198,5 +198,38 @@ TEST(LoaderWithBadClips, TooManyStopTheRun) {
   test::expect_error([&] { loader.next(); }, {"data.max_bad_fraction"});  // and again, instead of waiting for ever
 }
 
+TEST_F(LoaderTest, PartsOfABatchAreThoseOfTheWhole) {
+  test::Clips clips{{2.5, 6.0, 0.7, 8.0, 2.0, 9.0, 3.0}};
+  const auto open = [&] { return open_clips(clips.options(), {}); };
+  Loader whole(open(), small(), 1);
+  const auto expected = take(whole, 4);  // over an epoch's end
+  auto first = small(2), rest = small(1);
+  first.rows = 1;
+  rest.first_row = 1;
+  Loader first_part(open(), first, 1), other_part(open(), rest, 1);
+  EXPECT_EQ(other_part.steps_per_epoch(), whole.steps_per_epoch());
+  for (const Batch& batch : expected) {
+    const Batch a = first_part.next(), b = other_part.next();
+    EXPECT_EQ(a.clips, std::vector(batch.clips.begin(), batch.clips.begin() + 1));
+    EXPECT_EQ(b.clips, std::vector(batch.clips.begin() + 1, batch.clips.end()));
+    EXPECT_TRUE(torch::cat({a.spectrogram, b.spectrogram}).equal(batch.spectrogram));
+  }
+  rest.rows = 3;
+  test::expect_error([&] { Loader(open(), rest, 0); }, {"rows 1 … 3", "batch of 3"});
+}
+
+TEST_F(LoaderTest, NoiseIsAFunctionOfClipAndSeed) {
+  DataOptions options;
+  options.synthetic = 10;
+  Loader one(open_clips(options, {}), small(1), 0), three(open_clips(options, {}), small(3), 0);
+  const auto batches = take(one, 4);
+  expect_equal(take(three, 4), batches);
+  EXPECT_NEAR(batches[0].spectrogram.mean().item<double>(), 0, 0.05);
+  EXPECT_NEAR(batches[0].spectrogram.std().item<double>(), 1, 0.05);
+  EXPECT_FALSE(batches[0].spectrogram[0].equal(batches[0].spectrogram[1]));
+  options.root = "somewhere";
+  test::expect_usage_error([&] { open_clips(options, {}); }, {"data.synthetic", "data.root"});
+}
+
 }  // namespace
 }  // namespace axlstm::data

@@ -21,6 +21,8 @@ struct RunConfig {
   model::LossOptions loss;
   train::OptimOptions optim;
   train::TrainOptions train;
+  train::DistributedOptions distributed;
+  train::EvalOptions eval;
   hear::EmbeddingLayout embedding_layout = hear::EmbeddingLayout::kTimeFrequency;
 };
 

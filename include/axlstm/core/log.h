@@ -9,6 +9,9 @@ void info(const std::string& message);
 void warn(const std::string& message);
 void error(const std::string& message);
 
+/// Says before every message whose it is, where several processes write to one terminal.
+void set_source(const std::string& name);
+
 /// Hides info lines (`--quiet`).
 void set_quiet(bool quiet);
 

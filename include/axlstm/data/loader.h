@@ -1,5 +1,5 @@
 // Batches of random crops, prepared ahead by worker threads. What a batch holds is a pure function of
-// (seed, step): neither the number of workers nor an interruption changes it.
+// (seed, step): neither the number of workers nor an interruption changes it, nor among how many ranks it is divided.
 #pragma once
 
 #include <c10/core/Event.h>
@@ -22,6 +22,8 @@ namespace axlstm::data {
 struct LoaderOptions {
   std::uint64_t seed = 0;
   std::int64_t batch_size = 1024;
+  std::int64_t first_row = 0;  ///< of the part of each batch that is wanted here
+  std::int64_t rows = 0;       ///< length of that part; 0: to the end
   std::int64_t frames = 200;
   std::int64_t workers = 1;
   std::int64_t prefetch_batches = 3;
@@ -29,7 +31,7 @@ struct LoaderOptions {
 };
 
 struct Batch {
-  torch::Tensor spectrogram;        ///< [B, 1, L, F] float32, on the device asked for
+  torch::Tensor spectrogram;        ///< [rows, 1, L, F] float32, on the device asked for
   std::vector<std::int64_t> clips;  ///< index of each crop's clip
 };
 
@@ -84,7 +86,7 @@ class Loader {
   std::condition_variable work_available_, batch_ready_;
   std::deque<std::unique_ptr<Slot>> slots_;  ///< batches under way; the first is of step `front_step_`
   std::int64_t front_step_;
-  std::int64_t ticket_;                                       ///< next crop to be taken, as step · batch size + row
+  std::int64_t ticket_;                                       ///< next crop to be taken, as step · rows + row
   std::map<std::int64_t, std::vector<std::int64_t>> orders_;  ///< epoch → permutation; two at most
   std::exception_ptr failure_;
   bool stopping_ = false;

@@ -42,4 +42,19 @@ struct TrainOptions {
   std::int64_t picture_every_steps = 1000;
 };
 
+/// A score of the representations while they are learned.
+struct EvalOptions {
+  std::string probe;  ///< folder of a HEAR task of whole clips; empty: none
+  std::int64_t probe_every_epochs = 1;
+  std::int64_t probe_clips = 1000;  ///< at most so many to compare with, and so many to score
+};
+
+/// Several processes that train one model, each on its part of every batch.
+struct DistributedOptions {
+  bool overlap = true;      ///< sum gradients while others are still being computed
+  double bucket_mb = 25;    ///< gradients summed at once, in MiB
+  double heartbeat_s = 30;  ///< a rank not heard of for so long is taken for dead
+  double timeout_s = 600;   ///< for ranks to meet, and for one sum
+};
+
 }  // namespace axlstm::train

@@ -23,6 +23,10 @@ struct StepRecord {
   double data_wait = 0;            ///< share of the time that the model waited for data
   std::int64_t skipped_steps = 0;  ///< of the run so far, for a loss or gradient that was not finite
   std::optional<double> validation_loss = std::nullopt;
+  std::optional<double> probe = std::nullopt;          ///< score of eval.probe
+  std::optional<double> communication = std::nullopt;  ///< share of the time that rank 0 waited for sums over the ranks
+  std::optional<double> mfu = std::nullopt;            ///< model FLOPs utilization: share of the devices' peak
+  std::optional<double> memory_gb = std::nullopt;      ///< most that rank 0 has held so far
 };
 
 /// Appends one JSON object a record to `<run>/metrics.jsonl`. On opening, records later than `resumed_step` are
@@ -53,7 +57,7 @@ class TensorBoard {
   bool warned_ = false;
 };
 
-/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | data wait 2 %"
+/// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | MFU 31 % | data wait 2 % | memory 32.1 GB"
 std::string progress_line(const StepRecord& record, std::int64_t total_steps);
 
 /// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The

@@ -7,6 +7,7 @@
 #include "axlstm/data/options.h"
 #include "axlstm/model/masked_model.h"
 #include "axlstm/train/amp.h"
+#include "axlstm/train/gradient_reducer.h"
 #include "axlstm/train/optim.h"
 
 namespace axlstm::train {
@@ -20,6 +21,8 @@ struct RunSpec {
   model::LossOptions loss;
   OptimOptions optim;
   TrainOptions train;
+  DistributedOptions distributed;
+  EvalOptions eval;
   std::string config_yaml;  ///< stored with the run and in every checkpoint
 };
 
@@ -27,13 +30,24 @@ struct RunSpec {
 struct StepResult {
   double loss = 0;
   double grad_norm = 0;
-  bool skipped = false;  ///< one of the two is not finite, so the weights were left as they are
+  bool skipped = false;              ///< one of the two is not finite, so the weights were left as they are
+  bool stop = false;                 ///< some rank asked to stop
+  double seconds_communicating = 0;  ///< that computing did not hide
+};
+
+/// This rank's part in a step that all make together.
+struct SharedStep {
+  ProcessGroup& group;
+  GradientReducer& reducer;
+  bool stop = false;  ///< this rank was asked to stop
 };
 
 /// One step on a batch with given mask noise, in the precision of `spec`. spectrogram [B, 1, L, F] and noise on any
-/// device; micro-batches of `device_batch` clips (0: all). `scaler` is needed for fp16 only.
+/// device; micro-batches of `device_batch` clips (0: all). `scaler` is needed for fp16 only. With `shared`, B clips are
+/// this rank's part of optim.global_batch, and all ranks get the same result.
 StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torch::Tensor& spectrogram,
-                         const torch::Tensor& noise, double lr, const RunSpec& spec, GradScaler* scaler = nullptr);
+                         const torch::Tensor& noise, double lr, const RunSpec& spec, GradScaler* scaler = nullptr,
+                         const SharedStep* shared = nullptr);
 
 /// Where numbers stop being finite, after a step that was skipped for it.
 struct NonFinite {

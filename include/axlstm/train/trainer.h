@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +18,9 @@
 
 namespace axlstm::train {
 
+/// Scores the model as it is; nothing if that failed. Must not draw from LibTorch's global generators.
+using Probe = std::function<std::optional<double>(model::MaskedModel& model)>;
+
 enum class RunStatus { kFinished, kInterrupted };
 
 /// Trains until the schedule ends or `stop` turns true, continuing from the newest checkpoint of the run folder.
@@ -23,7 +28,14 @@ enum class RunStatus { kFinished, kInterrupted };
 /// that was not (same machine, same thread count).
 class Trainer {
  public:
-  explicit Trainer(RunSpec spec);
+  /// `group`: this process trains together with others; it must outlive the trainer. The numbers are those of one
+  /// process, to rounding. Rank 0 reads the checkpoint and writes everything.
+  explicit Trainer(RunSpec spec, ProcessGroup* group = nullptr);
+
+  /// Called by rank 0 every eval.probe_every_epochs epochs and at the end, in the precision of training.
+  void set_probe(Probe probe) { probe_ = std::move(probe); }
+
+  /// With several ranks `stop` may turn true in any of them: all stop after the same step.
   RunStatus run(const std::atomic<bool>& stop);
 
   /// Makes a few steps without writing anything, and tells what the run would be: its data, its steps, how long it
@@ -31,12 +43,17 @@ class Trainer {
   std::string dry_run();
 
  private:
+  bool leads() const { return !group_ || group_->rank() == 0; }
   void resume();
+  void share_state();
   void open_loader();
   std::int64_t last_step() const;
   double epoch() const;  ///< where the next step begins
-  StepResult train_one_step(double lr);
+  torch::Tensor draw_noise(std::int64_t step) const;
+  StepResult train_one_step(double lr, bool stop = false);
+  std::string locate_non_finite(const data::Batch& batch, const torch::Tensor& noise);
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
+  std::optional<double> run_probe();
   void save();
 
   /// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. Returns
@@ -44,6 +61,8 @@ class Trainer {
   std::optional<std::filesystem::path> draw_picture();
 
   RunSpec spec_;
+  ProcessGroup* group_;
+  std::int64_t first_row_ = 0, rows_;  ///< this rank's part of a batch
   torch::Device device_;
   std::shared_ptr<data::ClipSource> clips_;
   std::string data_fingerprint_;
@@ -51,12 +70,17 @@ class Trainer {
   AdamW optimizer_;
   GradScaler scaler_;
   Ema ema_;
+  std::optional<GradientReducer> reducer_;
   std::optional<Validation> validation_;
+  Probe probe_;
+  double step_flops_;                 ///< of a whole batch
+  std::optional<double> peak_flops_;  ///< of the devices of all ranks, where it is known
   std::int64_t step_ = 0;
   std::int64_t total_steps_ = 0;
   std::int64_t resumed_step_ = -1;  ///< −1: a new run
   std::int64_t skipped_steps_ = 0, skipped_in_a_row_ = 0;
   std::unique_ptr<data::Loader> loader_;
+  std::future<torch::Tensor> noise_ahead_;  ///< of step_, drawn while the step before it was computed
   std::unique_ptr<CheckpointWriter> writer_;
 };
 

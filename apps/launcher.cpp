@@ -1,0 +1,168 @@
+#include "launcher.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/log.h"
+#include "cli.h"
+
+namespace axlstm::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kMark = "AXLSTM_LAUNCHED";
+// A failing rank tells the others why, and they end by themselves; those that hang in a sum are killed.
+constexpr auto kTimeToEnd = std::chrono::seconds(5);
+constexpr auto kPoll = std::chrono::milliseconds(50);
+
+std::array<std::atomic<int>, 3> pending_signals;  // how many of each wait to be passed on
+constexpr std::array kSignals{SIGINT, SIGTERM, SIGUSR1};
+
+void note_signal(int number) {
+  for (std::size_t n = 0; n < kSignals.size(); ++n) {
+    if (kSignals[n] == number) ++pending_signals[n];
+  }
+}
+
+struct Process {
+  pid_t pid = -1;
+  bool running = false;
+  int status = 0;
+};
+
+/// A port of this machine that nobody else can take: the socket listens already, and rank 0 inherits it.
+struct MeetingPoint {
+  MeetingPoint() : socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    AXLSTM_CHECK(socket >= 0 && ::bind(socket, generic, size) == 0 && ::listen(socket, 1024) == 0 &&
+                     ::getsockname(socket, generic, &size) == 0,
+                 "no port to meet at: ", std::strerror(errno));
+    port = ntohs(address.sin_port);
+  }
+  ~MeetingPoint() { ::close(socket); }
+  MeetingPoint(const MeetingPoint&) = delete;
+  MeetingPoint& operator=(const MeetingPoint&) = delete;
+
+  int socket;
+  int port = 0;
+};
+
+Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingPoint& meeting) {
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  AXLSTM_CHECK(pid >= 0, "rank ", rank, " cannot be started: ", std::strerror(errno));
+  if (pid > 0) return {pid, true, 0};
+  for (const int number : kSignals) std::signal(number, SIG_DFL);
+  ::setpgid(0, 0);  // Ctrl-C in the terminal reaches this process through its parent, once
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(kFailed);
+  const auto set = [](const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); };
+  set(kMark, "1");
+  set("RANK", std::to_string(rank));
+  set("WORLD_SIZE", std::to_string(count));
+  set("LOCAL_RANK", std::to_string(rank));
+  set("LOCAL_WORLD_SIZE", std::to_string(count));
+  set("MASTER_ADDR", "127.0.0.1");
+  set("MASTER_PORT", std::to_string(meeting.port));
+  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);  // stack traces of connections that end; what matters is said here
+  if (rank == 0) {
+    ::fcntl(meeting.socket, F_SETFD, 0);  // to be inherited
+    set("AXLSTM_LISTENING_SOCKET", std::to_string(meeting.socket));
+  }
+  ::execv("/proc/self/exe", argv);
+  ::_exit(127);
+}
+
+std::string describe(const Process& process, std::size_t rank) {
+  const std::string name = str("rank ", rank, " (process ", process.pid, ")");
+  if (!WIFSIGNALED(process.status)) return str(name, " ended with exit code ", WEXITSTATUS(process.status));
+  const int number = WTERMSIG(process.status);
+  return str(name, " was killed by signal ", number, " (", strsignal(number), ")",
+             number == SIGKILL ? ", by hand or for its memory" : "");
+}
+
+bool failed(const Process& process) {
+  if (process.running) return false;
+  const int code = WIFEXITED(process.status) ? WEXITSTATUS(process.status) : kFailed;
+  return code != kOk && code != kInterrupted;
+}
+
+void signal_all(const std::vector<Process>& processes, int number) {
+  for (const Process& process : processes) {
+    if (process.running) ::kill(process.pid, number);
+  }
+}
+
+/// Waits for all ranks to end; the exit code of the whole.
+int watch(std::vector<Process>& processes) {
+  std::size_t running = processes.size();
+  bool failure = false, killed = false;
+  Clock::time_point deadline;
+  while (running > 0) {
+    for (std::size_t rank = 0; rank < processes.size(); ++rank) {
+      Process& process = processes[rank];
+      if (!process.running || ::waitpid(process.pid, &process.status, WNOHANG) != process.pid) continue;
+      process.running = false;
+      --running;
+      if (!failed(process) || failure) continue;
+      failure = true;
+      deadline = Clock::now() + kTimeToEnd;
+      log::error(describe(process, rank) + (running > 0 ? "; the other ranks end too" : ""));
+    }
+    if (failure && !killed && Clock::now() > deadline) {
+      killed = true;
+      signal_all(processes, SIGKILL);
+    }
+    for (std::size_t n = 0; n < kSignals.size(); ++n) {
+      for (int count = pending_signals[n].exchange(0); count > 0; --count) signal_all(processes, kSignals[n]);
+    }
+    if (running > 0) std::this_thread::sleep_for(kPoll);
+  }
+  int worst = kOk;
+  for (const Process& process : processes) {
+    const int code = WIFEXITED(process.status) ? WEXITSTATUS(process.status) : kFailed;
+    if (code == kUsage) return kUsage;
+    if (failed(process)) worst = kFailed;
+    if (code == kInterrupted && worst == kOk) worst = kInterrupted;
+  }
+  return worst;
+}
+
+}  // namespace
+
+bool is_launched() { return std::getenv(kMark) != nullptr; }
+
+int launch(char** argv, std::int64_t count, std::int64_t max_restarts) {
+  for (const int number : kSignals) std::signal(number, note_signal);
+  for (std::int64_t restart = 0;; ++restart) {
+    const MeetingPoint meeting;
+    std::vector<Process> processes;
+    for (std::int64_t rank = 0; rank < count; ++rank) processes.push_back(start(argv, rank, count, meeting));
+    const int code = watch(processes);
+    if (code != kFailed || restart == max_restarts) return code;
+    log::warn(str("restart ", restart + 1, " of ", max_restarts));
+  }
+}
+
+}  // namespace axlstm::cli

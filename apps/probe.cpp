@@ -1,0 +1,29 @@
+#include "probe.h"
+
+#include <memory>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/hear/embedder.h"
+#include "axlstm/hear/nearest.h"
+
+namespace axlstm::cli {
+
+train::Probe open_probe(const config::RunConfig& config, const torch::Device& device) {
+  const auto task = std::make_shared<hear::NearestNeighbourProbe>(
+      expand_home(config.eval.probe), static_cast<int>(config.audio.sample_rate), config.eval.probe_clips);
+  log::info("probe of " + task->description());
+  return [task, config, device](model::MaskedModel& model) -> std::optional<double> {
+    const std::shared_ptr<model::EncoderImpl> encoder = model.ptr();
+    hear::Embedder embedder(model::Encoder(encoder), config.audio, config.embedding_layout, device);
+    try {
+      return task->score(embedder);
+    } catch (const std::exception& failure) {
+      log::warn("no probe: " + message_of(failure));
+      return std::nullopt;
+    }
+  };
+}
+
+}  // namespace axlstm::cli

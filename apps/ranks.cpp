@@ -1,0 +1,39 @@
+#include "ranks.h"
+
+#include <torch/torch.h>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/log.h"
+#include "axlstm/train/trainer.h"
+#include "launcher.h"
+
+namespace axlstm::cli {
+
+std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config) {
+  const auto rank = train::rank_from(train::process_environment());
+  if (!rank) return nullptr;
+  if (rank->rank > 0) {
+    log::set_source(str("rank ", rank->rank));
+    log::set_quiet(true);
+  }
+  return std::make_unique<train::ProcessGroup>(*rank, train::rank_device(*rank, config.train.device),
+                                               config.distributed);
+}
+
+void compare_configurations(train::ProcessGroup& group, const std::string& yaml) {
+  const std::string first = group.gather(yaml).front();
+  for (const std::string& key : config::changed_keys(first, yaml))
+    throw UsageError(str("rank ", group.rank(), " has another value of ", key, " than rank 0"));
+}
+
+int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, std::int64_t max_restarts) {
+  if (const auto rank = train::rank_from(train::process_environment()))
+    throw UsageError(str("--nproc and ", rank->launcher, " both start ranks; leave one of them away"));
+  const auto gpus = static_cast<std::int64_t>(torch::cuda::device_count());
+  const bool on_gpus = train::choose_device(config.train.device).is_cuda();
+  if (on_gpus && count > gpus)
+    throw UsageError(str("--nproc is ", count, ", but there are ", gpus, " GPUs; train.device=cpu takes any number"));
+  return launch(argv, count, max_restarts);
+}
+
+}  // namespace axlstm::cli

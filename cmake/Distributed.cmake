@@ -1,0 +1,22 @@
+# What several processes can talk through: LibTorch holds Gloo and NCCL, but a wheel of it lacks their headers.
+find_path(Gloo_INCLUDE_DIR gloo/algorithm.h)
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${LibTorch_ROOT}/../nvidia/nccl/include ${CUDAToolkit_INCLUDE_DIRS})
+mark_as_advanced(Gloo_INCLUDE_DIR NCCL_INCLUDE_DIR)
+
+set(AXLSTM_WITH_GLOO OFF)
+if(Gloo_INCLUDE_DIR AND EXISTS ${LibTorch_ROOT}/include/torch/csrc/distributed/c10d/ProcessGroupGloo.hpp)
+  set(AXLSTM_WITH_GLOO ON)
+  message(STATUS "axlstm: several ranks on the CPU: on (Gloo)")
+else()
+  message(STATUS "axlstm: several ranks on the CPU: off, no gloo/algorithm.h was found (Debian: libgloo-dev)")
+endif()
+
+set(AXLSTM_WITH_NCCL OFF)
+if(NOT AXLSTM_WITH_CUDA)
+  message(STATUS "axlstm: several ranks on GPUs: off, as the CUDA kernels are")
+elseif(NOT NCCL_INCLUDE_DIR)
+  message(STATUS "axlstm: several ranks on GPUs: off, no nccl.h was found (-DNCCL_INCLUDE_DIR=)")
+else()
+  set(AXLSTM_WITH_NCCL ON)
+  message(STATUS "axlstm: several ranks on GPUs: on (NCCL)")
+endif()

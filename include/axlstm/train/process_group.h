@@ -1,0 +1,70 @@
+// How the ranks of a run talk to each other: sums over all of them, and short texts.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "axlstm/train/options.h"
+#include "axlstm/train/rank.h"
+
+namespace axlstm::train {
+
+/// c10d with NCCL on GPUs and Gloo on the CPU. Every method but fail() is called by all ranks in the same order. A
+/// rank that dies or fails ends the others: those wait in a sum that will never be complete, so a thread of each
+/// watches the others and ends the process with exit code 1 and a message that names the rank.
+class ProcessGroup {
+ public:
+  /// Meets the other ranks. `device`: a GPU of this rank's own, or the CPU. Throws Error if they do not come within
+  /// distributed.timeout_s, UsageError if this build cannot do it.
+  ProcessGroup(const Rank& rank, const torch::Device& device, const DistributedOptions& options);
+  ~ProcessGroup();
+  ProcessGroup(const ProcessGroup&) = delete;
+  ProcessGroup& operator=(const ProcessGroup&) = delete;
+
+  std::int64_t rank() const { return rank_.rank; }
+  std::int64_t world_size() const { return rank_.world_size; }
+  std::int64_t ranks_on_this_machine() const { return ranks_on_this_machine_; }
+  const torch::Device& device() const { return device_; }
+
+  /// Such as "4 ranks on 2 machines, NCCL".
+  std::string description() const;
+
+  /// Starts adding `tensor` (contiguous, on device()) up over the ranks, in place. The returned function makes this
+  /// thread's stream wait for it, on the CPU the thread itself.
+  std::function<void()> start_sum(const torch::Tensor& tensor);
+
+  void sum(const torch::Tensor& tensor) { start_sum(tensor)(); }
+
+  /// Gives all ranks rank 0's values, in place.
+  void broadcast(const std::vector<torch::Tensor>& tensors);
+
+  /// Everybody's text, by rank.
+  std::vector<std::string> gather(const std::string& text);
+
+  /// Returns when all have called it: ranks that are done wait for rank 0 to write what it has to.
+  void leave();
+
+  /// Tells the others why this rank ends. They end too.
+  void fail(const std::string& reason) noexcept;
+
+ private:
+  struct Connection;
+
+  Rank rank_;
+  torch::Device device_;
+  std::int64_t ranks_on_this_machine_ = 1, machines_ = 1;
+  std::unique_ptr<Connection> connection_;
+};
+
+/// What this program was built with to connect ranks.
+std::string process_group_backends();
+
+/// The device of a rank: by its local number, or the only GPU that its launcher lets it see. Makes it the current one.
+/// Throws UsageError where there are fewer GPUs than ranks.
+torch::Device rank_device(const Rank& rank, DeviceChoice choice);
+
+}  // namespace axlstm::train

@@ -1,0 +1,175 @@
+// Ranks as threads of one process: the step that they make together.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <limits>
+#include <thread>
+
+#include "axlstm/train/step.h"
+#include "core/expect_error.h"
+#include "support/golden.h"
+#include "support/ports.h"
+
+namespace axlstm::train {
+namespace {
+
+using Gradients = std::map<std::string, torch::Tensor>;
+
+struct Outcome {
+  StepResult result;
+  Gradients gradients;
+};
+
+/// Runs `work` as each of `count` ranks at once.
+void run_ranks(std::int64_t count, const std::function<void(ProcessGroup&)>& work) {
+  const int port = test::free_port();
+  std::vector<std::thread> threads;
+  for (std::int64_t number = 0; number < count; ++number) {
+    threads.emplace_back([&, number] {
+      Rank rank;
+      rank.rank = rank.local_rank = number;
+      rank.world_size = count;
+      rank.port = port;
+      rank.launcher = "a test";
+      ProcessGroup group(rank, torch::kCPU, {});
+      work(group);
+      group.leave();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+Gradients gradients_of(const torch::nn::Module& module) {
+  Gradients gradients;
+  for (const auto& item : module.named_parameters()) gradients[item.key()] = item.value().grad().clone();
+  return gradients;
+}
+
+class SharedStepTest : public testing::Test {
+ protected:
+  SharedStepTest() {
+    spec_.model.size = model::Size::kCustom;
+    spec_.model.dim = 16;
+    spec_.model.depth = 2;
+    spec_.model = model::resolve(spec_.model);
+    spec_.optim.global_batch = 7;
+    torch::manual_seed(0);
+    spectrogram_ = torch::randn({7, 1, 200, 80});
+    noise_ = torch::rand({7, 250});
+  }
+
+  model::MaskedModel new_model() const {
+    torch::manual_seed(1);
+    return model::MaskedModel(spec_.model);
+  }
+
+  Outcome alone() const {
+    auto model = new_model();
+    AdamW optimizer(*model, spec_.optim);
+    const auto result = training_step(model, optimizer, spectrogram_, noise_, 1e-3, spec_);
+    return {result, gradients_of(*model)};
+  }
+
+  /// The step by ranks that take `parts` clips of the batch.
+  std::vector<Outcome> together(const std::vector<std::int64_t>& parts, std::int64_t who_stops = -1) const {
+    std::vector<model::MaskedModel> models;  // made one after the other: they draw from one generator
+    for (std::size_t n = 0; n < parts.size(); ++n) models.push_back(new_model());
+    std::vector<Outcome> outcomes(parts.size());
+    run_ranks(static_cast<std::int64_t>(parts.size()), [&](ProcessGroup& group) {
+      const auto rank = static_cast<std::size_t>(group.rank());
+      std::int64_t first = 0;
+      for (std::size_t n = 0; n < rank; ++n) first += parts[n];
+      auto& model = models[rank];
+      AdamW optimizer(*model, spec_.optim);
+      GradientReducer reducer(*model, group, spec_.distributed);
+      const SharedStep shared{group, reducer, group.rank() == who_stops};
+      for (int repeat = 0; repeat < 2; ++repeat) {  // a second time, with buckets that are in use already
+        outcomes[rank].result =
+            training_step(model, optimizer, spectrogram_.narrow(0, first, parts[rank]),
+                          noise_.narrow(0, first, parts[rank]), repeat == 0 ? 0.0 : 1e-3, spec_, nullptr, &shared);
+      }
+      outcomes[rank].gradients = gradients_of(*model);
+    });
+    return outcomes;
+  }
+
+  RunSpec spec_;
+  torch::Tensor spectrogram_, noise_;
+};
+
+TEST_F(SharedStepTest, GivesAllRanksTheGradientsOfTheWholeBatch) {
+  const auto whole = alone();
+  for (const bool overlap : {true, false}) {
+    for (const double bucket_mb : {0.001, 0.05, 25.0}) {
+      for (const std::int64_t device_batch : {0, 2}) {
+        spec_.distributed.overlap = overlap;
+        spec_.distributed.bucket_mb = bucket_mb;
+        spec_.train.device_batch = device_batch;
+        const auto outcomes = together({2, 5});
+        for (const auto& outcome : outcomes) {
+          EXPECT_NEAR(outcome.result.loss, whole.result.loss, 1e-5 * whole.result.loss);
+          EXPECT_FALSE(outcome.result.stop);
+          for (const auto& [name, gradient] : whole.gradients) {
+            const double scale = gradient.abs().max().item<double>() + 1e-3 * whole.result.grad_norm;
+            EXPECT_LE(test::absolute_error(outcome.gradients.at(name), gradient), 1e-5 * scale) << name;
+          }
+        }
+        EXPECT_EQ(outcomes[0].result.loss, outcomes[1].result.loss);
+        EXPECT_EQ(outcomes[0].result.grad_norm, outcomes[1].result.grad_norm);
+        EXPECT_TRUE(outcomes[0].gradients.at("cls_token").equal(outcomes[1].gradients.at("cls_token")));
+      }
+    }
+  }
+}
+
+TEST_F(SharedStepTest, AllSkipWhatIsNotFiniteInOneRank) {
+  for (const float damage : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    spectrogram_[6][0][0][0] = damage;
+    for (const auto& outcome : together({3, 2, 2})) {
+      EXPECT_TRUE(outcome.result.skipped);
+      EXPECT_FALSE(std::isfinite(outcome.result.loss));
+    }
+  }
+}
+
+TEST_F(SharedStepTest, AllLearnThatOneIsAskedToStop) {
+  for (const auto& outcome : together({4, 3}, /*who_stops=*/1)) EXPECT_TRUE(outcome.result.stop);
+}
+
+TEST(ProcessGroupTest, GathersTextsAndGivesRank0sValues) {
+  std::vector<std::vector<std::string>> texts(3);
+  std::vector<torch::Tensor> values(3);
+  run_ranks(3, [&](ProcessGroup& group) {
+    const auto rank = static_cast<std::size_t>(group.rank());
+    EXPECT_EQ(group.ranks_on_this_machine(), 3);
+    group.gather("first");
+    texts[rank] = group.gather("text " + std::to_string(rank) + std::string(100000, '.'));
+    values[rank] = torch::full({2, 3}, static_cast<double>(rank + 1));
+    const auto counts = torch::full({2}, group.rank() + 5, torch::kInt64);
+    group.broadcast({values[rank], counts});
+    EXPECT_TRUE(counts.equal(torch::full({2}, 5, torch::kInt64)));
+  });
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    ASSERT_EQ(texts[rank].size(), 3U);
+    for (std::size_t other = 0; other < 3; ++other)
+      EXPECT_EQ(texts[rank][other], "text " + std::to_string(other) + std::string(100000, '.'));
+    EXPECT_TRUE(values[rank].equal(torch::ones({2, 3})));
+  }
+}
+
+TEST(ProcessGroupTest, ARankThatDoesNotComeIsNamed) {
+  DistributedOptions options;
+  options.timeout_s = 1;
+  Rank rank;
+  rank.world_size = 2;
+  rank.port = test::free_port();
+  rank.launcher = "a test";
+  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); }, {"rank 1 of 2 did not come"});
+  rank.rank = 1;
+  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); },
+                     {"rank 0 cannot be reached at 127.0.0.1:", "a test", "MASTER_ADDR"});
+}
+
+}  // namespace
+}  // namespace axlstm::train
