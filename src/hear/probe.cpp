@@ -10,7 +10,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
-#include "dropout.h"
+#include "hidden_unit.h"
 
 namespace axlstm::hear {
 
@@ -31,8 +31,8 @@ class ProbeModel {
     std::int64_t width = D;
     for (int i = 0; i < config.hidden_layers; ++i) {
       hidden_.push_back({Linear(width, config.hidden_dim, i == 0 ? 1.0 : std::numbers::sqrt2, config, random),
-                         torch::ones({config.hidden_dim}), torch::zeros({config.hidden_dim}),
-                         torch::zeros({config.hidden_dim}), torch::ones({config.hidden_dim})});
+                         {torch::ones({config.hidden_dim}), torch::zeros({config.hidden_dim}),
+                          torch::zeros({config.hidden_dim}), torch::ones({config.hidden_dim})}});
       width = config.hidden_dim;
     }
     projection_ = Linear(width, C, config.hidden_layers == 0 ? 1.0 : std::numbers::sqrt2, config, random);
@@ -45,12 +45,10 @@ class ProbeModel {
 
   /// [B, D] -> logits [B, C]. Batch statistics and dropout if `random`, running statistics and no dropout if not.
   torch::Tensor forward(torch::Tensor x, ProbeRandom* random = nullptr) const {
-    constexpr double kMomentum = 0.1, kEps = 1e-5;
     for (const Hidden& layer : hidden_) {
       x = layer.linear.forward(x);
-      x = torch::batch_norm(x, layer.norm_weight, layer.norm_bias, layer.running_mean, layer.running_var,
-                            /*training=*/random != nullptr, kMomentum, kEps, /*cudnn_enabled=*/true);
-      x = random != nullptr ? dropout_relu(x, dropout_, random->device()) : torch::relu(x);
+      x = random != nullptr ? norm_dropout_relu(x, layer.norm, dropout_, random->device())
+                            : layer.norm.forward(x, /*training=*/false).relu_();
     }
     return projection_.forward(x);
   }
@@ -59,7 +57,7 @@ class ProbeModel {
   std::vector<torch::Tensor> parameters() const {
     std::vector<torch::Tensor> all;
     for (const Hidden& layer : hidden_) {
-      all.insert(all.end(), {layer.linear.weight, layer.linear.bias, layer.norm_weight, layer.norm_bias});
+      all.insert(all.end(), {layer.linear.weight, layer.linear.bias, layer.norm.weight, layer.norm.bias});
     }
     all.insert(all.end(), {projection_.weight, projection_.bias});
     return all;
@@ -105,14 +103,14 @@ class ProbeModel {
 
   struct Hidden {
     Linear linear;
-    torch::Tensor norm_weight, norm_bias, running_mean, running_var;
+    BatchNorm norm;
   };
 
   std::vector<torch::Tensor*> state() {
     std::vector<torch::Tensor*> all;
     for (Hidden& layer : hidden_) {
-      all.insert(all.end(), {&layer.linear.weight, &layer.linear.bias, &layer.norm_weight, &layer.norm_bias,
-                             &layer.running_mean, &layer.running_var});
+      all.insert(all.end(), {&layer.linear.weight, &layer.linear.bias, &layer.norm.weight, &layer.norm.bias,
+                             &layer.norm.running_mean, &layer.norm.running_var});
     }
     all.insert(all.end(), {&projection_.weight, &projection_.bias});
     return all;
