@@ -210,6 +210,7 @@ void train_epoch(ProbeModel& model, Adam& adam, const ProbeConfig& config, const
 struct Predicted {
   torch::Tensor predictions;  // [N, C] float32 probabilities on the CPU, contiguous
   double loss = 0.0;
+  torch::Tensor logits;  // [N, C] float32 on the model's device
 };
 
 Predicted predict(const ProbeModel& model, const ProbeConfig& config, const ProbeObjective& objective,
@@ -223,7 +224,7 @@ Predicted predict(const ProbeModel& model, const ProbeConfig& config, const Prob
   const torch::Tensor logits = torch::cat(batches);
   const bool multilabel = objective.prediction_type == PredictionType::kMultilabel;
   return {(multilabel ? logits.sigmoid() : logits.softmax(1)).cpu().contiguous(),
-          loss_of(logits, data.targets, objective).item<double>()};
+          loss_of(logits, data.targets, objective).item<double>(), logits};
 }
 
 void check_batches(const ProbeConfig& config, std::int64_t rows) {
@@ -280,13 +281,14 @@ ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, c
   return fit;
 }
 
-std::vector<std::pair<std::string, double>> test_probe(const ProbeFit& fit, const ProbeConfig& config,
-                                                       const ProbeObjective& objective, const ProbeData& test,
-                                                       ProbeRandom& random) {
+ProbeTest test_probe(const ProbeFit& fit, const ProbeConfig& config, const ProbeObjective& objective,
+                     const ProbeData& test, ProbeRandom& random) {
   const Predicted predicted = predict(*fit.model, config, objective, test, random);
-  std::vector<std::pair<std::string, double>> values{{"loss", predicted.loss}};
-  for (auto& score : all_scores(objective, predicted.predictions, test, fit.postprocessing)) values.push_back(score);
-  return values;
+  ProbeTest result{{{"loss", predicted.loss}}, predicted.predictions, predicted.logits.cpu()};
+  for (auto& score : all_scores(objective, predicted.predictions, test, fit.postprocessing)) {
+    result.values.push_back(score);
+  }
+  return result;
 }
 
 }  // namespace axlstm::hear

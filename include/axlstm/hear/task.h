@@ -51,6 +51,8 @@ class LabelVocabulary {
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }
 
+  const std::vector<std::string>& labels() const { return labels_; }
+
   /// Throws Error naming vocabulary and label.
   std::int64_t index(const Label& label) const;
 
