@@ -39,8 +39,8 @@ FoldScores test_fold(const ProbeFit& fit, const ProbeConfig& config, const Probe
     if (name == "loss") fold.values.emplace_back("test_score", tested.values.at(1).second);
   }
   if (options.predictions) {
-    options.predictions(fold.name, predictions_pickle(tested.predictions, tested.logits, split, data.labels(),
-                                                      fit.postprocessing));
+    options.predictions(
+        fold.name, predictions_pickle(tested.predictions, tested.logits, split, data.labels(), fit.postprocessing));
   }
   fold.validation_score = fit.validation_score;
   fold.epoch = fit.epoch;
