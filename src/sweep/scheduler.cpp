@@ -67,12 +67,13 @@ class Scheduler {
       if (!lock) return update(i, [](RunStatus& status) { status.state = RunState::kElsewhere; });
       bool worked = false;
       for (const Stage stage : options_.stages) {
-        if (!applies(plan_, runs_[i], stage)) continue;
+        if (!applies(plan_, runs_[i], stage) || !is_open(runs_[i], stage)) continue;
         update(i, [&](RunStatus& status) {
           status.state = RunState::kRunning;
           status.stage = stage;
         });
-        worked |= run_stage(runs_[i], stage, worker);
+        run_stage(runs_[i], stage, worker);
+        worked = true;
       }
       update(i, [&](RunStatus& status) {
         status.state = RunState::kDone;
@@ -103,12 +104,15 @@ class Scheduler {
     }
   }
 
-  /// False if there was nothing left to do.
-  bool run_stage(const Run& run, Stage stage, std::size_t worker) const {
+  /// False if there is nothing left to do.
+  bool is_open(const Run& run, Stage stage) const {
     const bool trained = plan_.cells[run.cell].model == CellModel::kTrained;
     AXLSTM_CHECK(stage == Stage::kPretrain || !trained || is_pretrained(run), run.folder.string(),
                  ": not pre-trained; run the stage pretrain, or copy the folder from where that was done");
-    if (is_done(plan_, run, stage, options_.context)) return false;
+    return !is_done(plan_, run, stage, options_.context);
+  }
+
+  void run_stage(const Run& run, Stage stage, std::size_t worker) const {
     write_configuration(plan_, run);
     const auto start = std::chrono::steady_clock::now();
     ChildOptions child;
@@ -126,7 +130,6 @@ class Scheduler {
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     mark_done(plan_, run, stage, options_.context, seconds.count());
-    return true;
   }
 
   template <typename Change>
