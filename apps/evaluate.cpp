@@ -131,18 +131,6 @@ void print_table(const std::vector<hear::Evaluation>& evaluations, const std::ve
 
 }  // namespace
 
-std::vector<fs::path> find_tasks(const fs::path& input) {
-  AXLSTM_CHECK(fs::is_directory(input), input.string(), ": no such folder");
-  if (hear::is_task_folder(input)) return {input};
-  std::vector<fs::path> tasks;
-  for (const auto& entry : fs::directory_iterator(input)) {
-    if (hear::is_task_folder(entry.path())) tasks.push_back(entry.path());
-  }
-  AXLSTM_CHECK(!tasks.empty(), input.string(), ": holds no HEAR task (a folder with task_metadata.json)");
-  std::sort(tasks.begin(), tasks.end());
-  return tasks;
-}
-
 ExitCode evaluate(const EvaluateArguments& arguments) {
   if (arguments.seeds > 1 && arguments.output.empty()) {
     throw UsageError("--seeds needs --output: the folder of the embeddings has room for the scores of one seed");
@@ -151,7 +139,7 @@ ExitCode evaluate(const EvaluateArguments& arguments) {
   std::vector<hear::Evaluation> evaluations;
   for (const fs::path& input : arguments.inputs) {
     try {
-      for (const fs::path& task : find_tasks(input)) {
+      for (const fs::path& task : hear::find_tasks(input)) {
         const auto planned = plan(task, arguments);
         evaluations.insert(evaluations.end(), planned.begin(), planned.end());
       }

@@ -22,10 +22,6 @@ struct EvaluateArguments {
   hear::RunnerOptions runner;
 };
 
-/// `input` if it is a task's folder (with audio or embeddings), else the task folders in it, sorted. Throws Error if
-/// there are none.
-std::vector<std::filesystem::path> find_tasks(const std::filesystem::path& input);
-
 /// Evaluates every task that can be; the others are reported and passed over. Prints a table of mean scores.
 ExitCode evaluate(const EvaluateArguments& arguments);
 

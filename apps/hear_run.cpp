@@ -6,6 +6,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/hear/extraction.h"
+#include "axlstm/hear/task.h"
 #include "axlstm/train/trainer.h"
 #include "evaluate.h"
 #include "models.h"
@@ -86,7 +87,7 @@ ExitCode run_hear(const config::HearConfig& config) {
   const std::vector<NamedModel> models = parse_models(config.models);
   std::vector<fs::path> tasks;
   for (const std::string& input : config.tasks) {
-    for (const fs::path& task : find_tasks(expand_home(input))) tasks.push_back(fs::canonical(task));
+    for (const fs::path& task : hear::find_tasks(expand_home(input))) tasks.push_back(fs::canonical(task));
   }
   const fs::path output = expand_home(config.output);
   EvaluateArguments arguments;

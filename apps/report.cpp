@@ -4,7 +4,6 @@
 
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
-#include "axlstm/hear/report.h"
 
 namespace axlstm::cli {
 
@@ -17,15 +16,19 @@ ExitCode report(const ReportArguments& arguments) {
                                               own_file ? arguments.published.string() : "Table 2");
   }
   const hear::Report report = hear::make_report(hear::collect_scores(arguments.inputs), options);
-  std::cout << hear::terminal_report(report) << std::flush;
-  if (arguments.output.empty()) return kOk;
-  std::filesystem::create_directories(arguments.output);
-  write_file_atomic(arguments.output / "report.md", hear::markdown_report(report));
-  write_file_atomic(arguments.output / "report.tex", hear::latex_report(report));
-  write_file_atomic(arguments.output / "report.csv", hear::csv_report(report));
-  write_file_atomic(arguments.output / "report.html", hear::html_report(report));
-  log::info("written: " + (arguments.output / "report.{md,tex,csv,html}").string());
+  show_report(report, arguments.output);
   return kOk;
+}
+
+void show_report(const hear::Report& report, const std::filesystem::path& output) {
+  std::cout << hear::terminal_report(report) << std::flush;
+  if (output.empty()) return;
+  std::filesystem::create_directories(output);
+  write_file_atomic(output / "report.md", hear::markdown_report(report));
+  write_file_atomic(output / "report.tex", hear::latex_report(report));
+  write_file_atomic(output / "report.csv", hear::csv_report(report));
+  write_file_atomic(output / "report.html", hear::html_report(report));
+  log::info("written: " + (output / "report.{md,tex,csv,html}").string());
 }
 
 }  // namespace axlstm::cli

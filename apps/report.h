@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "axlstm/hear/report.h"
 #include "cli.h"
 
 namespace axlstm::cli {
@@ -17,5 +18,8 @@ struct ReportArguments {
 };
 
 ExitCode report(const ReportArguments& arguments);
+
+/// Prints the tables and, unless `output` is empty, writes report.md, .tex, .csv and .html to it.
+void show_report(const hear::Report& report, const std::filesystem::path& output);
 
 }  // namespace axlstm::cli

@@ -19,12 +19,13 @@ ALLOWED = {
     "hear": {"core", "audio", "io", "model"},
     "train": {"core", "audio", "data", "io", "ops", "nn", "model"},
     "config": {"core", "audio", "data", "model", "train", "hear", "ops"},
+    "sweep": {"core", "config", "hear"},
 }
 # A configuration is made of the layers' plain option structs, and of nothing else of theirs.
 CONFIG_MAY_INCLUDE = re.compile(r"axlstm/(core/\w+|config/\w+|\w+/options)\.h")
 THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp)\b")
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
-TORCH_FREE_LAYERS = {"core", "config"}
+TORCH_FREE_LAYERS = {"core", "config", "sweep"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 

@@ -7,6 +7,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/hear/python_random.h"
 #include "axlstm/hear/score_file.h"
+#include "predictions_file.h"
 #include "python_json.h"
 
 namespace axlstm::hear {
@@ -27,13 +28,19 @@ std::vector<ProbeConfig> points_to_try(const TaskMetadata& metadata, const Evalu
 }
 
 FoldScores test_fold(const ProbeFit& fit, const ProbeConfig& config, const ProbeObjective& objective,
-                     const TaskData& data, const SplitPlan& plan, ProbeRandom& random) {
+                     const TaskData& data, const SplitPlan& plan, ProbeRandom& random,
+                     const EvaluationOptions& options) {
   FoldScores fold;
   fold.name = plan.test.front();
-  const auto tested = test_probe(fit, config, objective, data.split(fold.name), random);
-  for (const auto& [name, value] : tested) {
+  const ProbeData& split = data.split(fold.name);
+  const ProbeTest tested = test_probe(fit, config, objective, split, random);
+  for (const auto& [name, value] : tested.values) {
     fold.values.emplace_back("test_" + name, value);
-    if (name == "loss") fold.values.emplace_back("test_score", tested.at(1).second);
+    if (name == "loss") fold.values.emplace_back("test_score", tested.values.at(1).second);
+  }
+  if (options.predictions) {
+    options.predictions(
+        fold.name, predictions_pickle(tested.predictions, tested.logits, split, data.labels(), fit.postprocessing));
   }
   fold.validation_score = fit.validation_score;
   fold.epoch = fit.epoch;
@@ -145,7 +152,7 @@ TaskScores evaluate_task(const TaskData& data, const EvaluationOptions& options)
   scores.postprocessing = fits.front().postprocessing;
   for (std::size_t i = 1; i < plans.size(); ++i) fits.push_back(fit_plan(scores.config, plans[i]));
   for (std::size_t i = 0; i < plans.size(); ++i) {
-    scores.folds.push_back(test_fold(fits[i], scores.config, objective, data, plans[i], random));
+    scores.folds.push_back(test_fold(fits[i], scores.config, objective, data, plans[i], random, options));
   }
   return scores;
 }

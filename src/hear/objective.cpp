@@ -20,6 +20,13 @@ std::span<const float> span_of(const torch::Tensor& table) {
   return {table.const_data_ptr<float>(), static_cast<std::size_t>(table.numel())};
 }
 
+double scene_score(const std::string& name, const torch::Tensor& predictions, const ProbeData& data) {
+  const torch::Tensor targets = data.targets.cpu();
+  return as_logged(name, score(name, {span_of(predictions), span_of(targets), targets.size(1)}));
+}
+
+}  // namespace
+
 std::vector<FileEvents> events_of(const torch::Tensor& predictions, const ProbeData& data,
                                   const Postprocessing& postprocessing) {
   const std::int64_t C = predictions.size(1);
@@ -36,13 +43,6 @@ std::vector<FileEvents> events_of(const torch::Tensor& predictions, const ProbeD
   }
   return files;
 }
-
-double scene_score(const std::string& name, const torch::Tensor& predictions, const ProbeData& data) {
-  const torch::Tensor targets = data.targets.cpu();
-  return as_logged(name, score(name, {span_of(predictions), span_of(targets), targets.size(1)}));
-}
-
-}  // namespace
 
 bool ProbeObjective::maximize() const { return !monitor_loss && scores.front() != "segment_1s_er"; }
 

@@ -10,7 +10,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
-#include "dropout.h"
+#include "hidden_unit.h"
 
 namespace axlstm::hear {
 
@@ -31,8 +31,8 @@ class ProbeModel {
     std::int64_t width = D;
     for (int i = 0; i < config.hidden_layers; ++i) {
       hidden_.push_back({Linear(width, config.hidden_dim, i == 0 ? 1.0 : std::numbers::sqrt2, config, random),
-                         torch::ones({config.hidden_dim}), torch::zeros({config.hidden_dim}),
-                         torch::zeros({config.hidden_dim}), torch::ones({config.hidden_dim})});
+                         {torch::ones({config.hidden_dim}), torch::zeros({config.hidden_dim}),
+                          torch::zeros({config.hidden_dim}), torch::ones({config.hidden_dim})}});
       width = config.hidden_dim;
     }
     projection_ = Linear(width, C, config.hidden_layers == 0 ? 1.0 : std::numbers::sqrt2, config, random);
@@ -45,12 +45,10 @@ class ProbeModel {
 
   /// [B, D] -> logits [B, C]. Batch statistics and dropout if `random`, running statistics and no dropout if not.
   torch::Tensor forward(torch::Tensor x, ProbeRandom* random = nullptr) const {
-    constexpr double kMomentum = 0.1, kEps = 1e-5;
     for (const Hidden& layer : hidden_) {
       x = layer.linear.forward(x);
-      x = torch::batch_norm(x, layer.norm_weight, layer.norm_bias, layer.running_mean, layer.running_var,
-                            /*training=*/random != nullptr, kMomentum, kEps, /*cudnn_enabled=*/true);
-      x = random != nullptr ? dropout_relu(x, dropout_, random->device()) : torch::relu(x);
+      x = random != nullptr ? norm_dropout_relu(x, layer.norm, dropout_, random->device())
+                            : layer.norm.forward(x, /*training=*/false).relu_();
     }
     return projection_.forward(x);
   }
@@ -59,7 +57,7 @@ class ProbeModel {
   std::vector<torch::Tensor> parameters() const {
     std::vector<torch::Tensor> all;
     for (const Hidden& layer : hidden_) {
-      all.insert(all.end(), {layer.linear.weight, layer.linear.bias, layer.norm_weight, layer.norm_bias});
+      all.insert(all.end(), {layer.linear.weight, layer.linear.bias, layer.norm.weight, layer.norm.bias});
     }
     all.insert(all.end(), {projection_.weight, projection_.bias});
     return all;
@@ -105,14 +103,14 @@ class ProbeModel {
 
   struct Hidden {
     Linear linear;
-    torch::Tensor norm_weight, norm_bias, running_mean, running_var;
+    BatchNorm norm;
   };
 
   std::vector<torch::Tensor*> state() {
     std::vector<torch::Tensor*> all;
     for (Hidden& layer : hidden_) {
-      all.insert(all.end(), {&layer.linear.weight, &layer.linear.bias, &layer.norm_weight, &layer.norm_bias,
-                             &layer.running_mean, &layer.running_var});
+      all.insert(all.end(), {&layer.linear.weight, &layer.linear.bias, &layer.norm.weight, &layer.norm.bias,
+                             &layer.norm.running_mean, &layer.norm.running_var});
     }
     all.insert(all.end(), {&projection_.weight, &projection_.bias});
     return all;
@@ -212,6 +210,7 @@ void train_epoch(ProbeModel& model, Adam& adam, const ProbeConfig& config, const
 struct Predicted {
   torch::Tensor predictions;  // [N, C] float32 probabilities on the CPU, contiguous
   double loss = 0.0;
+  torch::Tensor logits;  // [N, C] float32 on the model's device
 };
 
 Predicted predict(const ProbeModel& model, const ProbeConfig& config, const ProbeObjective& objective,
@@ -225,7 +224,7 @@ Predicted predict(const ProbeModel& model, const ProbeConfig& config, const Prob
   const torch::Tensor logits = torch::cat(batches);
   const bool multilabel = objective.prediction_type == PredictionType::kMultilabel;
   return {(multilabel ? logits.sigmoid() : logits.softmax(1)).cpu().contiguous(),
-          loss_of(logits, data.targets, objective).item<double>()};
+          loss_of(logits, data.targets, objective).item<double>(), logits};
 }
 
 void check_batches(const ProbeConfig& config, std::int64_t rows) {
@@ -282,13 +281,14 @@ ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, c
   return fit;
 }
 
-std::vector<std::pair<std::string, double>> test_probe(const ProbeFit& fit, const ProbeConfig& config,
-                                                       const ProbeObjective& objective, const ProbeData& test,
-                                                       ProbeRandom& random) {
+ProbeTest test_probe(const ProbeFit& fit, const ProbeConfig& config, const ProbeObjective& objective,
+                     const ProbeData& test, ProbeRandom& random) {
   const Predicted predicted = predict(*fit.model, config, objective, test, random);
-  std::vector<std::pair<std::string, double>> values{{"loss", predicted.loss}};
-  for (auto& score : all_scores(objective, predicted.predictions, test, fit.postprocessing)) values.push_back(score);
-  return values;
+  ProbeTest result{{{"loss", predicted.loss}}, predicted.predictions, predicted.logits.cpu()};
+  for (auto& score : all_scores(objective, predicted.predictions, test, fit.postprocessing)) {
+    result.values.push_back(score);
+  }
+  return result;
 }
 
 }  // namespace axlstm::hear

@@ -60,6 +60,7 @@ std::vector<std::string> colours(const ReportTable& table) {
 
 void put_table(std::ostream& out, const ReportTable& table) {
   out << "<table><thead><tr><th>model</th>";
+  for (const std::string& fact : table.facts) out << "<th>" << escape(fact) << "</th>";
   for (const std::string& column : table.columns) out << "<th>" << escape(column) << "</th>";
   out << "<th>s(m)<br><small>table</small></th>";
   if (table.of_the_paper) out << "<th>s(m)<br><small>published</small></th>";
@@ -67,10 +68,13 @@ void put_table(std::ostream& out, const ReportTable& table) {
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     const ReportRow& row = table.rows[i];
     if (i == 0 || row.group != table.rows[i - 1].group) {
-      out << "<tr class=\"group\"><td colspan=\"" << table.columns.size() + 3 << "\">" << escape(row.group)
-          << "</td></tr>\n";
+      out << "<tr class=\"group\"><td colspan=\"" << table.columns.size() + table.facts.size() + 3 << "\">"
+          << escape(row.group) << "</td></tr>\n";
     }
     out << "<tr" << (row.published ? "" : " class=\"own\"") << "><td>" << escape(row.model) << "</td>";
+    for (std::size_t fact = 0; fact < table.facts.size(); ++fact) {
+      out << "<td>" << (fact < row.facts.size() ? escape(row.facts[fact]) : "") << "</td>";
+    }
     for (const auto& score : row.scores) out << cell(score);
     out << cell(row.s_table);
     if (table.of_the_paper) out << cell(row.s_published);

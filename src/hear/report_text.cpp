@@ -31,11 +31,14 @@ std::vector<std::vector<std::string>> cells_of(
     const ReportTable& table, const std::function<std::string(const std::optional<MeanInterval>&)>& print) {
   std::vector<std::vector<std::string>> lines{{"model"}};
   auto& header = lines.front();
+  header.insert(header.end(), table.facts.begin(), table.facts.end());
   header.insert(header.end(), table.columns.begin(), table.columns.end());
   header.emplace_back(kTableScale);
   if (table.of_the_paper) header.emplace_back(kPublishedScale);
   for (const ReportRow& row : table.rows) {
     auto& line = lines.emplace_back(std::vector<std::string>{row.model});
+    line.insert(line.end(), row.facts.begin(), row.facts.end());
+    line.resize(1 + table.facts.size());
     for (const auto& score : row.scores) line.push_back(print(score));
     line.push_back(print(row.s_table));
     if (table.of_the_paper) line.push_back(print(row.s_published));
@@ -138,7 +141,7 @@ std::string latex_report(const Report& report) {
             << escape_latex(table.rows[row - 1].group) << "}} \\\\\n";
       }
       for (std::size_t i = 0; i < lines[row].size(); ++i) {
-        const bool is_name = row == 0 || i == 0;
+        const bool is_name = row == 0 || i <= table.facts.size();
         out << (i == 0 ? "" : " & ") << (is_name ? escape_latex(lines[row][i]) : lines[row][i]);
       }
       out << " \\\\\n";
@@ -155,8 +158,13 @@ std::string csv_report(const Report& report) {
     columns.insert(columns.end(), table.columns.begin(), table.columns.end());
   }
   columns.insert(columns.end(), {kTableScale, kPublishedScale});
+  std::vector<std::string> facts;
+  for (const ReportTable& table : report.tables) {
+    if (facts.empty()) facts = table.facts;  // the tables of a report have the same ones
+  }
   std::ostringstream out;
   out << "table,group,model,grid";
+  for (const std::string& fact : facts) out << "," << quote_csv(fact);
   for (const std::string& column : columns) {
     for (const char* suffix : {"", "_ci95", "_seeds"}) out << "," << quote_csv(column + suffix);
   }
@@ -172,6 +180,8 @@ std::string csv_report(const Report& report) {
       for (const auto* text : {&table.title, &row.group, &row.model, &row.grid}) {
         out << (text == &table.title ? "" : ",") << quote_csv(*text);
       }
+      for (std::size_t i = 0; i < facts.size(); ++i)
+        out << "," << (i < row.facts.size() ? quote_csv(row.facts[i]) : "");
       for (const std::string& column : columns) {
         const auto found = values.find(column);
         if (found == values.end()) {

@@ -118,6 +118,9 @@ class Runner {
         status.models_total = total;
       });
     };
+    options.predictions = [&](const std::string& fold, const std::string& pickle) {
+      write_file_atomic(evaluation.output_dir / (fold + ".predictions.pkl"), pickle);
+    };
     const TaskScores scores = evaluate_task(*data, options);
     write_scores(scores, evaluation.output_dir);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

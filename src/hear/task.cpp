@@ -107,6 +107,18 @@ std::map<std::string, std::vector<double>> parameter_grid(const Value& metadata,
 
 bool is_task_folder(const fs::path& path) { return fs::is_regular_file(path / "task_metadata.json"); }
 
+std::vector<fs::path> find_tasks(const fs::path& input) {
+  AXLSTM_CHECK(fs::is_directory(input), input.string(), ": no such folder");
+  if (is_task_folder(input)) return {input};
+  std::vector<fs::path> tasks;
+  for (const auto& entry : fs::directory_iterator(input)) {
+    if (is_task_folder(entry.path())) tasks.push_back(entry.path());
+  }
+  AXLSTM_CHECK(!tasks.empty(), input.string(), ": holds no HEAR task (a folder with task_metadata.json)");
+  std::sort(tasks.begin(), tasks.end());
+  return tasks;
+}
+
 TaskMetadata load_task_metadata(const fs::path& directory) {
   const fs::path path = directory / "task_metadata.json";
   const json parsed = read_json(path);

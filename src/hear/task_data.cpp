@@ -33,6 +33,7 @@ std::vector<EventFile> load_event_files(const fs::path& directory, const std::st
   const auto time = [&](std::int64_t row) { return frames[static_cast<std::size_t>(row)].timestamp_ms; };
   std::vector<EventFile> files;
   for (auto& [name, file] : known) {
+    file.name = name;
     if (file.rows.empty()) continue;  // only files with frames are scored
     std::sort(file.rows.begin(), file.rows.end(), [&](auto a, auto b) { return time(a) < time(b); });
     for (const std::int64_t row : file.rows) {
@@ -50,6 +51,7 @@ std::vector<EventFile> load_event_files(const fs::path& directory, const std::st
 TaskData::TaskData(const fs::path& directory, torch::Device device)
     : directory_(directory), device_(device), metadata_(load_task_metadata(directory)) {
   const LabelVocabulary vocabulary = load_label_vocabulary(directory);
+  labels_ = vocabulary.labels();
   for (const std::string& split : metadata_.splits) {
     const auto [embeddings, labels] = load_split_embeddings(directory, split);
     const std::int64_t width = embeddings.size(1);

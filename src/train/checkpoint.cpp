@@ -57,20 +57,45 @@ nlohmann::json read_state(const fs::path& folder) {
   return state;
 }
 
-/// Verifies size and hash of every file that state.json lists.
-void verify(const fs::path& folder, const nlohmann::json& state) {
-  for (const char* name : {kModel, kOptimizer, kConfig, kEma}) {
-    const fs::path path = folder / name;
-    const bool listed = state["files"].contains(name);
-    if (name == kEma && !listed && !fs::exists(path)) continue;
-    AXLSTM_CHECK(listed, (folder / kState).string(), ": does not list ", name);
-    const auto& record = state["files"][name];
-    const MappedFile file(path);
-    AXLSTM_CHECK(file.bytes().size() == record.value("bytes", std::size_t{0}), path.string(), ": ", file.bytes().size(),
-                 " bytes, ", record.value("bytes", std::size_t{0}), " were written; the file is damaged");
-    AXLSTM_CHECK(fnv1a64_hex(file.bytes()) == record.value("fnv1a64", ""), path.string(),
-                 ": the content does not match its checksum; the file is damaged");
+enum class Purpose { kResume, kUse };
+
+/// Verifies size and hash of every file that state.json lists. The optimiser's state, two thirds of a checkpoint, may
+/// be missing where a model is only used.
+void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose) {
+  try {
+    for (const char* name : {kModel, kOptimizer, kConfig, kEma}) {
+      const fs::path path = folder / name;
+      const bool listed = state["files"].contains(name);
+      if (name == kOptimizer && purpose == Purpose::kUse && !fs::exists(path)) continue;
+      if (name == kEma && !listed && !fs::exists(path)) continue;
+      AXLSTM_CHECK(listed, (folder / kState).string(), ": does not list ", name);
+      const auto& record = state["files"][name];
+      const MappedFile file(path);
+      AXLSTM_CHECK(file.bytes().size() == record.value("bytes", std::size_t{0}), path.string(), ": ",
+                   file.bytes().size(), " bytes, ", record.value("bytes", std::size_t{0}),
+                   " were written; the file is damaged");
+      AXLSTM_CHECK(fnv1a64_hex(file.bytes()) == record.value("fnv1a64", ""), path.string(),
+                   ": the content does not match its checksum; the file is damaged");
+    }
+  } catch (const nlohmann::json::exception& failure) {
+    throw Error(str((folder / kState).string(), ": damaged (", failure.what(), ")"));
   }
+}
+
+/// What `load` makes of a run's newest checkpoint that it takes; it throws Error for damaged ones.
+template <typename Load>
+auto newest_of(const fs::path& run_dir, const Load& load) {
+  const auto folders = list_checkpoints(run_dir);
+  AXLSTM_CHECK(!folders.empty(), run_dir.string(), ": holds neither ", kModel, " nor a run's checkpoints");
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
+    try {
+      return load(*folder);
+    } catch (const Error& failure) {
+      log::warn(str("passing over a damaged checkpoint: ", failure.what()));
+    }
+  }
+  throw Error(str(run_dir.string(), ": all ", folders.size(),
+                  " checkpoints are damaged; move the folder away to start afresh"));
 }
 
 }  // namespace
@@ -148,7 +173,7 @@ void remove_unfinished_checkpoints(const fs::path& run_dir) {
 Checkpoint load_checkpoint(const fs::path& folder) {
   try {
     const auto state = read_state(folder);
-    verify(folder, state);
+    verify(folder, state, Purpose::kResume);
     return {state["step"].get<std::int64_t>(),
             io::load_tensors(folder / kModel),
             io::load_tensors(folder / kOptimizer),
@@ -163,39 +188,30 @@ Checkpoint load_checkpoint(const fs::path& folder) {
 }
 
 std::optional<Checkpoint> load_newest_checkpoint(const fs::path& run_dir) {
-  auto folders = list_checkpoints(run_dir);
-  if (folders.empty()) return std::nullopt;
-  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
-    try {
-      auto checkpoint = load_checkpoint(*folder);
-      AXLSTM_CHECK(folder->filename() == folder_name(checkpoint.step), (*folder / kState).string(), ": claims step ",
-                   checkpoint.step);
-      return checkpoint;
-    } catch (const Error& failure) {
-      log::warn(str("passing over a damaged checkpoint: ", failure.what()));
-    }
-  }
-  throw Error(str(run_dir.string(), ": all ", folders.size(),
-                  " checkpoints are damaged; move the folder away to start afresh"));
+  if (list_checkpoints(run_dir).empty()) return std::nullopt;
+  return newest_of(run_dir, [](const fs::path& folder) {
+    auto checkpoint = load_checkpoint(folder);
+    AXLSTM_CHECK(folder.filename() == folder_name(checkpoint.step), (folder / kState).string(), ": claims step ",
+                 checkpoint.step);
+    return checkpoint;
+  });
 }
 
 SavedModel load_model(const fs::path& folder, bool ema) {
   AXLSTM_CHECK(fs::is_directory(folder), folder.string(), ": no such folder; a checkpoint or a run is needed");
-  const char* weights = ema ? kEma : kModel;
-  const auto check_ema = [&](bool has_it, const fs::path& where) {
-    AXLSTM_CHECK(!ema || has_it, where.string(), ": has no averaged weights; the run's train.ema_decay is 0");
-  };
-  if (fs::exists(folder / kModel)) {
-    check_ema(fs::exists(folder / kEma), folder);
-    if (fs::exists(folder / kState)) verify(folder, read_state(folder));
-    AXLSTM_CHECK(fs::exists(folder / kConfig), folder.string(), ": has ", kModel, " but no ", kConfig);
-    return {io::load_tensors(folder / weights), read_file(folder / kConfig), folder};
+  fs::path found = folder;
+  if (!fs::exists(folder / kModel)) {
+    found = newest_of(folder, [](const fs::path& checkpoint) {
+      verify(checkpoint, read_state(checkpoint), Purpose::kUse);
+      return checkpoint;
+    });
+  } else if (fs::exists(folder / kState)) {
+    verify(folder, read_state(folder), Purpose::kUse);
   }
-  auto newest = load_newest_checkpoint(folder);
-  AXLSTM_CHECK(newest, folder.string(), ": holds neither ", kModel, " nor a run's checkpoints");
-  check_ema(!newest->ema.empty(), folder);
-  return {std::move(ema ? newest->ema : newest->model), std::move(newest->config_yaml),
-          checkpoints_folder(folder) / folder_name(newest->step)};
+  AXLSTM_CHECK(!ema || fs::exists(found / kEma), found.string(),
+               ": has no averaged weights; the run's train.ema_decay is 0");
+  AXLSTM_CHECK(fs::exists(found / kConfig), found.string(), ": has ", kModel, " but no ", kConfig);
+  return {io::load_tensors(found / (ema ? kEma : kModel)), read_file(found / kConfig), found};
 }
 
 }  // namespace axlstm::train

@@ -37,7 +37,7 @@ ProbeFit fit_on(const ProbeConfig& config, const ProbeObjective& objective, cons
 std::vector<std::pair<std::string, double>> test_on(const ProbeFit& fit, const ProbeConfig& config,
                                                     const ProbeData& test) {
   ProbeRandom random(1, torch::kCPU);
-  return test_probe(fit, config, kTop1, test, random);
+  return test_probe(fit, config, kTop1, test, random).values;
 }
 
 TEST(ProbeTest, LearnsWhatCanBeLearnt) {

@@ -21,6 +21,8 @@ struct EvaluationOptions {
   std::uint64_t seed = 0;                                       ///< of torch's and Python's generators, set once
   const std::atomic<bool>* stop = nullptr;                      ///< when true, training ends with Interrupted
   std::function<void(int done, int total)> progress = nullptr;  ///< in trained models; may be empty
+  /// Takes the bytes of each test split's `<fold>.predictions.pkl`; may be empty.
+  std::function<void(const std::string& fold, const std::string& pickle)> predictions = nullptr;
 };
 
 /// Scores of one model on its test split.

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "axlstm/hear/event_metrics.h"
 #include "axlstm/hear/events.h"
 #include "axlstm/hear/task.h"
 
@@ -16,6 +17,7 @@ namespace axlstm::hear {
 
 /// The frames of one file of an event task and the events that are in it.
 struct EventFile {
+  std::string name;                   ///< a key of <split>.json
   std::vector<std::int64_t> rows;     ///< among the rows of the split, by time
   std::vector<double> timestamps_ms;  ///< of each, rising
   std::vector<ClassEvent> reference;
@@ -49,6 +51,10 @@ struct PrimaryScore {
   double value = 0.0;                            ///< as the kit logs it: rounded to float32, d_prime alone is not
   std::optional<Postprocessing> postprocessing;  ///< event tasks: the one of the largest value
 };
+
+/// The events in each file of an event task's `data`, as they are and as `predictions` (below) have them.
+std::vector<FileEvents> events_of(const torch::Tensor& predictions, const ProbeData& data,
+                                  const Postprocessing& postprocessing);
 
 /// `predictions`: [N, C] float32 probabilities for the rows of `data`, on the CPU.
 PrimaryScore primary_score(const ProbeObjective& objective, const torch::Tensor& predictions, const ProbeData& data);

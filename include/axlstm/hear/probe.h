@@ -58,9 +58,13 @@ class Interrupted : public Error {
 ProbeFit fit_probe(const ProbeConfig& config, const ProbeObjective& objective, const std::vector<ProbeData>& train,
                    const ProbeData& valid, ProbeRandom& random, const std::atomic<bool>* stop = nullptr);
 
-/// (name, value) of "loss" and every score of the objective on `test`, as the kit logs them (objective.h).
-std::vector<std::pair<std::string, double>> test_probe(const ProbeFit& fit, const ProbeConfig& config,
-                                                       const ProbeObjective& objective, const ProbeData& test,
-                                                       ProbeRandom& random);
+struct ProbeTest {
+  std::vector<std::pair<std::string, double>> values;  ///< "loss" and every score, as the kit logs them (objective.h)
+  torch::Tensor predictions, logits;                   ///< [N, C] float32 on the CPU; predictions are probabilities
+};
+
+/// Predicts and scores `test`.
+ProbeTest test_probe(const ProbeFit& fit, const ProbeConfig& config, const ProbeObjective& objective,
+                     const ProbeData& test, ProbeRandom& random);
 
 }  // namespace axlstm::hear

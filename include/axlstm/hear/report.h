@@ -30,6 +30,7 @@ std::vector<SeedScore> collect_scores(const std::vector<std::filesystem::path>& 
 
 struct ReportRow {
   std::string group, model;
+  std::vector<std::string> facts;  ///< for each of the table's; empty: none
   std::string grid;
   bool published = false;
   std::vector<std::optional<MeanInterval>> scores;  ///< in percent, for each column; none: not evaluated
@@ -39,7 +40,8 @@ struct ReportRow {
 
 struct ReportTable {
   std::string title;
-  std::vector<std::string> columns;  ///< names of tasks
+  std::vector<std::string> facts = {};  ///< names of what stands beside the models, such as settings; texts
+  std::vector<std::string> columns;     ///< names of tasks
   std::vector<ReportRow> rows;
   bool of_the_paper = false;  ///< its ten tasks: rows have s_published
 };

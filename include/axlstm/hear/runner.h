@@ -20,7 +20,7 @@ struct Evaluation {
   std::filesystem::path embeddings_dir;
   std::string model;  ///< what the embeddings are of; noted beside the scores
   std::uint64_t seed = 0;
-  std::filesystem::path output_dir;  ///< gets test.predicted-scores.json and prediction-done.json
+  std::filesystem::path output_dir;  ///< gets the scores, <fold>.predictions.pkl and prediction-done.json
 };
 
 enum class EvaluationState { kWaiting, kRunning, kDone, kFailed };

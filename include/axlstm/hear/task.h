@@ -40,6 +40,10 @@ struct TaskMetadata {
 /// True for a folder with task_metadata.json: a task or its embeddings.
 bool is_task_folder(const std::filesystem::path& path);
 
+/// `input` if it is a task's folder (with audio or embeddings), else the task folders in it, sorted. Throws Error if
+/// there are none.
+std::vector<std::filesystem::path> find_tasks(const std::filesystem::path& input);
+
 /// Reads task_metadata.json of a task or embeddings folder. Throws Error naming file and key.
 TaskMetadata load_task_metadata(const std::filesystem::path& directory);
 
@@ -50,6 +54,8 @@ class LabelVocabulary {
   LabelVocabulary(std::vector<std::string> labels, std::string source);
 
   std::int64_t size() const { return static_cast<std::int64_t>(labels_.size()); }
+
+  const std::vector<std::string>& labels() const { return labels_; }
 
   /// Throws Error naming vocabulary and label.
   std::int64_t index(const Label& label) const;

@@ -26,6 +26,9 @@ class TaskData {
   const ProbeData& split(const std::string& name) const { return splits_.at(name); }
   std::vector<ProbeData> splits(const std::vector<std::string>& names) const;
 
+  /// Names of the classes.
+  const std::vector<std::string>& labels() const { return labels_; }
+
   /// The width of the embeddings.
   std::int64_t D() const { return splits_.begin()->second.embeddings.size(1); }
 
@@ -33,6 +36,7 @@ class TaskData {
   std::filesystem::path directory_;
   torch::Device device_;
   TaskMetadata metadata_;
+  std::vector<std::string> labels_;
   std::map<std::string, ProbeData> splits_;
 };
 

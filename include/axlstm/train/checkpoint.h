@@ -55,7 +55,7 @@ struct SavedModel {
   std::filesystem::path folder;
 };
 
-/// `ema`: its averaged weights. Throws Error naming what is missing or damaged.
+/// `ema`: its averaged weights. optimizer.safetensors may be missing. Throws Error naming what is missing or damaged.
 SavedModel load_model(const std::filesystem::path& folder, bool ema = false);
 
 }  // namespace axlstm::train

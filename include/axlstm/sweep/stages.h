@@ -1,0 +1,47 @@
+// The three stages of a run as commands of the sibling programs, and the notes of what is done.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "axlstm/sweep/plan.h"
+
+namespace axlstm::sweep {
+
+enum class Stage { kPretrain, kExtract, kEvaluate };
+
+/// The name of a stage is that of its program: pretrain, extract, hear-eval.
+const char* name_of(Stage stage);
+
+/// The stages that a comma-separated list names, in their order. Throws UsageError naming the choices.
+std::vector<Stage> parse_stages(const std::string& list);
+
+struct StageContext {
+  std::filesystem::path programs;            ///< folder of the sibling programs
+  std::vector<std::filesystem::path> tasks;  ///< HEAR task folders
+  int evaluation_jobs = 0;                   ///< of hear-eval, if hear.jobs does not say; 0: its own choice
+};
+
+/// True if the stage has work in a run: an untrained or naive model is not pre-trained.
+bool applies(const Plan& plan, const Run& run, Stage stage);
+
+/// Each a program's path and its arguments, to be run one after the other.
+std::vector<std::vector<std::string>> commands_of(const Plan& plan, const Run& run, Stage stage,
+                                                  const StageContext& context);
+
+/// Writes <run>/sweep.yaml, the configuration that `pretrain` and `random:` read, and creates the folder.
+void write_configuration(const Plan& plan, const Run& run);
+
+/// True if the note of the stage says that just this was done. Throws UsageError naming the keys if the run's folder
+/// holds a pre-training with another recipe.
+bool is_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context);
+
+/// Leaves the note, and removes those of the later stages, whose input has changed.
+void mark_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context, double seconds);
+
+/// True if a trained model is there to be embedded.
+bool is_pretrained(const Run& run);
+
+}  // namespace axlstm::sweep

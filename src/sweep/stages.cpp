@@ -1,0 +1,170 @@
+#include "axlstm/sweep/stages.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+
+namespace axlstm::sweep {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kConfiguration = "sweep.yaml";
+
+fs::path note_of(const Run& run, Stage stage) { return run.folder / str(name_of(stage), ".done"); }
+
+config::RunConfig configuration(const Plan& plan, const Run& run) {
+  config::RunConfig config = plan.cells[run.cell].config;
+  config.train.run_dir = run.folder.string();
+  config.train.seed = run.seed;
+  return config;
+}
+
+const char* device_name(train::DeviceChoice device) {
+  return device == train::DeviceChoice::kCuda ? "cuda" : device == train::DeviceChoice::kCpu ? "cpu" : "auto";
+}
+
+std::vector<std::string> extract_command(const Plan& plan, const Run& run, const std::string& layout,
+                                         const StageContext& context) {
+  const CellModel kind = plan.cells[run.cell].model;
+  const config::HearConfig& hear = plan.hear;
+  std::vector<std::string> command{(context.programs / "extract").string(), "--model"};
+  if (kind == CellModel::kNaive) command.emplace_back("naive");
+  if (kind == CellModel::kTrained) command.push_back(run.folder.string());
+  if (kind == CellModel::kUntrained) {
+    command.push_back("random:" + (run.folder / kConfiguration).string());
+    command.insert(command.end(), {"--seed", std::to_string(run.seed)});
+  }
+  command.insert(command.end(),
+                 {"--output", (plan.output / "embeddings" / embedding_name(plan, run, layout)).string(), "--device",
+                  device_name(hear.extract_device), "--batch-seconds", str(hear.batch_seconds)});
+  if (!layout.empty()) command.insert(command.end(), {"--layout", layout});
+  if (hear.resample) command.emplace_back("--resample");
+  if (!hear.per_file) command.emplace_back("--no-per-file");
+  for (const fs::path& task : context.tasks) command.push_back(task.string());
+  return command;
+}
+
+std::vector<std::string> evaluate_command(const Plan& plan, const Run& run, const std::string& layout,
+                                          const StageContext& context) {
+  const config::HearConfig& hear = plan.hear;
+  std::vector<std::string> command{(context.programs / "hear-eval").string(),
+                                   "--output",
+                                   (plan.output / "scores").string(),
+                                   "--grid",
+                                   hear.grid,
+                                   "--grid-points",
+                                   std::to_string(hear.grid_points),
+                                   "--seed",
+                                   std::to_string(hear.first_seed),
+                                   "--seeds",
+                                   std::to_string(hear.seeds),
+                                   "--threads",
+                                   std::to_string(hear.threads),
+                                   "--device",
+                                   device_name(hear.device)};
+  const std::int64_t jobs = hear.jobs > 0 ? hear.jobs : context.evaluation_jobs;
+  if (jobs > 0) command.insert(command.end(), {"--jobs", std::to_string(jobs)});
+  const fs::path embeddings = plan.output / "embeddings" / embedding_name(plan, run, layout);
+  for (const fs::path& task : context.tasks) command.push_back((embeddings / task.filename()).string());
+  return command;
+}
+
+/// What decides the outcome of a stage, to compare with its note.
+json outcome(const Plan& plan, const Run& run, Stage stage, const StageContext& context) {
+  if (stage == Stage::kPretrain) return {{"max_steps", plan.cells[run.cell].config.train.max_steps}};
+  json commands = json::array();
+  for (const auto& command : commands_of(plan, run, stage, context)) {
+    json arguments = json::array();
+    for (std::size_t i = 1; i < command.size(); ++i) {  // where the program lies, and how many jobs, change nothing
+      if (command[i] == "--jobs") {
+        ++i;
+      } else {
+        arguments.push_back(command[i]);
+      }
+    }
+    commands.push_back(arguments);
+  }
+  return {{"commands", commands}};
+}
+
+}  // namespace
+
+const char* name_of(Stage stage) {
+  return stage == Stage::kPretrain ? "pretrain" : stage == Stage::kExtract ? "extract" : "hear-eval";
+}
+
+std::vector<Stage> parse_stages(const std::string& list) {
+  std::vector<Stage> stages;
+  std::string rest = list + ",";
+  for (std::size_t comma = rest.find(','); comma != std::string::npos; comma = rest.find(',')) {
+    const std::string name = rest.substr(0, comma);
+    rest.erase(0, comma + 1);
+    bool known = false;
+    for (const Stage stage : {Stage::kPretrain, Stage::kExtract, Stage::kEvaluate}) {
+      if (name != name_of(stage)) continue;
+      known = true;
+      if (std::find(stages.begin(), stages.end(), stage) == stages.end()) stages.push_back(stage);
+    }
+    if (!known) throw UsageError("--stages: '" + name + "' is none of pretrain, extract, hear-eval");
+  }
+  std::sort(stages.begin(), stages.end());
+  return stages;
+}
+
+bool applies(const Plan& plan, const Run& run, Stage stage) {
+  return stage != Stage::kPretrain || plan.cells[run.cell].model == CellModel::kTrained;
+}
+
+std::vector<std::vector<std::string>> commands_of(const Plan& plan, const Run& run, Stage stage,
+                                                  const StageContext& context) {
+  if (stage == Stage::kPretrain) {
+    return {{(context.programs / "pretrain").string(), "--config", (run.folder / kConfiguration).string()}};
+  }
+  std::vector<std::vector<std::string>> commands;
+  for (const std::string& layout : layouts_of(plan, plan.cells[run.cell])) {
+    commands.push_back(stage == Stage::kExtract ? extract_command(plan, run, layout, context)
+                                                : evaluate_command(plan, run, layout, context));
+  }
+  return commands;
+}
+
+void write_configuration(const Plan& plan, const Run& run) {
+  fs::create_directories(run.folder);
+  if (plan.cells[run.cell].model == CellModel::kNaive) return;
+  write_file_atomic(run.folder / kConfiguration, config::dump(configuration(plan, run)));
+}
+
+bool is_pretrained(const Run& run) { return fs::exists(note_of(run, Stage::kPretrain)); }
+
+bool is_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context) {
+  const fs::path note = note_of(run, stage);
+  if (!fs::exists(note)) return false;
+  const fs::path stored = run.folder / "config.yaml";
+  if (stage == Stage::kPretrain && fs::exists(stored)) {
+    std::string changed;
+    for (const auto& key : config::changed_keys(read_file(stored), config::dump(configuration(plan, run)))) {
+      changed += (changed.empty() ? "" : ", ") + key;
+    }
+    if (!changed.empty()) {
+      throw UsageError(str(run.folder.string(), " holds a run with other values of ", changed,
+                           "; give the old ones, remove the folder, or choose another sweep.output"));
+    }
+  }
+  const json found = json::parse(read_file(note), nullptr, /*allow_exceptions=*/false);
+  const json wanted = outcome(plan, run, stage, context);
+  return found.is_object() && found.contains("of") && found["of"] == wanted;
+}
+
+void mark_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context, double seconds) {
+  for (const Stage later : {Stage::kExtract, Stage::kEvaluate}) {
+    if (later > stage) fs::remove(note_of(run, later));
+  }
+  const json note{{"of", outcome(plan, run, stage, context)}, {"seconds", seconds}};
+  write_file_atomic(note_of(run, stage), note.dump(2) + "\n");
+}
+
+}  // namespace axlstm::sweep

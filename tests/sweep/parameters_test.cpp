@@ -1,0 +1,43 @@
+// Sizes of the ablations' models.
+#include <gtest/gtest.h>
+
+#include "axlstm/model/masked_model.h"
+#include "axlstm/sweep/plan.h"
+
+namespace axlstm::sweep {
+namespace {
+
+TEST(AblationConfigsTest, HaveThePapersParameters) {
+  const std::filesystem::path folder = std::filesystem::path(AXLSTM_TEST_DATA).parent_path() / "configs" / "ablation";
+  constexpr std::int64_t kE2 = 2'917'408, kE3 = 4'343'584, kE4 = 5'769'760, kSsast = 5'401'024;
+  // A patch of P pixels has P·D weights in the embedding, P·D and P biases in the reconstruction; D is 192.
+  const auto with_patch = [](std::int64_t parameters, std::int64_t pixels) {
+    return parameters + (pixels - 64) * (2 * 192 + 1);
+  };
+  const std::map<std::string, std::vector<std::int64_t>> expected{
+      {"table3", {kSsast, kE2, kE3, kE4, kE2}},
+      {"table4",
+       {with_patch(kSsast, 128), kSsast, with_patch(kSsast, 32), with_patch(kE2, 128), kE2, with_patch(kE2, 32), kE2}},
+      {"table5", {kE2, kE2, kE2, kE2, kE3, kE3, kE3, kE3, kE3}},
+      {"mask", {kE3, kE3, kE3, kE3, kE3, kE3}},
+      {"real", {kE2, kSsast, kE3, kE2, kE3, kE2, kE3, kSsast}}};
+  for (const auto& [name, counts] : expected) {
+    const Plan plan = load_plan(folder / (name + ".yaml"), {});
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      SCOPED_TRACE(name + ": " + plan.cells[i].name);
+      EXPECT_EQ(model::parameter_count(*model::MaskedModel(plan.cells[i].config.model)), counts[i]);
+    }
+  }
+}
+
+TEST(AblationConfigsTest, Table2HasTheSixModels) {
+  const auto file = std::filesystem::path(AXLSTM_TEST_DATA).parent_path() / "configs" / "ablation" / "table2.yaml";
+  const Plan plan = load_plan(file, {});
+  for (const auto& [cell, parameters] : {std::pair{1, 16'723'360}, {4, 21'492'544}}) {  // T: above; B: slow to make
+    EXPECT_EQ(model::parameter_count(*model::MaskedModel(plan.cells[static_cast<std::size_t>(cell)].config.model)),
+              parameters);
+  }
+}
+
+}  // namespace
+}  // namespace axlstm::sweep

@@ -1,0 +1,82 @@
+#include "axlstm/sweep/table.h"
+
+#include <gtest/gtest.h>
+
+#include "axlstm/core/error.h"
+#include "core/expect_error.h"
+#include "support/tmpdir.h"
+
+namespace axlstm::sweep {
+namespace {
+
+class TableTest : public testing::Test {
+ protected:
+  TableTest() {
+    folder_.write("base.yaml", "model:\n  size: custom\n  dim: 16\n  depth: 2\n");
+    folder_.write("sweep.yaml",
+                  "sweep: {base: base.yaml, title: Gates, columns: [model.expansion, model.flip]}\n"
+                  "hear: {tasks: [t]}\n"
+                  "cells:\n"
+                  "  - {name: two, seeds: 2, set: {model.expansion: 2}, published: 70.1}\n"
+                  "  - {name: one, set: {model.flip: true}}\n"
+                  "  - {name: late}\n"
+                  "  - {name: naive, model: naive}\n");
+    plan_ = load_plan(folder_.path() / "sweep.yaml", {"sweep.output=" + (folder_.path() / "out").string()});
+    options_.parameters = [](const config::RunConfig& config) { return config.model.expansion * 1'000'000; };
+  }
+
+  void score(const std::string& model, int seed, const std::string& task, double value) const {
+    folder_.write("out/scores/" + model + "_" + std::to_string(seed) + "/" + task + "/test.predicted-scores.json",
+                  "{\"test\": {\"test_score\": " + std::to_string(value) + "}}");
+  }
+
+  test::TemporaryFolder folder_;
+  Plan plan_;
+  TableOptions options_;
+};
+
+TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
+  // Two pre-trainings with two downstream seeds each: the interval is over the former.
+  for (const int seed : {0, 1}) {
+    score("two.s0.time_frequency", seed, "bird-v1-full", seed == 0 ? 0.5 : 0.7);
+    score("two.s1.time_frequency", seed, "bird-v1-full", seed == 0 ? 0.6 : 1.0);
+    score("one.s0.time_frequency", seed, "bird-v1-full", 0.3);
+  }
+  score("naive.s0", 0, "bird-v1-full", 0.1);
+  score("stranger.s0", 0, "bird-v1-full", 0.9);
+
+  const hear::Report report = make_table(plan_, options_);
+  ASSERT_EQ(report.tables.size(), 1U);
+  const hear::ReportTable& table = report.tables[0];
+  EXPECT_EQ(table.title, "Gates: Tasks");
+  EXPECT_EQ(table.facts, (std::vector<std::string>{"model.expansion", "model.flip", "parameters [M]", "paper s(m)"}));
+  ASSERT_EQ(table.rows.size(), 3U);  // not the stranger, nor what has no scores
+  EXPECT_EQ(table.rows[0].model, "two");
+  EXPECT_EQ(table.rows[0].facts, (std::vector<std::string>{"2", "false", "2.00", "70.1"}));
+  EXPECT_NEAR(table.rows[0].scores[0]->mean, 70.0, 1e-9);
+  EXPECT_EQ(table.rows[0].scores[0]->n, 2U);
+  EXPECT_NEAR(*table.rows[0].scores[0]->half_width, 12.706 * 10.0, 0.1);
+  EXPECT_EQ(table.rows[1].facts, (std::vector<std::string>{"3", "true", "3.00", ""}));
+  EXPECT_EQ(table.rows[1].scores[0]->n, 2U);  // downstream seeds
+  EXPECT_EQ(table.rows[2].facts, (std::vector<std::string>{"", "", "", ""}));
+
+  const std::string text = hear::terminal_report(report), csv = hear::csv_report(report);
+  EXPECT_NE(text.find("parameters [M]"), std::string::npos);
+  EXPECT_NE(text.find("Not evaluated yet: late."), std::string::npos) << text;
+  EXPECT_NE(csv.find("table,group,model,grid,model.expansion,model.flip,parameters [M],paper s(m),bird-v1-full"),
+            std::string::npos)
+      << csv;
+  EXPECT_NE(csv.find("two,unknown,2,false,2.00,70.1,70.0000,"), std::string::npos) << csv;
+  EXPECT_NE(hear::latex_report(report).find("two & 2 & false & 2.00 & 70.1 & 70.0"), std::string::npos);
+  EXPECT_NE(hear::markdown_report(report).find("| two | 2 | false | 2.00 | 70.1 | 70.0 ± 127.1 |"), std::string::npos);
+  EXPECT_NE(hear::html_report(report).find("<td>two</td><td>2</td><td>false</td><td>2.00</td>"), std::string::npos);
+}
+
+TEST_F(TableTest, SaysThatThereIsNothingYet) {
+  test::expect_usage_error([&] { make_table(plan_, options_); }, {"out/scores", "no scores yet"});
+  score("stranger.s0", 0, "bird-v1-full", 0.9);
+  test::expect_usage_error([&] { make_table(plan_, options_); }, {"no scores of this sweep's cells"});
+}
+
+}  // namespace
+}  // namespace axlstm::sweep
