@@ -172,8 +172,8 @@ void ProcessGroup::leave() {
     if (rank() > 0) {
       wait_for("finished");
       connection_->heartbeat->stop();
-      connection_->backend->shutdown();
       store.set(str("left/", rank()), "");
+      connection_->backend->shutdown();  // of NCCL: all ranks at once, each waits for the others
       return;
     }
     store.set("finished", "");
