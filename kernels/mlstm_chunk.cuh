@@ -71,13 +71,16 @@ class Chunk {
     if (token < 2 * run_count_) {
       const ChunkRun& run = runs[token / 2];
       const Tensor4* x = token % 2 == 0 ? run.first : run.second;
-      all.sources[token] = x == nullptr ? ChunkSource{nullptr, 0} : ChunkSource{head_of<const T>(*x), x->sequence_stride};
+      all.sources[token] =
+          x == nullptr ? ChunkSource{nullptr, 0} : ChunkSource{head_of<const T>(*x), x->sequence_stride};
     }
     __syncthreads();
     while (free_ > 0) start_next();
     const bool is_inside = inside(token);
-    const float g_high = is_inside ? state.g_high[at(token)] : -INFINITY, g_low = is_inside ? state.g_low[at(token)] : 0.0F;
-    const float G_high = is_inside ? state.G_high[at(token)] : INFINITY, G_low = is_inside ? state.G_low[at(token)] : 0.0F;
+    const float g_high = is_inside ? state.g_high[at(token)] : -INFINITY,
+                g_low = is_inside ? state.g_low[at(token)] : 0.0F;
+    const float G_high = is_inside ? state.G_high[at(token)] : INFINITY,
+                G_low = is_inside ? state.G_low[at(token)] : 0.0F;
     float inverse = is_inside ? 1.0F : 0.0F;
     if (n != nullptr && is_inside) inverse = normaliser(n[at(token)], state.bound[at(token)], shape_.eps).inverse;
     all.g_high[token] = g_high;
@@ -88,7 +91,9 @@ class Chunk {
     all.signed_delta[token] = 0.0F;
     __syncthreads();
     const int group = token / 16;
-    const auto last = [&](int of) { return 16 * of + 15 < tokens_ ? 16 * of + 15 : tokens_ - 1; };  // a group's last token
+    const auto last = [&](int of) {
+      return 16 * of + 15 < tokens_ ? 16 * of + 15 : tokens_ - 1;
+    };  // a group's last token
     const auto difference = [&](float high, float low, int minus) {
       return fast_exp2((high - all.G_high[minus]) + (low - all.G_low[minus]));
     };
@@ -132,8 +137,9 @@ class Chunk {
     }
   }
 
-  /// Calls visit(slot, half of its columns, half of its rows, first of two columns, strip (0 long, 1 short), gate factors
-  /// scale·exp(g_j − G_i) / N_i of the two) for all of this warp's elements, two by two; adds what it returns up by rows.
+  /// Calls visit(slot, half of its columns, half of its rows, first of two columns, strip (0 long, 1 short), gate
+  /// factors scale·exp(g_j − G_i) / N_i of the two) for all of this warp's elements, two by two; adds what it returns
+  /// up by rows.
   template <typename Visit>
   __device__ void visit(Rows& rows, float scale, const Visit& visit) {
     const Terms& all = terms();
@@ -187,7 +193,8 @@ class Chunk {
     if (slot > kWarps) rows[1][row] += is_short ? sum : 0.0F;
   }
 
-  /// Calls store(slice, sum) with weights · tensor, the next run, slice by slice; weights(slot, n) is a register of them.
+  /// Calls store(slice, sum) with weights · tensor, the next run, slice by slice; weights(slot, n) is a register of
+  /// them.
   template <typename Of, typename Store>
   __device__ void sum_slices(const Of& weights, const Store& store) {
     const int summed = lane() % 16 * kSlicePitch + lane() / 16 * 8;
@@ -265,15 +272,11 @@ class Chunk {
   }
 
   /// The chunk's token that is row g (half 0) or g + 8 (half 1) of a strip.
-  __device__ int own_token(int strip, int half) const {
-    return own_group(strip != 0) * 16 + lane() / 4 + 8 * half;
-  }
+  __device__ int own_token(int strip, int half) const { return own_group(strip != 0) * 16 + lane() / 4 + 8 * half; }
 
  private:
   __device__ int token_group(int g) const { return g ^ mirror_; }
-  __device__ int own_group(bool is_short) const {
-    return token_group(is_short ? warp() : kGroups - 1 - warp());
-  }
+  __device__ int own_group(bool is_short) const { return token_group(is_short ? warp() : kGroups - 1 - warp()); }
   /// Whether a slot is the short strip's.
   __device__ static bool in_short(int slot) {
     return slot == kSlots - 1 || (slot > kWarps && slot >= kGroups - warp());
@@ -306,7 +309,7 @@ class Chunk {
   /// Waits for the next `count` tiles and starts those that may follow.
   __device__ void begin_step(int count) {
     copy_async_wait<kRing - 4>();  // at least: the last step used, and this one uses, at most two
-    __syncthreads();  // the tiles are there, for all, and those of the step before are used up
+    __syncthreads();               // the tiles are there, for all, and those of the step before are used up
     while (free_ > 0) start_next();
     free_ = count;
   }
@@ -329,7 +332,8 @@ class Chunk {
 #pragma unroll
       for (int n = 0; n < (kTokens + kRows - 1) / kRows; ++n) {
         const int token = row + n * kRows;
-        if (rows >= 0 && token < kTokens) copy_async_16(to + n * kRows * kSlicePitch, token < rows ? at : first, token < rows);
+        if (rows >= 0 && token < kTokens)
+          copy_async_16(to + n * kRows * kSlicePitch, token < rows ? at : first, token < rows);
         at += step;
       }
       if (++in_run_ == (pairs ? 2 * slices_ : slices_)) {

@@ -1,5 +1,5 @@
-// The cell on tensor cores, for float16 and bfloat16 with float32 accumulation. No S×S tensor is stored. A block has one
-// head of one chunk of tokens (mlstm_chunk.cuh):
+// The cell on tensor cores, for float16 and bfloat16 with float32 accumulation. No S×S tensor is stored. A block has
+// one head of one chunk of tokens (mlstm_chunk.cuh):
 //
 //   result │ rows │ weight                                             │ sum over j ≤ i, or i ≥ j
 //   h      │ i    │ C_ij  = q_i·k_j exp(g_j − G_i) / √DH               │ v_j, at last / N_i
@@ -17,8 +17,7 @@
 namespace axlstm::kernels {
 
 template <int kWarps, typename T>
-__global__ void __launch_bounds__(kWarps* kWarp, 1)
-    chunk_forward_kernel(const __grid_constant__ ForwardParams params) {
+__global__ void __launch_bounds__(kWarps* kWarp, 1) chunk_forward_kernel(const __grid_constant__ ForwardParams params) {
   using Block = Chunk<kWarps, T>;
   const ChunkRun runs[] = {{&params.q, &params.k}, {&params.v, nullptr}};
   Block chunk(params.shape);
@@ -46,12 +45,12 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
       if (Block::lane() % 4 == 0) params.n[at] = n;
     }
   }
-  chunk.sum_slices([&](int slot, int n) { return C[slot][n]; }, [&](int slice, const typename Block::Sum& sum) {
-    chunk.store(params.h, slice, sum, factor);
-  });
+  chunk.sum_slices([&](int slot, int n) { return C[slot][n]; },
+                   [&](int slice, const typename Block::Sum& sum) { chunk.store(params.h, slice, sum, factor); });
 }
 
-/// δ of the rows of P = C / N, from its products with dA = dh vᵀ; stores it for this kernel and the next ones. Returns s δ.
+/// δ of the rows of P = C / N, from its products with dA = dh vᵀ; stores it for this kernel and the next ones. Returns
+/// s δ.
 template <typename Block, typename T>
 __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk, const BackwardParams& params,
                           const typename Block::Rows& P_sum, const typename Block::Scores& dA) {
@@ -95,14 +94,15 @@ __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk
   }
 }
 
-/// Two passes of the same code (it would not fit the instruction cache twice): by rows for dq, δ and the row sums of W =
-/// ∂L/∂log D, then by columns for dv, dk and its column sums.
+/// Two passes of the same code (it would not fit the instruction cache twice): by rows for dq, δ and the row sums of W
+/// = ∂L/∂log D, then by columns for dv, dk and its column sums.
 template <int kWarps, typename T>
 __global__ void __launch_bounds__(kWarps* kWarp, 1)
     chunk_backward_kernel(const __grid_constant__ BackwardParams params) {
   using Block = Chunk<kWarps, T>;
-  const ChunkRun runs[] = {{&params.q, &params.k},  {&params.dh, &params.v}, {&params.k, nullptr}, {&params.k, &params.q},
-                           {&params.v, &params.dh}, {&params.dh, nullptr},   {&params.q, nullptr}};
+  const ChunkRun runs[] = {{&params.q, &params.k}, {&params.dh, &params.v}, {&params.k, nullptr},
+                           {&params.k, &params.q}, {&params.v, &params.dh}, {&params.dh, nullptr},
+                           {&params.q, nullptr}};
   Block chunk(params.shape);
   chunk.start(runs, params.state, params.n);
   const float scale = chunk.scale();

@@ -5,9 +5,9 @@
 
 namespace axlstm::kernels {
 
-inline constexpr int kSliceWidth = 48;         // channels of a slice: a divisor of all the paper's head dims
-inline constexpr int kSlicePitch = 56;    // an odd number of 16 bytes, so that matrix loads meet no bank twice
-inline constexpr int kRing = 5;           // slices in shared memory
+inline constexpr int kSliceWidth = 48;  // channels of a slice: a divisor of all the paper's head dims
+inline constexpr int kSlicePitch = 56;  // an odd number of 16 bytes, so that matrix loads meet no bank twice
+inline constexpr int kRing = 5;         // slices in shared memory
 
 inline constexpr int kMaxChunkRuns = 7;
 

@@ -1,8 +1,8 @@
 // Grids of the tensor-core kernels for one element type.
 #pragma once
 
-#include "mlstm_launch.h"
 #include "mlstm_chunk_kernels.cuh"
+#include "mlstm_launch.h"
 #include "mlstm_mma_rows.cuh"
 #include "mlstm_width.h"
 

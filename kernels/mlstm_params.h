@@ -44,9 +44,9 @@ struct ForwardParams {
   MlstmShape shape;
   Tensor4 q, k, v;
   Gates gates;
-  GateState state;     ///< written
-  float* n = nullptr;  ///< [B, NH, S] Σ_j C_ij, with its sign; written
-  Tensor4 h;           ///< written: what a chunk's own tokens give
+  GateState state;                  ///< written
+  float* n = nullptr;               ///< [B, NH, S] Σ_j C_ij, with its sign; written
+  Tensor4 h;                        ///< written: what a chunk's own tokens give
   const float* n_before = nullptr;  ///< [B, NH, S] what the tokens before a chunk add to n, or null
 };
 
@@ -65,12 +65,12 @@ struct BackwardParams {
   const float* n = nullptr;
   RowTerms rows;
   const float* delta_before = nullptr;  ///< [B, NH, S] what the tokens before a chunk add to δ, or null
-  int sum_parts = 1;            ///< sum_parts()
-  float* row_sum = nullptr;     ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij
-  float* column_sum = nullptr;  ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
-  Tensor4 dq, dk, dv;           ///< written
-  float* di = nullptr;          ///< [B, S, NH]; written
-  float* df = nullptr;          ///< [B, S, NH]; written
+  int sum_parts = 1;                    ///< sum_parts()
+  float* row_sum = nullptr;             ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij
+  float* column_sum = nullptr;          ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
+  Tensor4 dq, dk, dv;                   ///< written
+  float* di = nullptr;                  ///< [B, S, NH]; written
+  float* df = nullptr;                  ///< [B, S, NH]; written
 };
 
 }  // namespace axlstm::kernels

@@ -13,14 +13,15 @@ config=configs/quickstart/pretrain.yaml
 say "Pre-training a small AxLSTM on $(find tests/data/audio -type f | wc -l) clips (a second run of this script resumes or skips it)"
 "$bin/pretrain" --config "$config" "$@" train.run_dir="$run"
 
-say "Embedding ${task##*/} with the trained model, with random weights and with HEAR's naive features"
+say "Embedding ${task##*/} with the trained model, with larger weights of ours, with random weights and with HEAR's naive features"
 rm -rf "$run/embeddings"
 "$bin/extract" --quiet --device cpu --model "$run" --output "$run/embeddings/pretrained" "$task"
+"$bin/extract" --quiet --device cpu --model docs/weights/axlstm_tiny_e2 --output "$run/embeddings/published" "$task"
 "$bin/extract" --quiet --device cpu --model "random:$config" --output "$run/embeddings/random" "$task"
 "$bin/extract" --quiet --device cpu --model naive --output "$run/embeddings/naive" "$task"
 
 say "Training HEAR's downstream models on the embeddings"
-"$bin/hear-eval" --quiet "$run"/embeddings/{pretrained,random,naive}
+"$bin/hear-eval" --quiet "$run"/embeddings/{pretrained,published,random,naive}
 
 "$PYTHON" scripts/quickstart_table.py "$run/embeddings" "$task"
 printf '\nReconstructions, the first and the last (input, masked input, reconstruction):\n'

@@ -1,4 +1,4 @@
-"""Prints the quickstart's table: one task, three kinds of embeddings, and chance.
+"""Prints the quickstart's table: one task, four kinds of embeddings, and chance.
 
 Usage: quickstart_table.py EMBEDDINGS_DIR TASK_DIR
 """
@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-NAMES = {"pretrained": "AxLSTM, pre-trained", "random": "AxLSTM, random weights", "naive": "HEAR-naive features"}
+NAMES = {"pretrained": "AxLSTM, pre-trained", "published": "AxLSTM-T, docs/weights", "random": "AxLSTM, random weights", "naive": "HEAR-naive features"}
 
 
 def main() -> None:

@@ -32,12 +32,14 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
   AXLSTM_CHECK(options.workers > 0, "the loader's workers are ", options.workers, ", at least 1 is needed");
   AXLSTM_CHECK(options.prefetch_batches > 0, "the loader's prefetch_batches is ", options.prefetch_batches,
                ", at least 1 is needed");
+  // Held until all are there, or none may begin: work under way could need threads of LibTorch's own, and those abort
+  // the program when the system gives none.
+  std::unique_lock lock(mutex_);
   try {
-    // Held until all are there: work under way could need threads of LibTorch's own, and those abort the program when
-    // the system gives none.
-    const std::lock_guard lock(mutex_);
     for (std::int64_t i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
   } catch (...) {  // the system gives no more threads
+    stopping_ = true;
+    lock.unlock();
     stop();
     throw;
   }

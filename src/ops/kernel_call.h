@@ -40,7 +40,11 @@ inline kernels::DataType data_type(torch::ScalarType type) {
 
 /// Of q [B, S, NH, DH].
 inline kernels::MlstmShape cell_shape(const torch::Tensor& q, double eps) {
-  return {q.size(0), q.size(1), q.size(2), q.size(3), kernels::chunk_tokens(q.size(1), data_type(q.scalar_type())),
+  return {q.size(0),
+          q.size(1),
+          q.size(2),
+          q.size(3),
+          kernels::chunk_tokens(q.size(1), data_type(q.scalar_type())),
           static_cast<float>(eps)};
 }
 

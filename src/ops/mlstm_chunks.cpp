@@ -1,7 +1,7 @@
 // With G_e the last G of a chunk, a_j = exp(g_j − G_e) and b_i = exp(G_p − G_i), p the end of the chunk before i's, for
-// tokens j of an earlier chunk c' than i's chunk c: exp(g_j − G_i) = a_j M_cc' b_i, M_cc' = exp(G_e(c') − G_e(c − 1)), all
-// at most 1. So what they add is a product with two states, Σ_c' M_cc' Σ_j a_j k_j v_jᵀ before a chunk and
-// Σ_c M_cc' Σ_i b_i/N_i q_i dh_iᵀ behind it, exact gradient included.
+// tokens j of an earlier chunk c' than i's chunk c: exp(g_j − G_i) = a_j M_cc' b_i, M_cc' = exp(G_e(c') − G_e(c − 1)),
+// all at most 1. So what they add is a product with two states, Σ_c' M_cc' Σ_j a_j k_j v_jᵀ before a chunk and Σ_c
+// M_cc' Σ_i b_i/N_i q_i dh_iᵀ behind it, exact gradient included.
 #include "mlstm_chunks.h"
 
 #include <torch/torch.h>
@@ -13,10 +13,16 @@ namespace {
 class Chunks {
  public:
   Chunks(const torch::Tensor& q, const CellState& state, std::int64_t chunk)
-      : B_(q.size(0)), S_(q.size(1)), NH_(q.size(2)), DH_(q.size(3)), L_(chunk), count_((S_ + L_ - 1) / L_),
+      : B_(q.size(0)),
+        S_(q.size(1)),
+        NH_(q.size(2)),
+        DH_(q.size(3)),
+        L_(chunk),
+        count_((S_ + L_ - 1) / L_),
         scale_(1.0 / std::sqrt(static_cast<double>(DH_))) {
     // Behind the last token a and b are exp(−∞).
-    const auto g = by_chunk(state.scans.narrow(0, 0, 2), -INFINITY), G = by_chunk(state.scans.narrow(0, 2, 2), INFINITY);
+    const auto g = by_chunk(state.scans.narrow(0, 0, 2), -INFINITY),
+               G = by_chunk(state.scans.narrow(0, 2, 2), INFINITY);
     const auto ends = torch::arange(1, count_ + 1, torch::TensorOptions(torch::kLong).device(q.device())) * L_ - 1;
     const auto G_end = state.scans.narrow(0, 2, 2).flatten(1, 2).index_select(2, ends.clamp_max(S_ - 1));  // [2, H, n]
     const auto before = torch::constant_pad_nd(G_end, {1, -1});  // the first chunk's is not used
@@ -94,9 +100,9 @@ torch::Tensor inverse_normaliser(const CellState& state, double eps) {
 void cell_forward(const CellInputs& inputs, const CellState& state, const torch::Tensor& h, cudaStream_t stream) {
   const auto& q = inputs.q;
   const auto type = data_type(q.scalar_type());
-  kernels::ForwardParams params{cell_shape(q, inputs.eps), view(q),       view(inputs.k),
-                                view(inputs.v),            inputs.gates,  state.gates(),
-                                state.n.data_ptr<float>(), view(h)};
+  kernels::ForwardParams params{
+      cell_shape(q, inputs.eps), view(q), view(inputs.k), view(inputs.v), inputs.gates, state.gates(),
+      state.n.data_ptr<float>(), view(h)};
   check_launch(kernels::mlstm_scan_gates(params, stream));
   if (!in_chunks(params.shape)) return check_launch(kernels::mlstm_forward(params, type, stream));
 
@@ -160,7 +166,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   sums[0][1].copy_(chunks.tokens(product(q_chunks, dq)));
 
   const auto faded = q_chunks * b_by_N;
-  const auto later = chunks.after(faded.to(q.scalar_type()).transpose(1, 2).bmm(dh_chunks));        // Σ q dhᵀ
+  const auto later = chunks.after(faded.to(q.scalar_type()).transpose(1, 2).bmm(dh_chunks));       // Σ q dhᵀ
   const auto later_q = chunks.after((faded * signed_delta).sum(1).unsqueeze(-1)).transpose(1, 2);  // Σ s δ q
   const auto a = chunks.a() * chunks.scale();
   const auto dk = (v_chunks.bmm(later.transpose(1, 2)).to(torch::kFloat32) - later_q) * a;

@@ -50,8 +50,9 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     const auto dh = loadable(gradients[0].to(q.scalar_type()));
     const auto dq = torch::empty(q.sizes(), q.options()), dk = torch::empty_like(dq), dv = torch::empty_like(dq);
     const auto di = torch::empty_like(i), df = torch::empty_like(f);
-    cell_backward(inputs(q, k, v, i, f, context->saved_data["sigmoid_input"].toBool(), context->saved_data["eps"].toDouble()),
-                  state, dh, {dq, dk, dv, di.data_ptr<float>(), df.data_ptr<float>()}, call.stream());
+    cell_backward(
+        inputs(q, k, v, i, f, context->saved_data["sigmoid_input"].toBool(), context->saved_data["eps"].toDouble()),
+        state, dh, {dq, dk, dv, di.data_ptr<float>(), df.data_ptr<float>()}, call.stream());
     return {dq, dk, dv, di, df, torch::Tensor(), torch::Tensor()};
   }
 };

@@ -29,7 +29,7 @@ struct Settings {
                                   "axlstm-small-E3", "axlstm-base-E2", "axlstm-base-E3",
                                   "ssast-tiny",      "ssast-small",    "ssast-base"};
   std::vector<std::int64_t> head_dims{96, 144, 192, 288, 384, 576, 768};
-  std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096};
+  std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096, 16384};
   std::int64_t batch = 1024;
   std::string dtype = "bf16";
   std::string backend = "auto";

@@ -9,8 +9,8 @@
 #include "block_launch.h"
 #include "block_norm.cuh"
 #include "block_output.cuh"
-#include "mlstm_launch.h"
 #include "mlstm_chunk_kernels.cuh"
+#include "mlstm_launch.h"
 #include "mlstm_mma_rows.cuh"
 #include "mlstm_scans.cuh"
 #include "mlstm_simt_backward.cuh"
@@ -150,7 +150,8 @@ cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStre
 }
 
 cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t) {
-  emulator::launch(gate_backward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0, params);
+  emulator::launch(gate_backward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0,
+                   params);
   return cudaSuccess;
 }
 

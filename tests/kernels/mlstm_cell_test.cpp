@@ -70,23 +70,19 @@ TEST_P(MlstmKernels, AreAsExactAsLibTorchInTheSameType) {
 constexpr auto kExponential = InputGate::kExponential;
 constexpr auto kSigmoid = InputGate::kSigmoid;
 
-INSTANTIATE_TEST_SUITE_P(Shapes, MlstmKernels,
-                         testing::Values(Case{1, 1, 2, 16, 1, kExponential, torch::kFloat32},
-                                         Case{1, 70, 1, 48, 20, kExponential, torch::kFloat32},
-                                         Case{1, 1, 2, 16, 1, kExponential, torch::kBFloat16},
-                                         Case{1, 63, 1, 16, 1, kExponential, torch::kBFloat16},
-                                         Case{1, 64, 1, 96, 1, kSigmoid, torch::kBFloat16},
-                                         Case{2, 65, 2, 48, 20, kExponential, torch::kBFloat16},
-                                         Case{1, 251, 1, 144, 1, kExponential, torch::kBFloat16},
-                                         Case{1, 130, 1, 192, 1, kExponential, torch::kFloat16},
-                                         Case{1, 70, 1, 288, 20, kExponential, torch::kBFloat16},
-                                         Case{1, 69, 1, 288, 20, kExponential, torch::kBFloat16},
-                                         Case{1, 300, 1, 208, 1, kExponential, torch::kBFloat16},
-                                         Case{1, 301, 1, 208, 1, kSigmoid, torch::kBFloat16},
-                                         Case{1, 601, 1, 48, 20, kExponential, torch::kBFloat16},
-                                         Case{1, 131, 1, 192, 1, kExponential, torch::kFloat16},
-                                         Case{1, 66, 1, 768, 1, kExponential, torch::kFloat16}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, MlstmKernels,
+    testing::Values(
+        Case{1, 1, 2, 16, 1, kExponential, torch::kFloat32}, Case{1, 70, 1, 48, 20, kExponential, torch::kFloat32},
+        Case{1, 1, 2, 16, 1, kExponential, torch::kBFloat16}, Case{1, 63, 1, 16, 1, kExponential, torch::kBFloat16},
+        Case{1, 64, 1, 96, 1, kSigmoid, torch::kBFloat16}, Case{2, 65, 2, 48, 20, kExponential, torch::kBFloat16},
+        Case{1, 251, 1, 144, 1, kExponential, torch::kBFloat16}, Case{1, 130, 1, 192, 1, kExponential, torch::kFloat16},
+        Case{1, 70, 1, 288, 20, kExponential, torch::kBFloat16},
+        Case{1, 69, 1, 288, 20, kExponential, torch::kBFloat16},
+        Case{1, 300, 1, 208, 1, kExponential, torch::kBFloat16}, Case{1, 301, 1, 208, 1, kSigmoid, torch::kBFloat16},
+        Case{1, 601, 1, 48, 20, kExponential, torch::kBFloat16}, Case{1, 131, 1, 192, 1, kExponential, torch::kFloat16},
+        Case{1, 66, 1, 768, 1, kExponential, torch::kFloat16}),
+    name_of);
 
 }  // namespace
 }  // namespace axlstm::ops

@@ -111,7 +111,8 @@ TEST_P(FusedBlock, EqualsTheModule) {
     const bool bias = name.find("gate.bias") != std::string::npos;
     const double scale = bias ? gate_scale : value.norm().item<double>();
     const auto error = [&](const torch::Tensor& x) { return (x - value).norm().item<double>() / scale; };
-    EXPECT_LE(error(fused[n].second), std::max((bias ? 3 : 2) * error(eager[n].second), bias ? 3 * rounding : rounding)) << name;
+    EXPECT_LE(error(fused[n].second), std::max((bias ? 3 : 2) * error(eager[n].second), bias ? 3 * rounding : rounding))
+        << name;
   }
 }
 
