@@ -15,8 +15,8 @@ constexpr bool supports_head_dim(std::int64_t head_dim) {
   return head_dim > 0 && head_dim <= kMaxHeadDim && head_dim % kHeadDimMultiple == 0;
 }
 
-/// From this many tokens on, chunks are faster than all pairs of tokens (docs/performance.md).
-inline constexpr std::int64_t kLongSequence = 3072;
+/// From this many tokens on, chunks are as fast as all pairs of tokens, or faster (docs/performance.md).
+inline constexpr std::int64_t kLongSequence = 4096;
 
 /// Tokens of a chunk, where the current device has the shared memory for the chunk kernels and they are the faster
 /// ones: all tokens of a short sequence, so that there is one chunk, or a part of a long one, and then the caller adds
