@@ -150,11 +150,11 @@ ExitCode evaluate(const EvaluateArguments& arguments) {
   }
 
   hear::RunnerOptions options = arguments.runner;
-  constexpr int kJobsOnGpu = 4;
+  constexpr int kJobsOnGpu = 4;  // of one GPU
   const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  options.jobs = arguments.jobs > 0        ? arguments.jobs
-                 : options.device.is_cpu() ? std::max(1, cores / options.threads)
-                                           : kJobsOnGpu;
+  options.jobs = arguments.jobs > 0                 ? arguments.jobs
+                 : options.devices.front().is_cpu() ? std::max(1, cores / options.threads)
+                                                    : kJobsOnGpu * static_cast<int>(options.devices.size());
   options.stop = &stop_on_signal();
   ProgressLog progress(evaluations);
   options.progress = [&](const std::vector<EvaluationStatus>& statuses) { progress(statuses); };

@@ -5,28 +5,40 @@
 #include "axlstm/core/log.h"
 #include "axlstm/hear/extraction.h"
 #include "axlstm/hear/task.h"
+#include "axlstm/train/trainer.h"
 #include "cli.h"
-#include "models.h"
+#include "embed_tasks.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using namespace axlstm;
 
-int extract(hear::ClipEncoder& encoder, const std::vector<fs::path>& inputs, const hear::ExtractionOptions& options) {
-  std::vector<fs::path> audio;
+int extract(const cli::ModelArguments& model, const std::vector<fs::path>& inputs,
+            const hear::ExtractionOptions& options) {
+  std::vector<fs::path> tasks, audio;
   for (const fs::path& input : inputs) {
-    if (!hear::is_task_folder(input)) {
+    if (hear::is_task_folder(input)) {
+      tasks.push_back(fs::absolute(input).lexically_normal());
+    } else {
       audio.push_back(input);
-    } else if (!hear::extract_task(encoder, fs::absolute(input).lexically_normal(), options)) {
-      log::info(input.string() + ": embedded already");
     }
   }
-  if (audio.empty()) return cli::kOk;
-  const hear::ExtractionReport report = hear::extract_files(encoder, audio, options);
-  log::info(str(report.written, " files embedded into ", options.output_dir.string(), ", ", report.failures.size(),
-                " failed"));
-  return report.failures.empty() ? cli::kOk : cli::kSomeFailed;
+  std::size_t failed = 0, written = 0;
+  if (!tasks.empty()) {
+    written = cli::embed_tasks(model, tasks, options).size();
+    failed = tasks.size() - written;
+  }
+  if (!audio.empty()) {
+    const auto encoder = cli::load_encoder(model, train::choose_device(model.device));
+    const hear::ExtractionReport report = hear::extract_files(*encoder, audio, options);
+    log::info(str(report.written, " files embedded into ", options.output_dir.string(), ", ", report.failures.size(),
+                  " failed"));
+    failed += report.failures.size();
+    written += static_cast<std::size_t>(report.written);
+  }
+  if (failed == 0) return cli::kOk;
+  return written > 0 || tasks.empty() ? cli::kSomeFailed : cli::kFailed;
 }
 
 }  // namespace
@@ -62,7 +74,7 @@ int main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(layouts))
       ->option_text("time_frequency|released");
   app.add_flag("--ema", model.ema, "The checkpoint's averaged weights (train.ema_decay)");
-  app.add_option("--device", model.device, "Where to compute")
+  app.add_option("--device", model.device, "Where to compute; HEAR tasks on all GPUs that are visible")
       ->transform(CLI::CheckedTransformer(devices))
       ->option_text("auto|cpu|cuda [auto]");
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
@@ -74,6 +86,6 @@ int main(int argc, char** argv) {
   cli::add_common_flags(app);
   return cli::run(app, argc, argv, [&] {
     if (model.name == "naive") options.resample = true;  // the features are defined at 44.1 kHz
-    return extract(*cli::load_encoder(model), inputs, options);
+    return extract(model, inputs, options);
   });
 }

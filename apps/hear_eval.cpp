@@ -50,11 +50,11 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
       ->capture_default_str();
   options.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
       ->check(CLI::PositiveNumber)
-      ->option_text("N [one per core; 4 on a GPU]");
+      ->option_text("N [one per core; 4 for each GPU]");
   options.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  options.add_option("--device", main.device, "Where to compute")
+  options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")
       ->transform(CLI::CheckedTransformer(devices))
       ->option_text("cpu|cuda [cpu]");
   return options;
@@ -110,7 +110,7 @@ int main(int argc, char** argv) {
     platform.train.device = arguments.device;
     cli::log_banner("hear-eval", platform);
     arguments.evaluate.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
-    arguments.evaluate.runner.device = train::choose_device(arguments.device);
+    arguments.evaluate.runner.devices = train::choose_devices(arguments.device);
     return cli::evaluate(arguments.evaluate);
   });
 }

@@ -5,9 +5,9 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
-#include "axlstm/hear/extraction.h"
 #include "axlstm/hear/task.h"
 #include "axlstm/train/trainer.h"
+#include "embed_tasks.h"
 #include "evaluate.h"
 #include "models.h"
 #include "report.h"
@@ -67,15 +67,8 @@ std::vector<fs::path> embed(const std::vector<NamedModel>& models, const std::ve
     options.batch_seconds = config.batch_seconds;
     options.per_file = config.per_file;
     options.resample = config.resample || model.checkpoint == "naive";  // defined at 44.1 kHz
-    const auto encoder = load_encoder(model_arguments(model, config));
-    for (const fs::path& task : tasks) {
-      try {
-        const bool written = hear::extract_task(*encoder, task, options);
-        if (!written) log::info(str(model.name, "/", task.filename().string(), ": embedded already"));
-        embedded.push_back(options.output_dir / task.filename());
-      } catch (const std::exception& failure) {
-        log::error(str(model.name, "/", task.filename().string(), ": ", message_of(failure)));
-      }
+    for (const fs::path& task : embed_tasks(model_arguments(model, config), tasks, options)) {
+      embedded.push_back(options.output_dir / task.filename());
     }
   }
   return embedded;
@@ -101,7 +94,7 @@ ExitCode run_hear(const config::HearConfig& config) {
   arguments.runner.grid = config.grid;
   arguments.runner.max_grid_points = static_cast<int>(config.grid_points);
   arguments.runner.threads = static_cast<int>(config.threads);
-  arguments.runner.device = train::choose_device(config.device);
+  arguments.runner.devices = train::choose_devices(config.device);
   const ExitCode evaluated = evaluate(arguments);
   if (evaluated == kFailed || evaluated == kInterrupted) return evaluated;
 

@@ -11,7 +11,6 @@
 #include "axlstm/hear/naive.h"
 #include "axlstm/io/tensors.h"
 #include "axlstm/train/checkpoint.h"
-#include "axlstm/train/trainer.h"
 #include "cli.h"
 
 namespace axlstm::cli {
@@ -39,18 +38,18 @@ class NaiveEncoder final : public hear::ClipEncoder {
 };
 
 std::unique_ptr<hear::ClipEncoder> embedder(const config::RunConfig& config, model::Encoder encoder,
-                                            const ModelArguments& arguments, const std::string& weights) {
+                                            const ModelArguments& arguments, torch::Device device,
+                                            const std::string& weights) {
   log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters"));
   const auto layout = arguments.layout.value_or(config.embedding_layout);
   const std::string description =
       weights + (layout == hear::EmbeddingLayout::kReleased ? ", layout released" : ", layout time_frequency");
-  return std::make_unique<hear::Embedder>(std::move(encoder), config.audio, layout,
-                                          train::choose_device(arguments.device), kBatchChunks, description);
+  return std::make_unique<hear::Embedder>(std::move(encoder), config.audio, layout, device, kBatchChunks, description);
 }
 
 }  // namespace
 
-std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments) {
+std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments, torch::Device device) {
   if (arguments.name == "naive") {
     log_banner("extract", {});
     log::info("HEAR-naive features at 44.1 kHz");
@@ -67,7 +66,7 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments)
     config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
     adapt_to_extraction();
     torch::manual_seed(derive_seed({static_cast<std::uint64_t>(arguments.seed), kInitStream}));
-    return embedder(config, model::Encoder(config.model), arguments,
+    return embedder(config, model::Encoder(config.model), arguments, device,
                     str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)));
   }
   const train::SavedModel saved = train::load_model(expand_home(arguments.name), arguments.ema);
@@ -78,7 +77,7 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments)
   model::Encoder encoder(config.model);
   io::load_state_dict(*encoder, saved.tensors, weights.string(), /*ignored_prefix=*/"pred.");
   const std::string hash = fnv1a64_hex(MappedFile(weights).bytes());
-  return embedder(config, encoder, arguments, str(saved.folder.filename().string(), ", weights ", hash));
+  return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash));
 }
 
 }  // namespace axlstm::cli

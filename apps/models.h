@@ -1,6 +1,8 @@
 // What `--model` may name.
 #pragma once
 
+#include <torch/types.h>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,7 +21,7 @@ struct ModelArguments {
   bool ema = false;       ///< a checkpoint's averaged weights
 };
 
-/// Throws UsageError or Error naming what cannot be loaded.
-std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments);
+/// On `device`, if it computes on one. Throws UsageError or Error naming what cannot be loaded.
+std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments, torch::Device device);
 
 }  // namespace axlstm::cli

@@ -143,7 +143,7 @@ int run(const Arguments& arguments) {
   const bool evaluates = options.stages.back() == sweep::Stage::kEvaluate;
   if (options.stages.back() != sweep::Stage::kPretrain) options.context.tasks = tasks_of(plan);
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  if (options.jobs > 1) options.context.evaluation_jobs = std::max(1, cores / options.jobs);
+  if (options.jobs > 1) options.context.evaluation_jobs = options.threads = std::max(1, cores / options.jobs);
   options.stop = &cli::stop_on_signal();
   std::vector<sweep::RunStatus> statuses;
   {

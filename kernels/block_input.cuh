@@ -69,13 +69,22 @@ __global__ void __launch_bounds__(MaxThreads) block_input_kernel(BlockInputParam
   const std::int64_t end = begin + kInputTokens < shape.S ? begin + kInputTokens : shape.S;
   const T* a_row = static_cast<const T*>(p.up) + batch * shape.S * 2 * shape.I + channel;
   const auto load_a = [&](std::int64_t t) {
-    return active && t >= 0 && t < shape.S ? load_four(a_row + t * 2 * shape.I) : Four{};
+    return active && t >= 0 && t < shape.S ? load_packed(a_row + t * 2 * shape.I) : uint2{};
   };
   const Taps conv(p, channel);
-  Four a[7] = {load_a(begin - 3), load_a(begin - 2), load_a(begin - 1)};  // the step's four tokens and three before
+  Four a[7];                                  // the step's four tokens and three before
+  constexpr bool kAhead = MaxThreads <= 384;  // larger blocks have no registers left for that
+  uint2 next[4];                              // read while the step before is computed
+#pragma unroll
+  for (int n = 0; n < 3; ++n) a[n] = unpack_four<T>(load_a(begin - 3 + n));
+#pragma unroll
+  for (int n = 0; n < 4; ++n) next[n] = kAhead ? load_a(begin + n) : uint2{};
   for (std::int64_t t = begin; t < end; t += 4) {
 #pragma unroll
-    for (int n = 0; n < 4; ++n) a[3 + n] = load_a(t + n);
+    for (int n = 0; n < 4; ++n) {
+      a[3 + n] = unpack_four<T>(kAhead ? next[n] : load_a(t + n));
+      if (kAhead) next[n] = load_a(t + 4 + n);
+    }
     Four c[4];
     float gates[32];  // [token][gate]
 #pragma unroll
@@ -136,14 +145,41 @@ __device__ inline void add_outer(Four (&sum)[4], const Four& y, const Four& x) {
   for (int out = 0; out < 4; ++out) add_scaled(sum[out], y.v[out], x);
 }
 
-/// x[n] += Wᵀ y[n] for four tokens and one 4×4 block W of [4 (out), blocks, 4 (in)].
+/// What a thread of the backward kernel reads for a step: four tokens each of six tensors, copied to shared memory
+/// while the step before is computed.
 template <typename T>
-__device__ inline void add_transposed(Four (&x)[4], const float* weight, std::int64_t channels, const uint2 (&y)[4]) {
+class InputStep {
+ public:
+  enum Tensor { kA, kDq, kDk, kDmix, kDv, kH, kTensors };
+  static constexpr int kValues = 4 * kTensors;
+  static constexpr int kBytes = 2 * kValues * kChannelThreads * static_cast<int>(sizeof(uint2));
+
+  __device__ explicit InputStep(uint2* shared) : own_(shared + threadIdx.x) {}
+  __device__ void start(int slot, Tensor tensor, int n, const T* from, bool inside) {
+    copy_async_8(&at(slot, tensor, n), from, inside);
+  }
+  __device__ uint2 packed(int slot, Tensor tensor, int n) const { return at(slot, tensor, n); }
+  __device__ Four get(int slot, Tensor tensor, int n) const { return unpack_four<T>(at(slot, tensor, n)); }
+
+ private:
+  __device__ uint2& at(int slot, Tensor tensor, int n) const {
+    return own_[(slot * kValues + 4 * tensor + n) * kChannelThreads];
+  }
+  uint2* own_;
+};
+
+/// x[n] += Wᵀ y[n] for a step of tensor y and one 4×4 block W of [4 (out), blocks, 4 (in)].
+template <typename T>
+__device__ inline void add_transposed(Four (&x)[4], const float* weight, std::int64_t channels,
+                                      const InputStep<T>& step, int slot, typename InputStep<T>::Tensor y) {
+  Four of[4];
+#pragma unroll
+  for (int n = 0; n < 4; ++n) of[n] = step.get(slot, y, n);
 #pragma unroll
   for (int out = 0; out < 4; ++out) {
     const Four w = load_floats(weight + out * channels);
 #pragma unroll
-    for (int n = 0; n < 4; ++n) add_scaled(x[n], unpack_four<T>(y[n]).v[out], w);
+    for (int n = 0; n < 4; ++n) add_scaled(x[n], of[n].v[out], w);
   }
 }
 
@@ -179,6 +215,8 @@ __global__ void __launch_bounds__(kChannelThreads) block_input_backward_kernel(B
   const Taps conv(p, channel);
   const Four skip = load_floats(b.skip + channel);
   Four dtaps[4] = {}, dbias{}, dskip{}, dnorm{}, dq_weight[4] = {}, dk_weight[4] = {}, dv_weight[4] = {};
+  using Step = InputStep<T>;
+  Step step(dynamic_shared<uint2>());
 
   const std::int64_t stretches = (shape.S + kInputBackwardTokens - 1) / kInputBackwardTokens;
   for (std::int64_t item = part; item < shape.B * stretches; item += b.part_count) {
@@ -189,10 +227,24 @@ __global__ void __launch_bounds__(kChannelThreads) block_input_backward_kernel(B
     const auto load_a = [&](std::int64_t t) {
       return t >= 0 && t < shape.S ? load_packed(a_row + t * 2 * shape.I) : uint2{};
     };
-    const auto load_step = [&](uint2(&x)[4], const void* from, std::int64_t t, int count) {
-      const T* row = static_cast<const T*>(from) + (first_token + t) * shape.I + channel;
+    const auto start_step = [&](int slot, std::int64_t t) {
+      const auto start = [&](typename Step::Tensor tensor, const void* from) {
+        const T* row = static_cast<const T*>(from) + (first_token + t) * shape.I + channel;
 #pragma unroll
-      for (int n = 0; n < 4; ++n) x[n] = n < count ? load_packed(row + n * shape.I) : uint2{};
+        for (int n = 0; n < 4; ++n)
+          step.start(slot, tensor, n, t + n < shape.S ? row + n * shape.I : row, t + n < shape.S);
+      };
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {  // tokens t − 3 … t
+        const bool inside = t - 3 + n >= 0 && t - 3 + n < shape.S;
+        step.start(slot, Step::kA, n, inside ? a_row + (t - 3 + n) * 2 * shape.I : a_row, inside);
+      }
+      start(Step::kDq, b.dq);
+      start(Step::kDk, b.dk);
+      start(Step::kDmix, b.dmix);
+      start(Step::kDv, b.dv);
+      start(Step::kH, b.h);
+      copy_async_commit();
     };
     // The last step; where another stretch follows, that one's first, for dx alone.
     std::int64_t t = begin + (end - begin - 1) / 4 * 4 + (end < shape.S ? 4 : 0);
@@ -200,28 +252,30 @@ __global__ void __launch_bounds__(kChannelThreads) block_input_backward_kernel(B
 #pragma unroll
     for (int n = 0; n < 3; ++n) a[n] = load_a(t + 1 + n);
     Four dx[7] = {};  // of the convolution, at t … t + 6
-    for (; t >= begin; t -= 4) {
+    int slot = 0;
+    start_step(slot, t);
+    for (; t >= begin; t -= 4, slot = 1 - slot) {
+      if (t > begin) {
+        start_step(1 - slot, t - 4);
+        copy_async_wait<1>();
+      } else {
+        copy_async_wait<0>();
+      }
       const int count = static_cast<int>(shape.S - t < 4 ? shape.S - t : 4);
 #pragma unroll
       for (int n = 0; n < 3; ++n) a[4 + n] = a[n];
 #pragma unroll
-      for (int n = 0; n < 4; ++n) a[n] = load_a(t - 3 + n);
-      uint2 dq[4], dk[4], dmix[4], dv[4], h[4];
-      load_step(dq, b.dq, t, count);
-      load_step(dk, b.dk, t, count);
-      load_step(dmix, b.dmix, t, count);
-      load_step(dv, b.dv, t, count);
-      load_step(h, b.h, t, count);
+      for (int n = 0; n < 4; ++n) a[n] = step.packed(slot, Step::kA, n);
       const float* dgates = b.dgates + (first_token + t) * 4;
       Four dc[4], c[4];
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
-        const Four mix = unpack_four<T>(dmix[n]);
+        const Four mix = step.get(slot, Step::kDmix, n);
 #pragma unroll
         for (int e = 0; e < 4; ++e) dc[n].v[e] = skip.v[e] * mix.v[e];
       }
-      add_transposed<T>(dc, p.q_weight + channel, shape.I, dq);
-      add_transposed<T>(dc, p.k_weight + channel, shape.I, dk);
+      add_transposed<T>(dc, p.q_weight + channel, shape.I, step, slot, Step::kDq);
+      add_transposed<T>(dc, p.k_weight + channel, shape.I, step, slot, Step::kDk);
       add_gates(dc, p.c_weight + channel, shape.I, dgates, tokens, count);
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
@@ -238,7 +292,7 @@ __global__ void __launch_bounds__(kChannelThreads) block_input_backward_kernel(B
         Four da[4];
 #pragma unroll
         for (int n = 0; n < 4; ++n) {
-          const Four mix = unpack_four<T>(dmix[n]), of_h = unpack_four<T>(h[n]);
+          const Four mix = step.get(slot, Step::kDmix, n), of_h = step.get(slot, Step::kH, n);
           const float2 norm = n < count ? b.h_norm[(first_token + t + n) * shape.NH + head] : float2{};
 #pragma unroll
           for (int e = 0; e < 4; ++e) {
@@ -255,11 +309,11 @@ __global__ void __launch_bounds__(kChannelThreads) block_input_backward_kernel(B
 #pragma unroll
             for (int e = 0; e < 4; ++e) dtaps[e].v[k] += dx[n].v[e] * of_a.v[e];
           }
-          add_outer(dq_weight, unpack_four<T>(dq[n]), c[n]);
-          add_outer(dk_weight, unpack_four<T>(dk[n]), c[n]);
-          add_outer(dv_weight, unpack_four<T>(dv[n]), unpack_four<T>(a[n + 3]));
+          add_outer(dq_weight, step.get(slot, Step::kDq, n), c[n]);
+          add_outer(dk_weight, step.get(slot, Step::kDk, n), c[n]);
+          add_outer(dv_weight, step.get(slot, Step::kDv, n), unpack_four<T>(a[n + 3]));
         }
-        add_transposed<T>(da, p.v_weight + channel, shape.I, dv);
+        add_transposed<T>(da, p.v_weight + channel, shape.I, step, slot, Step::kDv);
         add_gates(da, p.a_weight + channel, shape.I, dgates, tokens, count);
         T* da_row = static_cast<T*>(b.dup) + (first_token + t) * 2 * shape.I + channel;
 #pragma unroll

@@ -110,8 +110,10 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
-    block_input_backward_kernel<decltype(element)>
-        <<<channel_blocks(params.forward.shape, params.part_count), kChannelThreads, 0, stream>>>(params);
+    using T = decltype(element);
+    block_input_backward_kernel<T>
+        <<<channel_blocks(params.forward.shape, params.part_count), kChannelThreads, InputStep<T>::kBytes, stream>>>(
+            params);
   });
 }
 

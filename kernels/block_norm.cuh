@@ -6,11 +6,6 @@
 
 namespace axlstm::kernels {
 
-__device__ inline float sum_of_warp(float x) {
-  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
-  return x;
-}
-
 /// Mean and 1 / deviation of a row that a warp holds, `Pairs` pairs a lane, zeros beyond the width.
 template <int Pairs>
 __device__ float2 row_statistics(const float2 (&row)[Pairs], int lane, std::int64_t width, float eps) {
@@ -33,6 +28,25 @@ __device__ inline std::int64_t place_of(std::int64_t row, std::int64_t S, bool r
 }
 
 constexpr int kNormThreads = 256;
+
+/// Σ over the block's warps, in their order.
+template <int Pairs>
+__device__ void store_part(const float2 (&own)[Pairs], std::int64_t width, float* part) {
+  float2* shared = dynamic_shared<float2>();  // [warps][Pairs · 32]
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  __syncthreads();  // what the last call left has been read
+#pragma unroll
+  for (int n = 0; n < Pairs; ++n) shared[(warp * Pairs + n) * kWarp + lane] = own[n];
+  __syncthreads();
+  for (int at = threadIdx.x; at < Pairs * kWarp && 2 * at < width; at += kNormThreads) {
+    float2 total{0.0F, 0.0F};
+    for (int from = 0; from < kNormThreads / kWarp; ++from) {
+      total.x += shared[from * Pairs * kWarp + at].x;
+      total.y += shared[from * Pairs * kWarp + at].y;
+    }
+    reinterpret_cast<float2*>(part)[at] = total;
+  }
+}
 
 /// Widths up to 64 · Pairs.
 template <int Pairs, typename T>
@@ -64,8 +78,9 @@ __global__ void __launch_bounds__(kNormThreads) add_norm_kernel(AddNormParams p)
   for (int n = 0; n < Pairs; ++n) {
     const int at = n * kWarp + lane;
     if (2 * at >= p.D) continue;
-    const float2 w = weight[at];
-    u[at] = pack<T>((sum[n].x - norm.x) * norm.y * (1.0F + w.x), (sum[n].y - norm.x) * norm.y * (1.0F + w.y));
+    const float2 w = weight[at], bias = p.bias != nullptr ? reinterpret_cast<const float2*>(p.bias)[at] : float2{0, 0};
+    u[at] = pack<T>((sum[n].x - norm.x) * norm.y * (p.weight_offset + w.x) + bias.x,
+                    (sum[n].y - norm.x) * norm.y * (p.weight_offset + w.y) + bias.y);
   }
 }
 
@@ -75,12 +90,12 @@ __global__ void __launch_bounds__(kNormThreads) add_norm_backward_kernel(AddNorm
   constexpr int kWarps = kNormThreads / kWarp;
   const AddNormParams& p = b.forward;
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  float2 weight[Pairs], dweight[Pairs];
+  float2 weight[Pairs], dweight[Pairs], dbias[Pairs];
 #pragma unroll
   for (int n = 0; n < Pairs; ++n) {
     const int at = n * kWarp + lane;
     weight[n] = 2 * at < p.D ? reinterpret_cast<const float2*>(p.weight)[at] : float2{0.0F, 0.0F};
-    dweight[n] = {0.0F, 0.0F};
+    dweight[n] = dbias[n] = {0.0F, 0.0F};
   }
   for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kWarps + warp; row < p.B * p.S;
        row += static_cast<std::int64_t>(gridDim.x) * kWarps) {
@@ -100,8 +115,10 @@ __global__ void __launch_bounds__(kNormThreads) add_norm_backward_kernel(AddNorm
       x[n] = {(x[n].x - norm.x) * norm.y, (x[n].y - norm.x) * norm.y};  // normalised; beyond the width dx is 0
       dweight[n].x += dx[n].x * x[n].x;
       dweight[n].y += dx[n].y * x[n].y;
-      dx[n].x *= 1.0F + weight[n].x;
-      dx[n].y *= 1.0F + weight[n].y;
+      dbias[n].x += dx[n].x;
+      dbias[n].y += dx[n].y;
+      dx[n].x *= p.weight_offset + weight[n].x;
+      dx[n].y *= p.weight_offset + weight[n].y;
       mean += dx[n].x + dx[n].y;
       mean_x += dx[n].x * x[n].x + dx[n].y * x[n].y;
     }
@@ -121,19 +138,8 @@ __global__ void __launch_bounds__(kNormThreads) add_norm_backward_kernel(AddNorm
       if (b.dy != nullptr) dy[at] = pack<T>(total.x, total.y);
     }
   }
-  // Σ over the block's warps, in their order.
-  float2* shared = dynamic_shared<float2>();  // [warps][Pairs · 32]
-#pragma unroll
-  for (int n = 0; n < Pairs; ++n) shared[(warp * Pairs + n) * kWarp + lane] = dweight[n];
-  __syncthreads();
-  for (int at = threadIdx.x; at < Pairs * kWarp && 2 * at < p.D; at += kNormThreads) {
-    float2 total{0.0F, 0.0F};
-    for (int from = 0; from < kWarps; ++from) {
-      total.x += shared[from * Pairs * kWarp + at].x;
-      total.y += shared[from * Pairs * kWarp + at].y;
-    }
-    reinterpret_cast<float2*>(b.dweight_parts + blockIdx.x * p.D)[at] = total;
-  }
+  store_part<Pairs>(dweight, p.D, b.dweight_parts + blockIdx.x * p.D);
+  if (b.dbias_parts != nullptr) store_part<Pairs>(dbias, p.D, b.dbias_parts + blockIdx.x * p.D);
 }
 
 }  // namespace axlstm::kernels

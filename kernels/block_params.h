@@ -19,14 +19,15 @@ struct BlockShape {
   std::int64_t B = 0, S = 0, I = 0, NH = 0;
 };
 
-/// sum = x + y and u = LayerNorm(sum) ⊙ (1 + weight); y and u may run backwards in time.
+/// sum = x + y and u = LayerNorm(sum) ⊙ (weight_offset + weight) + bias; y and u may run backwards in time.
 struct AddNormParams {
   std::int64_t B = 0, S = 0, D = 0;
-  float eps = 1e-5F;
+  float eps = 1e-5F, weight_offset = 1.0F;
   bool reverse_y = false, reverse_u = false;
   const float* x = nullptr;       ///< [B, S, D]
   const void* y = nullptr;        ///< [B, S, D] narrow, or null
   const float* weight = nullptr;  ///< [D]
+  const float* bias = nullptr;    ///< [D], or null: 0
   float* sum = nullptr;           ///< [B, S, D]; written
   void* u = nullptr;              ///< [B, S, D] narrow; written
 };
@@ -38,6 +39,7 @@ struct AddNormBackwardParams {
   float* dx = nullptr;             ///< [B, S, D]; written
   void* dy = nullptr;              ///< [B, S, D] narrow, in y's order; written unless null
   float* dweight_parts = nullptr;  ///< [parts, D], to be summed; written
+  float* dbias_parts = nullptr;    ///< [parts, D], to be summed; written unless null
   int parts = 0;
 };
 

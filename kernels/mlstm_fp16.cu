@@ -1,4 +1,4 @@
-#include "mlstm_mma_launch.cuh"
+#include "mlstm_chunk_launch.cuh"
 
 namespace axlstm::kernels {
 

@@ -4,7 +4,6 @@
 #include <cuda_fp16.h>
 
 #include "mlstm_chunk_terms.h"
-#include "mlstm_width.h"
 
 namespace axlstm::kernels {
 
@@ -13,16 +12,10 @@ std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
   int device = 0, memory = 0;
   cudaGetDevice(&device);
   cudaDeviceGetAttribute(&memory, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
-  std::int64_t most = 0;
-  if (memory >= chunk_bytes<4>(true)) most = ChunkTerms<4>::kTokens;
-  if (memory >= chunk_bytes<8>(true)) most = ChunkTerms<8>::kTokens;
-  return tokens <= most || (most > 0 && tokens >= kLongSequence) ? even_chunk(tokens, most) : 0;
+  return even_chunk(tokens, memory >= chunk_bytes<8>(true) ? ChunkTerms<8>::kTokens : ChunkTerms<4>::kTokens);
 }
 
-int sum_parts(const MlstmShape& shape, DataType type) {
-  if (shape.chunk > 0) return shape.chunk < shape.S ? 2 : 1;
-  return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks;
-}
+int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
 
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream) {
   switch (type) {

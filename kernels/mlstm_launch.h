@@ -15,16 +15,13 @@ constexpr bool supports_head_dim(std::int64_t head_dim) {
   return head_dim > 0 && head_dim <= kMaxHeadDim && head_dim % kHeadDimMultiple == 0;
 }
 
-/// From this many tokens on, chunks are as fast as all pairs of tokens, or faster (docs/performance.md).
-inline constexpr std::int64_t kLongSequence = 4096;
-
-/// Tokens of a chunk, where the current device has the shared memory for the chunk kernels and they are the faster
-/// ones: all tokens of a short sequence, so that there is one chunk, or a part of a long one, and then the caller adds
-/// what the tokens before each chunk contribute. 0 where the kernels go over all pairs of tokens, strip by strip.
+/// Tokens of a chunk as the current device has shared memory for: all of a short sequence, or a part of a longer one,
+/// and then the caller adds what the tokens before each chunk contribute (mlstm_links.h). 0 for float32, whose kernels
+/// go over all pairs of tokens. The chunk kernels need 99 KB for a block, which every GPU from sm_80 on has.
 std::int64_t chunk_tokens(std::int64_t tokens, DataType type);
 
-/// Parts that BackwardParams::row_sum and column_sum have; of chunks of a long sequence the caller writes the second.
-int sum_parts(const MlstmShape& shape, DataType type);
+/// Parts that BackwardParams::row_sum and column_sum have; where there are several chunks the caller writes the second.
+int sum_parts(const MlstmShape& shape);
 
 /// The cell's forward pass: scans over the gates, then h and n. The backward pass: δ, dq, dk, dv and the sums of W;
 /// then di and df from the sums. All enqueue on `stream`; no host synchronisation, no memory is allocated, results do

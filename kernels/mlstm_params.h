@@ -68,6 +68,7 @@ struct BackwardParams {
   int sum_parts = 1;                    ///< sum_parts()
   float* row_sum = nullptr;             ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij
   float* column_sum = nullptr;          ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
+  const float* link_totals = nullptr;   ///< [B, NH, links] Σ of it over pairs before and behind each link; or null
   Tensor4 dq, dk, dv;                   ///< written
   float* di = nullptr;                  ///< [B, S, NH]; written
   float* df = nullptr;                  ///< [B, S, NH]; written

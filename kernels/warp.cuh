@@ -68,11 +68,15 @@ __device__ inline T* dynamic_shared() {
   return reinterpret_cast<T*>(shared_memory);
 }
 
-/// Starts copying 16 bytes to shared memory; zeros where `inside` is false (`from` must be a valid address all the
+/// Starts copying 16 (8) bytes to shared memory; zeros where `inside` is false (`from` must be a valid address all the
 /// same).
 __device__ inline void copy_async_16(void* to, const void* from, bool inside) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(from), "r"(inside ? 16 : 0));
+}
+__device__ inline void copy_async_8(void* to, const void* from, bool inside) {
+  const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(to));
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(address), "l"(from), "r"(inside ? 8 : 0));
 }
 /// Ends a group of copies.
 __device__ inline void copy_async_commit() { asm volatile("cp.async.commit_group;"); }
@@ -125,5 +129,10 @@ __device__ inline void multiply_add<__half>(float (&sum)[4], const std::uint32_t
 }
 
 #endif  // __CUDACC__
+
+__device__ inline float sum_of_warp(float x) {
+  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+  return x;
+}
 
 }  // namespace axlstm::kernels

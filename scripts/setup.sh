@@ -2,7 +2,7 @@
 # Sets REPO, TORCH_ROOT and PYTHON. Safe to repeat; a second time it only checks.
 #
 #   AXLSTM_CACHE   where LibTorch, the Python environment and ccache live, shared by all clones (default ~/.cache/axlstm)
-#   TORCH_ROOT     a LibTorch ≥ 2.7 of yours (a CPU build too): then none is downloaded
+#   TORCH_ROOT     a LibTorch ≥ 2.8 of yours (a CPU build too): then none is downloaded
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 AXLSTM_CACHE=${AXLSTM_CACHE:-$HOME/.cache/axlstm}

@@ -31,8 +31,9 @@ class SharedTask {
 
   std::shared_ptr<const TaskData> load(const fs::path& directory, torch::Device device) {
     const std::lock_guard lock(mutex_);
-    if (!data_) data_ = std::make_shared<const TaskData>(directory, device);
-    return data_;
+    auto& data = data_[device.str()];
+    if (!data) data = std::make_shared<const TaskData>(directory, device);
+    return data;
   }
 
   const std::string& fingerprint(const fs::path& directory) {
@@ -43,13 +44,13 @@ class SharedTask {
 
   void remove_user() {
     const std::lock_guard lock(mutex_);
-    if (--users_left_ == 0) data_.reset();
+    if (--users_left_ == 0) data_.clear();
   }
 
  private:
   std::mutex mutex_;
   int users_left_ = 0;
-  std::shared_ptr<const TaskData> data_;
+  std::map<std::string, std::shared_ptr<const TaskData>> data_;  // by device
   std::string fingerprint_;
 };
 
@@ -63,7 +64,8 @@ class Runner {
   std::vector<EvaluationStatus> run() {
     std::vector<std::thread> workers;
     const auto count = std::min(static_cast<std::size_t>(std::max(1, options_.jobs)), evaluations_.size());
-    for (std::size_t i = 0; i < count; ++i) workers.emplace_back([this] { work(); });
+    for (std::size_t i = 0; i < count; ++i)
+      workers.emplace_back([this, i] { work(options_.devices[i % options_.devices.size()]); });
     for (std::thread& worker : workers) worker.join();
     return statuses_;
   }
@@ -71,17 +73,17 @@ class Runner {
  private:
   bool stopped() const { return options_.stop != nullptr && *options_.stop; }
 
-  void work() {
+  void work(const torch::Device& device) {
     torch::set_num_threads(options_.threads);  // OpenMP keeps the number for each thread
     std::optional<c10::StreamGuard> stream;    // so that models overlap on a GPU
-    if (!options_.device.is_cpu()) {
-      const c10::impl::VirtualGuardImpl guard(options_.device.type());
-      stream.emplace(guard.getStreamFromGlobalPool(options_.device));
+    if (!device.is_cpu()) {
+      const c10::impl::VirtualGuardImpl guard(device.type());
+      stream.emplace(guard.getStreamFromGlobalPool(device));
     }
     for (std::size_t i = next_++; i < evaluations_.size() && !stopped(); i = next_++) {
       SharedTask& task = tasks_.at(evaluations_[i].embeddings_dir);
       try {
-        evaluate(i, task);
+        evaluate(i, task, device);
       } catch (const Interrupted&) {
         update(i, [](EvaluationStatus& status) { status.state = EvaluationState::kWaiting; });
       } catch (const std::exception& failure) {
@@ -94,7 +96,7 @@ class Runner {
     }
   }
 
-  void evaluate(std::size_t i, SharedTask& task) {
+  void evaluate(std::size_t i, SharedTask& task, const torch::Device& device) {
     const auto start = std::chrono::steady_clock::now();
     const Evaluation& evaluation = evaluations_[i];
     update(i, [](EvaluationStatus& status) { status.state = EvaluationState::kRunning; });
@@ -110,7 +112,7 @@ class Runner {
       return finish(i, read_test_score(evaluation.output_dir), true);
     }
 
-    const auto data = task.load(evaluation.embeddings_dir, options_.device);
+    const auto data = task.load(evaluation.embeddings_dir, device);
     EvaluationOptions options{options_.grid, options_.max_grid_points, evaluation.seed, options_.stop};
     options.progress = [&](int done, int total) {
       update(i, [&](EvaluationStatus& status) {
@@ -124,8 +126,7 @@ class Runner {
     const TaskScores scores = evaluate_task(*data, options);
     write_scores(scores, evaluation.output_dir);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    write_record(evaluation.output_dir, record, evaluation.embeddings_dir, data->D(), seconds.count(),
-                 options_.device.str());
+    write_record(evaluation.output_dir, record, evaluation.embeddings_dir, data->D(), seconds.count(), device.str());
     finish(i, scores.test_score(), false);
   }
 

@@ -27,8 +27,8 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options)
                                 .recompute = options.recompute,
                                 .cell = {.input_gate = options.input_gate, .backend = options.backend}}));
     } else {
-      blocks_->push_back(
-          nn::AttentionBlock(nn::AttentionBlockOptions{.dim = options.dim, .heads = options.attention_heads}));
+      blocks_->push_back(nn::AttentionBlock(
+          nn::AttentionBlockOptions{.dim = options.dim, .heads = options.attention_heads, .backend = options.backend}));
     }
   }
   register_module("blocks", blocks_);
@@ -36,6 +36,10 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options)
 }
 
 torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
+  return normed(hidden(spectrogram, mask));
+}
+
+torch::Tensor EncoderImpl::hidden(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
   AXLSTM_CHECK(spectrogram.dim() == 4 && spectrogram.size(1) == 1 && spectrogram.size(2) == options_.frames &&
                    spectrogram.size(3) == options_.mels,
                "encoder: the spectrogram must be [batch, 1, ", options_.frames, ", ", options_.mels, "], got ",
@@ -47,16 +51,15 @@ torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram, const torch
     patches = torch::where(mask.unsqueeze(-1), mask_token_.to(patches.dtype()), patches);
   }
   const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
-  auto x = torch::cat({cls, patches}, 1);
-  if (options_.arch == Arch::kAxlstm) {
-    ops::ResidualStream stream{x, {}};
-    for (const auto& block : *blocks_) stream = block->as<nn::MlstmBlock>()->forward(stream);
-    x = stream.sum();
-  } else {
-    for (const auto& block : *blocks_) x = block->as<nn::AttentionBlock>()->forward(x);
+  ops::ResidualStream stream{torch::cat({cls, patches}, 1), {}};
+  for (const auto& block : *blocks_) {
+    stream = options_.arch == Arch::kAxlstm ? block->as<nn::MlstmBlock>()->forward(stream)
+                                            : block->as<nn::AttentionBlock>()->forward(stream);
   }
-  return encoder_norm_->forward(x);
+  return stream.sum();
 }
+
+torch::Tensor EncoderImpl::normed(const torch::Tensor& hidden) { return encoder_norm_->forward(hidden); }
 
 std::int64_t parameter_count(const torch::nn::Module& module) {
   std::int64_t count = 0;

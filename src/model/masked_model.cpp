@@ -2,7 +2,29 @@
 
 #include <torch/torch.h>
 
+#include "axlstm/model/masking.h"
+
 namespace axlstm::model {
+namespace {
+
+/// Rows of x [R, D], none twice. The gradient is a copy into zeros, without the atomic additions of index_select's.
+class SelectRows : public torch::autograd::Function<SelectRows> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& rows) {
+    context->save_for_backward({rows});
+    context->saved_data["size"] = x.size(0);
+    return x.index_select(0, rows);
+  }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context,
+                                               const torch::autograd::tensor_list& gradients) {
+    const auto size = context->saved_data["size"].toInt();
+    const auto dx = torch::zeros({size, gradients[0].size(1)}, gradients[0].options());
+    return {dx.index_copy(0, context->get_saved_variables()[0], gradients[0]), torch::Tensor()};
+  }
+};
+
+}  // namespace
 
 MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
     : EncoderImpl(options),
@@ -13,6 +35,20 @@ MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
 
 torch::Tensor MaskedModelImpl::reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
   return pred_->forward(forward(spectrogram, mask).narrow(1, 1, options().patches()));
+}
+
+torch::Tensor MaskedModelImpl::loss(const torch::Tensor& spectrogram, const torch::Tensor& noise,
+                                    const MaskOptions& mask_options, const LossOptions& loss) {
+  const auto mask = mask_from_noise(noise, options(), mask_options);
+  const auto target = reconstruction_target(spectrogram, options(), loss);
+  if (loss.region == LossRegion::kAll) {
+    return reconstruction_loss(reconstruct(spectrogram, mask), target, mask, loss.region);
+  }
+  const auto rows = masked_rows(mask, masked_patches(options(), mask_options));
+  const auto tokens = hidden(spectrogram, mask).narrow(1, 1, options().patches()).flatten(0, 1);
+  const auto prediction = pred_->forward(normed(SelectRows::apply(tokens, rows)));
+  // Of masked patches alone, "all" is the mean over those.
+  return reconstruction_loss(prediction, target.flatten(0, 1).index_select(0, rows), {}, LossRegion::kAll);
 }
 
 torch::Tensor reconstruction_target(const torch::Tensor& spectrogram, const EncoderOptions& encoder,

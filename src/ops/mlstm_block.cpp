@@ -7,11 +7,6 @@
 
 namespace axlstm::ops {
 
-torch::Tensor ResidualStream::sum() const {
-  if (!delta.defined()) return x;
-  return x + (reversed ? delta.flip(1) : delta);
-}
-
 Backend resolve_backend(Backend wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
                         std::int64_t inner_dim, std::int64_t heads) {
   if (wanted == Backend::kReference || wanted == Backend::kRecurrent) return wanted;

@@ -2,6 +2,7 @@
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
+#include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "block_launch.h"
 #include "mlstm_chunks.h"
@@ -284,13 +285,8 @@ std::pair<torch::Tensor, torch::Tensor> fold_gates(const BlockWeights& weights) 
 
 std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
                                  std::int64_t inner_dim, std::int64_t heads) {
-  if (!device.is_cuda()) return str("the tensors are on ", device.str(), ", not on a GPU");
-  if (dtype != torch::kFloat16 && dtype != torch::kBFloat16) {
-    return str("dtype ", c10::toString(dtype), " is not float16 or bfloat16");
-  }
-  if (dim % 2 != 0 || dim > kernels::kMaxBlockWidth) {
-    return str("the width ", dim, " is not an even number up to ", kernels::kMaxBlockWidth);
-  }
+  const std::string of_norm = add_norm_obstacle(device, dtype, dim);
+  if (!of_norm.empty()) return of_norm;
   if (heads != kernels::kGates / 2) return str(heads, " heads are not ", kernels::kGates / 2);
   if (inner_dim > kernels::kMaxBlockInnerWidth || !kernels::supports_head_dim(inner_dim / heads)) {
     return str("the inner width ", inner_dim, " is not up to ", kernels::kMaxBlockInnerWidth,

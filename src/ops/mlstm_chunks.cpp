@@ -1,99 +1,110 @@
-// With G_e the last G of a chunk, a_j = exp(g_j − G_e) and b_i = exp(G_p − G_i), p the end of the chunk before i's, for
-// tokens j of an earlier chunk c' than i's chunk c: exp(g_j − G_i) = a_j M_cc' b_i, M_cc' = exp(G_e(c') − G_e(c − 1)),
-// all at most 1. So what they add is a product with two states, Σ_c' M_cc' Σ_j a_j k_j v_jᵀ before a chunk and Σ_c
-// M_cc' Σ_i b_i/N_i q_i dh_iᵀ behind it, exact gradient included.
+// The states that chunks hand on, and the order of everything: kernels/mlstm_links.h has the formulas.
 #include "mlstm_chunks.h"
 
 #include <torch/torch.h>
 
+#include "mlstm_links.h"
+
 namespace axlstm::ops {
 namespace {
 
-/// A head's tokens by chunks; H stands for B·NH.
-class Chunks {
+using kernels::Fade;
+using kernels::Side;
+
+/// x·y of narrow matrices, in float32.
+torch::Tensor product(const torch::Tensor& x, const torch::Tensor& y) {
+  if (x.is_cuda()) return at::bmm(x, y, torch::kFloat32);
+  return x.to(torch::kFloat32).bmm(y.to(torch::kFloat32));
+}
+
+/// The links between the chunks of a cell's inputs: "rows" [B·NH · links, L, DH] and sums [B·NH · links, DH].
+class ChunkLinks {
  public:
-  Chunks(const torch::Tensor& q, const CellState& state, std::int64_t chunk)
-      : B_(q.size(0)),
-        S_(q.size(1)),
-        NH_(q.size(2)),
-        DH_(q.size(3)),
-        L_(chunk),
-        count_((S_ + L_ - 1) / L_),
-        scale_(1.0 / std::sqrt(static_cast<double>(DH_))) {
-    // Behind the last token a and b are exp(−∞).
-    const auto g = by_chunk(state.scans.narrow(0, 0, 2), -INFINITY),
-               G = by_chunk(state.scans.narrow(0, 2, 2), INFINITY);
-    const auto ends = torch::arange(1, count_ + 1, torch::TensorOptions(torch::kLong).device(q.device())) * L_ - 1;
-    const auto G_end = state.scans.narrow(0, 2, 2).flatten(1, 2).index_select(2, ends.clamp_max(S_ - 1));  // [2, H, n]
-    const auto before = torch::constant_pad_nd(G_end, {1, -1});  // the first chunk's is not used
-    const auto difference = [](const torch::Tensor& x, const torch::Tensor& y) {
-      const auto both = x - y;  // high and low parts, in units of ln 2
-      return torch::exp2(both[0] + both[1]);
-    };
-    a_ = difference(g, G_end.unsqueeze(-1)).flatten(0, 1).unsqueeze(-1);
-    b_ = difference(before.unsqueeze(-1), G);
-    b_.select(1, 0).zero_();
-    b_ = b_.flatten(0, 1).unsqueeze(-1);
-    decay_ = difference(G_end.unsqueeze(-2), before.unsqueeze(-1)).tril(-1);
-  }
+  ChunkLinks(const CellInputs& inputs, const CellState& state, const kernels::MlstmShape& shape, cudaStream_t stream)
+      : scale(1.0F / std::sqrt(static_cast<float>(shape.DH))),
+        links_{shape, state.gates(), state.n.data_ptr<float>()},
+        stream_(stream),
+        narrow_(inputs.q.options()),
+        wide_(state.n.options()),
+        type_(data_type(inputs.q.scalar_type())) {}
 
-  /// [B, S, NH, DH] → [H·n, L, DH], zeros behind the last token.
-  torch::Tensor split(const torch::Tensor& x) const {
-    return torch::constant_pad_nd(x, {0, 0, 0, 0, 0, count_ * L_ - S_})
-        .view({B_, count_, L_, NH_, DH_})
-        .permute({0, 3, 1, 2, 4})
-        .reshape({-1, L_, DH_});
-  }
-  /// Adds chunks [H·n, L, DH] to tokens [B, S, NH, DH].
-  void add(const torch::Tensor& to, const torch::Tensor& chunks) const {
-    to.add_(chunks.view({B_, NH_, count_ * L_, DH_}).transpose(1, 2).narrow(1, 0, S_));
-  }
-  /// [B, NH, S] → [H·n, L, 1]
-  torch::Tensor rows(const torch::Tensor& x) const { return by_chunk(x.unsqueeze(0), 0).view({-1, L_, 1}); }
-  /// [H·n, L, 1] → [B, NH, S]
-  torch::Tensor tokens(const torch::Tensor& x) const {
-    return x.view({B_, NH_, count_ * L_}).narrow(2, 0, S_).contiguous();
-  }
+  const float scale;  ///< 1 / √DH
 
-  /// What the chunks before (after) each chunk add up to, each faded: [H·n, …] → [H·n, …].
-  torch::Tensor before(const torch::Tensor& of) const { return passed(decay_, of); }
-  torch::Tensor after(const torch::Tensor& of) const { return passed(decay_.transpose(1, 2), of); }
-
-  const torch::Tensor& a() const { return a_; }  ///< [H·n, L, 1]
-  const torch::Tensor& b() const { return b_; }  ///< [H·n, L, 1], 0 in the first chunk
-  double scale() const { return scale_; }
+  torch::Tensor split(Side side, const torch::Tensor& x, Fade fade = Fade::kNone, float factor = 1) const {
+    const auto rows = torch::empty({count(), links_.shape.chunk, links_.shape.DH}, narrow_);
+    check_launch(kernels::split_links({links_, side, fade, factor, view(x), rows.data_ptr()}, type_, stream_));
+    return rows;
+  }
+  /// Σ over the tokens of a link, weighted or not.
+  torch::Tensor sum(Side side, const torch::Tensor& rows, const float* weight = nullptr) const {
+    const auto sums = torch::empty({count(), links_.shape.DH}, wide_);
+    check_launch(kernels::sum_links({links_, side, rows.data_ptr(), weight, sums.data_ptr<float>()}, type_, stream_));
+    return sums;
+  }
+  void pass(Side side, const torch::Tensor& states, const torch::Tensor& sums) const {
+    if (kernels::link_count(links_.shape) == 1) return;
+    check_launch(kernels::pass_states({links_, side, states.data_ptr(), sums.data_ptr<float>()}, type_, stream_));
+  }
+  /// ∂L/∂log D summed over all pairs that each link joins, [B, NH, links].
+  torch::Tensor totals(const torch::Tensor& states, const torch::Tensor& sums, const torch::Tensor& later_states,
+                       const torch::Tensor& later_sums) const {
+    const auto totals = torch::empty({count()}, wide_);
+    check_launch(
+        kernels::total_links({links_, scale, states.data_ptr(), later_states.data_ptr(), sums.const_data_ptr<float>(),
+                              later_sums.const_data_ptr<float>(), totals.data_ptr<float>()},
+                             type_, stream_));
+    return totals;
+  }
+  /// fade · q·y / √DH of all tokens [B, NH, S], y being products or sums; 0 in the first chunk.
+  torch::Tensor dot(const torch::Tensor& q, const torch::Tensor& y, Fade fade) const {
+    const auto& shape = links_.shape;
+    const auto dots = torch::zeros({shape.B, shape.NH, shape.S}, wide_);
+    kernels::DotParams params;
+    params.links = links_;
+    params.fade = fade;
+    params.scale = scale;
+    params.x = view(q);
+    (y.dim() == 3 ? params.products : params.sums) = y.const_data_ptr<float>();
+    params.dots = dots.data_ptr<float>();
+    check_launch(kernels::dot_links(params, type_, stream_));
+    return dots;
+  }
+  kernels::MergeParams merging(Side side, const torch::Tensor& products, Fade fade, float factor,
+                               const torch::Tensor& to) const {
+    kernels::MergeParams params;
+    params.links = links_;
+    params.side = side;
+    params.fade = fade;
+    params.scale = factor;
+    params.products = products.const_data_ptr<float>();
+    params.to = view(to);
+    return params;
+  }
+  void merge(const kernels::MergeParams& params) const { check_launch(kernels::merge_links(params, type_, stream_)); }
 
  private:
-  /// [x, B, NH, S] → [x, H, n, L]
-  torch::Tensor by_chunk(const torch::Tensor& x, double padding) const {
-    return torch::constant_pad_nd(x, {0, count_ * L_ - S_}, padding).view({x.size(0), B_ * NH_, count_, L_});
-  }
-  torch::Tensor passed(const torch::Tensor& decay, const torch::Tensor& of) const {
-    return decay.to(of.scalar_type()).bmm(of.reshape({B_ * NH_, count_, -1})).view_as(of);
-  }
+  std::int64_t count() const { return links_.shape.B * links_.shape.NH * kernels::link_count(links_.shape); }
 
-  std::int64_t B_, S_, NH_, DH_, L_, count_;
-  double scale_;
-  torch::Tensor a_, b_, decay_;
+  kernels::Links links_;
+  cudaStream_t stream_;
+  torch::TensorOptions narrow_, wide_;
+  kernels::DataType type_;
 };
 
-/// The states before each chunk: Σ k vᵀ [H·n, DH, DH] and Σ k [H·n, DH, 1], faded.
+/// Keys, faded to the end of their chunk, and values; and the states behind each chunk: Σ k vᵀ [B·NH · links, DH, DH]
+/// and Σ k.
 struct States {
-  torch::Tensor kv, k;
-  States(const Chunks& chunks, const torch::Tensor& k_chunks, const torch::Tensor& v_chunks) {
-    const auto faded = k_chunks * chunks.a();
-    const auto narrow = faded.to(k_chunks.scalar_type());
-    kv = chunks.before(narrow.transpose(1, 2).bmm(v_chunks));
-    k = chunks.before(faded.sum(1).unsqueeze(-1));
+  torch::Tensor keys, values, kv, k;
+  States(const ChunkLinks& links, const CellInputs& inputs)
+      : keys(links.split(Side::kKeys, inputs.k, Fade::kFaded)),
+        values(links.split(Side::kKeys, inputs.v)),
+        kv(keys.transpose(1, 2).bmm(values)),
+        k(links.sum(Side::kKeys, keys)) {
+    links.pass(Side::kKeys, kv, k);
   }
 };
 
 bool in_chunks(const kernels::MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S; }
-
-/// 1 / N [B, NH, S]
-torch::Tensor inverse_normaliser(const CellState& state, double eps) {
-  return 1 / (torch::maximum(state.n.abs(), state.scans[4]) + eps);
-}
 
 }  // namespace
 
@@ -106,14 +117,13 @@ void cell_forward(const CellInputs& inputs, const CellState& state, const torch:
   check_launch(kernels::mlstm_scan_gates(params, stream));
   if (!in_chunks(params.shape)) return check_launch(kernels::mlstm_forward(params, type, stream));
 
-  const Chunks chunks(q, state, params.shape.chunk);
-  const auto q_chunks = chunks.split(q);
-  const States states(chunks, chunks.split(inputs.k), chunks.split(inputs.v));
-  const auto factor = chunks.b() * chunks.scale();
-  const auto n_before = chunks.tokens(q_chunks.to(torch::kFloat32).bmm(states.k) * factor);
+  const ChunkLinks links(inputs, state, params.shape, stream);
+  const States states(links, inputs);
+  const auto n_before = links.dot(q, states.k, Fade::kFaded);
   params.n_before = n_before.data_ptr<float>();
   check_launch(kernels::mlstm_forward(params, type, stream));
-  chunks.add(h, q_chunks.bmm(states.kv) * (factor * chunks.rows(inverse_normaliser(state, inputs.eps))));
+  const auto queries = links.split(Side::kQueries, q, Fade::kNormalised, links.scale);  // n is known by now
+  links.merge(links.merging(Side::kQueries, product(queries, states.kv), Fade::kNone, 1, h));
 }
 
 void cell_backward(const CellInputs& inputs, const CellState& state, const torch::Tensor& dh,
@@ -122,7 +132,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   const auto type = data_type(q.scalar_type());
   kernels::BackwardParams params;
   params.shape = cell_shape(q, inputs.eps);
-  params.sum_parts = kernels::sum_parts(params.shape, type);
+  params.sum_parts = kernels::sum_parts(params.shape);
   const auto device = state.n.options();
   const auto rows = torch::empty({3, params.shape.B, params.shape.NH, params.shape.S}, device);
   const auto sums = torch::empty({2, params.sum_parts, params.shape.B, params.shape.NH, params.shape.S}, device);
@@ -146,33 +156,35 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
     return check_launch(kernels::mlstm_backward_gates(params, stream));
   }
 
-  const Chunks chunks(q, state, params.shape.chunk);
-  const auto q_chunks = chunks.split(q), k_chunks = chunks.split(k), v_chunks = chunks.split(v),
-             dh_chunks = chunks.split(dh);
-  const States states(chunks, k_chunks, v_chunks);
-  const auto b_by_N = chunks.b() * chunks.rows(inverse_normaliser(state, inputs.eps));
-  const auto factor = b_by_N * chunks.scale();
-  const auto product = [](const torch::Tensor& x, const torch::Tensor& y) {  // of rows
-    return (x.to(torch::kFloat32) * y).sum(-1, true);
-  };
-  const auto dh_states = dh_chunks.bmm(states.kv.transpose(1, 2)).to(torch::kFloat32);
-  const auto delta_before = chunks.tokens(product(q_chunks, dh_states) * factor);
+  const ChunkLinks links(inputs, state, params.shape, stream);
+  const States states(links, inputs);
+  const auto dh_rows = links.split(Side::kQueries, dh);
+  const auto to_queries = product(dh_rows, states.kv.transpose(1, 2));
+  const auto delta_before = links.dot(q, to_queries, Fade::kNormalised);
   params.delta_before = delta_before.data_ptr<float>();
+  sums.select(1, 1).zero_();  // the first chunk has no earlier tokens, the last no later ones
   check_launch(kernels::mlstm_backward(params, type, stream));
 
-  const auto signed_delta = chunks.rows(rows[2]);
-  const auto dq = (dh_states - signed_delta * states.k.transpose(1, 2)) * factor;
-  chunks.add(gradients.dq, dq);
-  sums[0][1].copy_(chunks.tokens(product(q_chunks, dq)));
+  auto merging = links.merging(Side::kQueries, to_queries, Fade::kNormalised, links.scale, gradients.dq);
+  merging.sums = states.k.data_ptr<float>();
+  merging.weight = params.rows.signed_delta;
+  merging.x = params.q;
+  merging.dots = sums[0][1].data_ptr<float>();
+  links.merge(merging);
 
-  const auto faded = q_chunks * b_by_N;
-  const auto later = chunks.after(faded.to(q.scalar_type()).transpose(1, 2).bmm(dh_chunks));       // Σ q dhᵀ
-  const auto later_q = chunks.after((faded * signed_delta).sum(1).unsqueeze(-1)).transpose(1, 2);  // Σ s δ q
-  const auto a = chunks.a() * chunks.scale();
-  const auto dk = (v_chunks.bmm(later.transpose(1, 2)).to(torch::kFloat32) - later_q) * a;
-  chunks.add(gradients.dk, dk);
-  sums[1][1].copy_(chunks.tokens(product(k_chunks, dk)));
-  chunks.add(gradients.dv, k_chunks.bmm(later) * a);
+  const auto queries = links.split(Side::kQueries, q, Fade::kNormalised);
+  const auto later = queries.transpose(1, 2).bmm(dh_rows);                            // Σ q dhᵀ
+  const auto later_q = links.sum(Side::kQueries, queries, params.rows.signed_delta);  // Σ s δ q
+  links.pass(Side::kQueries, later, later_q);
+  const auto totals = links.totals(states.kv, states.k, later, later_q);
+  params.link_totals = totals.const_data_ptr<float>();
+  const auto to_keys = product(states.values, later.transpose(1, 2));
+  merging = links.merging(Side::kKeys, to_keys, Fade::kFaded, links.scale, gradients.dk);
+  merging.sums = later_q.data_ptr<float>();
+  merging.x = params.k;
+  merging.dots = sums[1][1].data_ptr<float>();
+  links.merge(merging);
+  links.merge(links.merging(Side::kKeys, product(states.keys, later), Fade::kNone, links.scale, gradients.dv));
   check_launch(kernels::mlstm_backward_gates(params, stream));
 }
 

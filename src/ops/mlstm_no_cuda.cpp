@@ -1,5 +1,6 @@
-// Stands for mlstm_cuda.cpp and mlstm_block_cuda.cpp in a build without CUDA kernels.
+// Stands for mlstm_cuda.cpp, mlstm_block_cuda.cpp and add_norm_cuda.cpp in a build without CUDA kernels.
 #include "axlstm/core/error.h"
+#include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "mlstm_backends.h"
 
@@ -23,6 +24,12 @@ std::string fused_block_obstacle(const torch::Device&, torch::ScalarType, std::i
 
 ResidualStream fused_mlstm_block(const ResidualStream&, const BlockWeights&, const BlockOptions&) {
   throw Error(str("mlstm_block: ", kObstacle));
+}
+
+std::string add_norm_obstacle(const torch::Device&, torch::ScalarType, std::int64_t) { return kObstacle; }
+
+NormedSum fused_add_norm(const ResidualStream&, const torch::Tensor&, const torch::Tensor&, double, torch::ScalarType) {
+  throw Error(str("add_norm: ", kObstacle));
 }
 
 }  // namespace axlstm::ops

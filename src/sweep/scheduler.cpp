@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -120,6 +121,10 @@ class Scheduler {
     child.stop = options_.stop;
     if (!options_.gpus.empty()) {
       child.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[worker % options_.gpus.size()];
+    }
+    // Processes that each take all cores stand in each other's way: their waiting threads spin.
+    if (options_.threads > 0 && std::getenv("OMP_NUM_THREADS") == nullptr) {
+      child.environment["OMP_NUM_THREADS"] = std::to_string(options_.threads);
     }
     for (const auto& command : commands_of(plan_, run, stage, options_.context)) {
       if (stopped()) throw Stopped("stopped");

@@ -4,8 +4,6 @@
 
 #include <cmath>
 
-#include "axlstm/model/masking.h"
-
 namespace axlstm::train {
 
 StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torch::Tensor& spectrogram,
@@ -22,14 +20,11 @@ StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torc
   for (std::int64_t first = 0; first < batch; first += micro) {
     const std::int64_t count = std::min(micro, batch - first);
     const auto input = spectrogram.narrow(0, first, count).to(device);
-    const auto mask = model::mask_from_noise(noise.narrow(0, first, count).to(device), spec.model, spec.mask);
-    const auto target = model::reconstruction_target(input, spec.model, spec.loss);
-    torch::Tensor prediction;
+    torch::Tensor loss;
     {
       const Autocast autocast(device.type(), dtype, dtype != at::kFloat);
-      prediction = model->reconstruct(input, mask);
+      loss = model->loss(input, noise.narrow(0, first, count).to(device), spec.mask, spec.loss);
     }
-    const auto loss = model::reconstruction_loss(prediction, target, mask, spec.loss.region);
     // Every clip has the same number of masked patches, so the share of clips is the share of the mean.
     const double share = static_cast<double>(count) / whole_batch;
     const auto part = loss * share;

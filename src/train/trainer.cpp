@@ -82,6 +82,14 @@ torch::Device choose_device(DeviceChoice choice) {
   return choice == DeviceChoice::kCpu || !available ? torch::kCPU : torch::kCUDA;
 }
 
+std::vector<torch::Device> choose_devices(DeviceChoice choice) {
+  if (choose_device(choice).is_cpu()) return {torch::kCPU};
+  std::vector<torch::Device> devices;
+  const auto count = static_cast<torch::DeviceIndex>(torch::cuda::device_count());
+  for (torch::DeviceIndex index = 0; index < count; ++index) devices.emplace_back(torch::kCUDA, index);
+  return devices;
+}
+
 Trainer::Trainer(RunSpec spec, ProcessGroup* group)
     : spec_(std::move(spec)),
       group_(group),

@@ -82,12 +82,9 @@ double Validation::loss(model::MaskedModel& model) {
     auto generator = at::make_generator<at::CPUGeneratorImpl>(
         derive_seed({kValidationStream, kMaskStream, static_cast<std::uint64_t>(first)}));
     const auto noise = model::draw_mask_noise(count, spec_.model, spec_.mask, std::move(generator));
-    const auto mask = model::mask_from_noise(noise.to(device), spec_.model, spec_.mask);
     const Autocast autocast(device.type(), dtype, dtype != at::kFloat);
-    const auto prediction = model->reconstruct(input, mask);
-    const auto target = model::reconstruction_target(input, spec_.model, spec_.loss);
-    sum += model::reconstruction_loss(prediction, target, mask, spec_.loss.region).item<double>() *
-           static_cast<double>(count);
+    const auto loss = model->loss(input, noise.to(device), spec_.mask, spec_.loss);
+    sum += loss.item<double>() * static_cast<double>(count);
     first += count;
   }
   AXLSTM_CHECK(size() > 0, "none of the clips of data.validation can be read");

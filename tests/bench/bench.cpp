@@ -11,10 +11,8 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/model/masked_model.h"
-#include "axlstm/model/masking.h"
 #include "axlstm/ops/mlstm.h"
-#include "axlstm/train/amp.h"
-#include "axlstm/train/optim.h"
+#include "axlstm/train/step.h"
 #include "bench/timing.h"
 
 namespace {
@@ -157,11 +155,16 @@ double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings
 
 void bench_step(const std::string& name, const Settings& settings, const bench::Ceilings& ceilings) {
   const auto options = model_options(name, settings);
-  const auto dtype = dtype_of(settings.dtype);
+  train::RunSpec spec;
+  spec.model = options;
+  spec.train.precision = settings.dtype == "bf16"   ? train::Precision::kBf16
+                         : settings.dtype == "fp16" ? train::Precision::kFp16
+                                                    : train::Precision::kFp32;
   torch::manual_seed(1);
   model::MaskedModel model(options);
   model->to(torch::kCUDA);
-  train::AdamW optimizer(*model, {});
+  train::AdamW optimizer(*model, spec.optim);
+  train::GradScaler scaler(torch::kCUDA, settings.dtype == "fp16");
   for (std::int64_t batch = settings.batch; batch >= 32; batch /= 2) {
     try {
       bench::reset_peak_memory();
@@ -170,19 +173,8 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
       const auto noise = torch::rand({batch, options.patches()}, gpu);
       double loss_value = 0;
       const auto step = [&] {
-        model->zero_grad();
-        torch::Tensor loss;
-        {
-          const train::Autocast autocast(torch::kCUDA, dtype, dtype != torch::kFloat32);
-          const auto mask = model::mask_from_noise(noise, options, {});
-          const auto target = model::reconstruction_target(spectrogram, options, {});
-          loss = model::reconstruction_loss(model->reconstruct(spectrogram, mask), target, mask,
-                                            model::LossRegion::kMasked);
-        }
-        loss.backward();
-        const auto norm = train::gradient_norm(*model);
-        optimizer.step(1e-4);
-        loss_value = (loss.detach() + 0 * norm).item<double>();
+        const auto result = train::training_step(model, optimizer, spectrogram, noise, 1e-4, spec, &scaler);
+        loss_value = result.loss;
       };
       const double ms = bench::time_ms(step, settings.runs);
       AXLSTM_CHECK(std::isfinite(loss_value), name, ": the loss is ", loss_value);

@@ -11,69 +11,17 @@
 #include "block_output.cuh"
 #include "mlstm_chunk_kernels.cuh"
 #include "mlstm_launch.h"
-#include "mlstm_mma_rows.cuh"
+#include "mlstm_links.cuh"
 #include "mlstm_scans.cuh"
 #include "mlstm_simt_backward.cuh"
-#include "mlstm_width.h"
 
 namespace axlstm::kernels {
 namespace {
 
 unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
 
-template <bool Held, int W, typename T>
-void run_strips(const ForwardParams& p, unsigned blocks, int bytes) {
-  emulator::launch(mma_forward_kernel<Held, W, T>, {blocks, 1, 1}, kStripThreads, bytes, p);
-}
-
-template <bool Held, int W, typename T>
-void run_strips(const BackwardParams& p, unsigned blocks, int bytes) {
-  emulator::launch(mma_backward_kernel<Held, W, T>, {3 * blocks, 1, 1}, kStripThreads, bytes, p);
-}
-
-template <bool Held, int W, typename T, typename Params>
-void run_cut(const Params& p) {
-  const unsigned strips = ceil_div(p.shape.S, kStripTokens);
-  const auto blocks = static_cast<unsigned>(p.shape.B * p.shape.NH * cut_head(p.shape.DH, p.shape.S).blocks) * strips;
-  run_strips<Held, W, T>(p, blocks, kStripBytes<W> + (Held ? static_cast<int>(strips) * kHeldTileBytes : 0));
-}
-
-template <typename T, typename Params>
-void run_mma(const Params& params) {
-  const HeadCut cut = cut_head(params.shape.DH, params.shape.S);
-  if (cut.held) return cut.width == 96 ? run_cut<true, 96, T>(params) : run_cut<true, 144, T>(params);
-  switch (cut.width) {
-    case 64:
-      return run_cut<false, 64, T>(params);
-    case 96:
-      return run_cut<false, 96, T>(params);
-    case 144:
-      return run_cut<false, 144, T>(params);
-    default:
-      return run_cut<false, kMaxMmaWidth, T>(params);
-  }
-}
-
 emulator::Index simt_grid(const MlstmShape& shape) {
   return {static_cast<unsigned>(shape.B * shape.NH), ceil_div(shape.S, kTile), ceil_div(shape.DH, kStep * 4)};
-}
-
-template <int W, typename T>
-void run_row_terms(const BackwardParams& p) {
-  const unsigned grid = static_cast<unsigned>(p.shape.B * p.shape.NH) * ceil_div(p.shape.S, kStripTokens);
-  emulator::launch(mma_row_terms_kernel<W, T>, {grid, 1, 1}, kStripThreads, kRowBytes<W>, p);
-}
-
-template <typename T>
-void run_row_terms_of_width(const BackwardParams& p) {
-  switch (row_width(p.shape.DH)) {
-    case 64:
-      return run_row_terms<64, T>(p);
-    case 96:
-      return run_row_terms<96, T>(p);
-    default:
-      return run_row_terms<144, T>(p);
-  }
 }
 
 template <typename Params>
@@ -101,21 +49,27 @@ unsigned channel_blocks(const BlockShape& shape, int parts) {
   return ceil_div(parts * (shape.I / kBlockChannels), kChannelThreads);
 }
 
+emulator::Index link_blocks(const MlstmShape& shape, unsigned parts) {
+  return {static_cast<unsigned>(shape.B * shape.NH * link_count(shape)), parts, 1};
+}
+
+emulator::Index token_blocks(const Links& links) {
+  return link_blocks(links.shape, ceil_div(links.shape.chunk, kLinkTokens));
+}
+
 }  // namespace
 
-/// Both kinds of kernels are to be tested: odd lengths go by chunks.
+/// Both sizes of chunks are to be tested: odd lengths go by the larger.
 std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
-  return type == DataType::kFloat32 || tokens % 2 == 0 ? 0 : even_chunk(tokens, ChunkTerms<8>::kTokens);
+  if (type == DataType::kFloat32) return 0;
+  return even_chunk(tokens, tokens % 2 == 0 ? ChunkTerms<4>::kTokens : ChunkTerms<8>::kTokens);
 }
 
-int sum_parts(const MlstmShape& shape, DataType type) {
-  if (shape.chunk > 0) return shape.chunk < shape.S ? 2 : 1;
-  return type == DataType::kFloat32 ? 1 : cut_head(shape.DH, shape.S).blocks;
-}
+int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
 
 cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t) {
-  emulator::launch(gate_forward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0,
-                   params.shape, params.gates, params.state);
+  emulator::launch(gate_forward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1},
+                   static_cast<unsigned>(scan_threads(params.shape.S)), 0, params.shape, params.gates, params.state);
   return cudaSuccess;
 }
 
@@ -126,7 +80,6 @@ cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream
   }
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    if (params.shape.chunk == 0) return run_mma<T>(params);
     run_chunks<ForwardParams>(chunk_forward_kernel<4, T>, chunk_forward_kernel<8, T>, params, false);
   });
 }
@@ -141,18 +94,56 @@ cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStre
   }
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    if (params.shape.chunk == 0) {
-      run_row_terms_of_width<T>(params);
-      return run_mma<T>(params);
-    }
     run_chunks<BackwardParams>(chunk_backward_kernel<4, T>, chunk_backward_kernel<8, T>, params, true);
   });
 }
 
 cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t) {
-  emulator::launch(gate_backward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1}, 32, 0,
-                   params);
+  emulator::launch(gate_backward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1},
+                   static_cast<unsigned>(scan_threads(params.shape.S)), 0, params);
   return cudaSuccess;
+}
+
+cudaError_t split_links(const SplitParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    emulator::launch(split_kernel<decltype(element)>, token_blocks(params.links), kLinkThreads, 0, params);
+  });
+}
+
+cudaError_t sum_links(const LinkSumParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    emulator::launch(link_sum_kernel<decltype(element)>,
+                     link_blocks(params.links.shape, ceil_div(params.links.shape.DH, 2 * kWarp)), kLinkThreads,
+                     kLinkThreads * static_cast<int>(sizeof(float2)), params);
+  });
+}
+
+cudaError_t total_links(const LinkTotalParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    emulator::launch(link_total_kernel<decltype(element)>, link_blocks(params.links.shape, 1), kLinkThreads,
+                     kLinkWarps * static_cast<int>(sizeof(float)), params);
+  });
+}
+
+cudaError_t pass_states(const PassParams& params, DataType type, cudaStream_t) {
+  const MlstmShape& shape = params.links.shape;
+  const unsigned pieces = ceil_div((shape.DH * shape.DH + shape.DH) / 2, kLinkThreads);
+  return by_type(type, [&](auto element) {
+    emulator::launch(pass_kernel<decltype(element)>, {static_cast<unsigned>(shape.B * shape.NH), pieces, 1},
+                     kLinkThreads, 0, params);
+  });
+}
+
+cudaError_t dot_links(const DotParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    emulator::launch(dot_kernel<decltype(element)>, token_blocks(params.links), kLinkThreads, 0, params);
+  });
+}
+
+cudaError_t merge_links(const MergeParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    emulator::launch(merge_kernel<decltype(element)>, token_blocks(params.links), kLinkThreads, 0, params);
+  });
 }
 
 int norm_parts(std::int64_t) { return 2; }
@@ -184,8 +175,9 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(block_input_backward_kernel<decltype(element)>,
-                     {channel_blocks(params.forward.shape, params.part_count), 1, 1}, kChannelThreads, 0, params);
+    using T = decltype(element);
+    emulator::launch(block_input_backward_kernel<T>, {channel_blocks(params.forward.shape, params.part_count), 1, 1},
+                     kChannelThreads, InputStep<T>::kBytes, params);
   });
 }
 

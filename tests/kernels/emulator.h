@@ -37,6 +37,7 @@ struct Index {
 struct Copy {
   void* to;
   const void* from;
+  std::size_t bytes;
   bool inside;
 };
 
@@ -222,7 +223,10 @@ T* dynamic_shared() {
 }
 
 inline void copy_async_16(void* to, const void* from, bool inside) {
-  emulator::self().open_copies.push_back({to, from, inside});
+  emulator::self().open_copies.push_back({to, from, 16, inside});
+}
+inline void copy_async_8(void* to, const void* from, bool inside) {
+  emulator::self().open_copies.push_back({to, from, 8, inside});
 }
 inline void copy_async_commit() {
   emulator::Fiber& fiber = emulator::self();
@@ -235,9 +239,9 @@ void copy_async_wait() {
   while (groups.size() > Pending) {
     for (const emulator::Copy& copy : groups.front()) {
       if (copy.inside) {
-        std::memcpy(copy.to, copy.from, 16);
+        std::memcpy(copy.to, copy.from, copy.bytes);
       } else {
-        std::memset(copy.to, 0, 16);
+        std::memset(copy.to, 0, copy.bytes);
       }
     }
     groups.pop_front();

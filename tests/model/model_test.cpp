@@ -185,6 +185,49 @@ TEST(Encoder, WhatIsBehindTheMaskDoesNotReachTheOutput) {
   }
 }
 
+TEST(MaskedModel, TheLossIsThatOfTheWholeReconstruction) {
+  for (const Arch arch : {Arch::kAxlstm, Arch::kSsast}) {
+    for (const MaskMode mode : {MaskMode::kUnstructured, MaskMode::kTimestep}) {
+      for (const LossRegion region : {LossRegion::kMasked, LossRegion::kAll}) {
+        torch::manual_seed(3);
+        const auto options = custom(arch, 32, 2);
+        const MaskOptions mask_options{0.3, mode};
+        const LossOptions loss_options{region, /*normalize_targets=*/true};
+        MaskedModel model(options);
+        const auto spectrogram = torch::randn({3, 1, 200, 80});
+        const auto noise = draw_mask_noise(3, options, mask_options, at::detail::getDefaultCPUGenerator());
+        const auto gradients = [&](const torch::Tensor& loss) {
+          model->zero_grad();
+          loss.backward();
+          std::vector<torch::Tensor> all;
+          for (const auto& parameter : model->parameters()) all.push_back(parameter.grad().flatten());
+          return torch::cat(all);
+        };
+        const auto mask = mask_from_noise(noise, options, mask_options);
+        const auto whole = reconstruction_loss(model->reconstruct(spectrogram, mask),
+                                               reconstruction_target(spectrogram, options, loss_options), mask, region);
+        const auto expected = gradients(whole);
+        const auto loss = model->loss(spectrogram, noise, mask_options, loss_options);
+        EXPECT_NEAR(loss.item<double>(), whole.item<double>(), 1e-6);
+        EXPECT_LT((gradients(loss) - expected).norm().item<double>(), 1e-5 * expected.norm().item<double>());
+      }
+    }
+  }
+}
+
+TEST(Masking, RowsAreTheHiddenPatches) {
+  const auto options = custom(Arch::kAxlstm, 16, 1);
+  for (const MaskMode mode : {MaskMode::kUnstructured, MaskMode::kTimestep}) {
+    for (const double ratio : {0.5, 0.8, 0.33}) {
+      const MaskOptions mask_options{ratio, mode};
+      const auto noise = draw_mask_noise(4, options, mask_options, at::detail::getDefaultCPUGenerator());
+      const auto mask = mask_from_noise(noise, options, mask_options);
+      const auto rows = masked_rows(mask, masked_patches(options, mask_options));
+      EXPECT_TRUE(std::get<0>(rows.sort()).equal(mask.flatten().nonzero().flatten())) << ratio;
+    }
+  }
+}
+
 TEST(Encoder, ShapesThatDoNotFitAreNamed) {
   Encoder encoder(custom(Arch::kAxlstm, 16, 1));
   for (const auto& sizes :

@@ -1,8 +1,12 @@
 // The fused block against the module through LibTorch's operators in float64; held to twice the error of those
-// operators in the same type. Compiled twice: into cuda_test for the GPU, and, with AXLSTM_EMULATED, into kernels_test,
-// where the emulator runs the kernels on the CPU.
+// operators in the same type, in the median of some draws. Compiled twice: into cuda_test for the GPU, and, with
+// AXLSTM_EMULATED, into kernels_test, where the emulator runs the kernels on the CPU.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
 
 #include "axlstm/core/error.h"
 #include "axlstm/nn/mlstm_block.h"
@@ -13,8 +17,10 @@ namespace {
 
 #ifdef AXLSTM_EMULATED
 const torch::Device kDevice = torch::kCPU;
+constexpr std::uint64_t kSeeds = 3;
 #else
 const torch::Device kDevice = torch::kCUDA;
+constexpr std::uint64_t kSeeds = 5;
 #endif
 
 struct Case {
@@ -39,29 +45,36 @@ class FusedBlock : public testing::TestWithParam<Case> {
     const std::string obstacle = ops::fused_block_obstacle(kDevice, torch::kBFloat16, 192, 576, kHeads);
     if (!obstacle.empty()) GTEST_SKIP() << obstacle;
   }
-
-  /// sum, delta, and the gradients of x, delta and every parameter, by name.
-  static std::vector<std::pair<std::string, torch::Tensor>> collect(MlstmBlock& block, const ops::ResidualStream& in,
-                                                                    const ops::ResidualStream& out,
-                                                                    const torch::Tensor& grad_sum,
-                                                                    const torch::Tensor& grad_delta) {
-    block->zero_grad();
-    torch::autograd::backward({out.x, out.delta},
-                              {grad_sum.to(out.x.scalar_type()), grad_delta.to(out.delta.scalar_type())});
-    std::vector<std::pair<std::string, torch::Tensor>> results{{"sum", out.x.detach()}, {"delta", out.delta.detach()}};
-    results.emplace_back("gradient of x", in.x.grad());
-    if (in.delta.defined()) results.emplace_back("gradient of delta", in.delta.grad());
-    for (const auto& parameter : block->named_parameters()) {
-      results.emplace_back("gradient of " + parameter.key(), parameter.value().grad().clone());
-    }
-    for (auto& result : results) result.second = result.second.to(torch::kFloat64);
-    return results;
-  }
 };
 
-TEST_P(FusedBlock, EqualsTheModule) {
-  const auto& c = GetParam();
-  torch::manual_seed(7);
+/// sum, delta, and the gradients of x, delta and every parameter, by name.
+std::vector<std::pair<std::string, torch::Tensor>> collect(MlstmBlock& block, const ops::ResidualStream& in,
+                                                           const ops::ResidualStream& out,
+                                                           const torch::Tensor& grad_sum,
+                                                           const torch::Tensor& grad_delta) {
+  block->zero_grad();
+  torch::autograd::backward({out.x, out.delta},
+                            {grad_sum.to(out.x.scalar_type()), grad_delta.to(out.delta.scalar_type())});
+  std::vector<std::pair<std::string, torch::Tensor>> results{{"sum", out.x.detach()}, {"delta", out.delta.detach()}};
+  results.emplace_back("gradient of x", in.x.grad());
+  if (in.delta.defined()) results.emplace_back("gradient of delta", in.delta.grad());
+  for (const auto& parameter : block->named_parameters()) {
+    results.emplace_back("gradient of " + parameter.key(), parameter.value().grad().clone());
+  }
+  for (auto& result : results) result.second = result.second.to(torch::kFloat64);
+  return results;
+}
+
+/// Sums over all tokens that almost cancel: they are measured on the scale of both gates'.
+bool is_gate_bias(const std::string& name) { return name.find("gate.bias") != std::string::npos; }
+
+/// Errors of fused and eager relative to what they are measured by.
+struct Errors {
+  double fused = 0, eager = 0;
+};
+
+std::map<std::string, Errors> errors_of(const Case& c, std::uint64_t seed) {
+  torch::manual_seed(seed);
   MlstmBlock block(MlstmBlockOptions{.dim = c.D,
                                      .expansion = c.E,
                                      .reverse = c.reverse,
@@ -98,21 +111,37 @@ TEST_P(FusedBlock, EqualsTheModule) {
   block->to(c.dtype);
   const auto eager = collect(block, eager_in, block->forward(eager_in), grad_sum, grad_delta);
 
-  ASSERT_EQ(fused.size(), exact.size());
-  const double rounding = c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
   double gate_scale = 0;
   for (const auto& [name, value] : exact) {
-    if (name.find("gate.bias") != std::string::npos) gate_scale = std::max(gate_scale, value.norm().item<double>());
+    if (is_gate_bias(name)) gate_scale = std::max(gate_scale, value.norm().item<double>());
   }
+  std::map<std::string, Errors> errors;
   for (std::size_t n = 0; n < exact.size(); ++n) {
     const auto& [name, value] = exact[n];
-    // The gradients of the gates' biases are sums over all tokens that almost cancel: they are measured on the scale of
-    // both gates', and eager's error of four numbers is no more than a draw.
-    const bool bias = name.find("gate.bias") != std::string::npos;
-    const double scale = bias ? gate_scale : value.norm().item<double>();
+    const double scale = is_gate_bias(name) ? gate_scale : value.norm().item<double>();
     const auto error = [&](const torch::Tensor& x) { return (x - value).norm().item<double>() / scale; };
-    EXPECT_LE(error(fused[n].second), std::max((bias ? 3 : 2) * error(eager[n].second), bias ? 3 * rounding : rounding))
-        << name;
+    errors[name] = {error(fused.at(n).second), error(eager.at(n).second)};
+  }
+  return errors;
+}
+
+/// The median draw counts: where a normaliser happens to be all but 0, errors of every kind are a matter of luck, and
+/// so are those of the few numbers of a bias.
+TEST_P(FusedBlock, EqualsTheModule) {
+  const auto& c = GetParam();
+  const double rounding = c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
+  std::map<std::string, std::vector<double>> shares;  // of the allowed error
+  for (std::uint64_t seed = 7; seed < 7 + kSeeds; ++seed) {
+    for (const auto& [name, error] : errors_of(c, seed)) {
+      if (!std::isfinite(error.eager)) continue;  // LibTorch's operators overflow in this type
+      const double share = error.fused / std::max(2 * error.eager, rounding);
+      shares[name].push_back(std::isfinite(share) ? share : INFINITY);
+    }
+  }
+  EXPECT_GE(shares.size(), 17U);
+  for (auto& [name, of_draws] : shares) {
+    std::sort(of_draws.begin(), of_draws.end());
+    EXPECT_LE(of_draws[of_draws.size() / 2], 1.0) << name;
   }
 }
 

@@ -1,4 +1,4 @@
-// Many evaluations at once: tasks and seeds over the cores (or on one GPU), embeddings loaded once, resumable.
+// Many evaluations at once: tasks and seeds over the cores (or GPUs), embeddings loaded once, resumable.
 //
 // The models of one task and seed share one random stream, as in the official kit, and therefore run one after the
 // other; everything else runs side by side.
@@ -36,10 +36,10 @@ struct EvaluationStatus {
 struct RunnerOptions {
   std::string grid = "released";
   int max_grid_points = 8;
-  int jobs = 1;     ///< evaluations at once
-  int threads = 1;  ///< of an operator in each; 1 gives the official digits
-  torch::Device device = torch::kCPU;
-  const std::atomic<bool>* stop = nullptr;  ///< when true, running evaluations are given up between two epochs
+  int jobs = 1;                                     ///< evaluations at once
+  int threads = 1;                                  ///< of an operator in each; 1 gives the official digits
+  std::vector<torch::Device> devices{torch::kCPU};  ///< GPUs share the evaluations
+  const std::atomic<bool>* stop = nullptr;          ///< when true, running evaluations are given up between two epochs
   /// Called at every change, by one thread at a time; may be empty.
   std::function<void(const std::vector<EvaluationStatus>&)> progress = nullptr;
 };

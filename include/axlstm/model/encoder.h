@@ -22,6 +22,11 @@ class EncoderImpl : public torch::nn::Module {
 
   const EncoderOptions& options() const { return options_; }
 
+ protected:
+  /// What the blocks make of the tokens [B, 1 + N, D]; `normed` of it is forward()'s result, token by token.
+  torch::Tensor hidden(const torch::Tensor& spectrogram, const torch::Tensor& mask);
+  torch::Tensor normed(const torch::Tensor& hidden);
+
  private:
   EncoderOptions options_;
   torch::Tensor cls_token_, mask_token_;  // [1, 1, D]

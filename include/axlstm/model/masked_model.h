@@ -17,6 +17,11 @@ class MaskedModelImpl : public EncoderImpl {
   /// Predicted pixels [B, N, P] of spectrogram [B, 1, L, F] seen through `mask` [B, N] (true = hidden).
   torch::Tensor reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask);
 
+  /// The loss of a batch whose mask follows from `noise` (mask_from_noise), a scalar: reconstruction_loss() of
+  /// reconstruct(), but only the patches that count go through the head.
+  torch::Tensor loss(const torch::Tensor& spectrogram, const torch::Tensor& noise, const MaskOptions& mask,
+                     const LossOptions& loss);
+
  private:
   torch::nn::Sequential pred_;
 };

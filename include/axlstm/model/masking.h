@@ -15,4 +15,11 @@ torch::Tensor draw_mask_noise(std::int64_t batch, const EncoderOptions& encoder,
 /// stay visible, ties by index; timestep noise counts for every frequency of its time step.
 torch::Tensor mask_from_noise(const torch::Tensor& noise, const EncoderOptions& encoder, const MaskOptions& mask);
 
+/// How many patches of a clip mask_from_noise() hides: the same number in every clip.
+std::int64_t masked_patches(const EncoderOptions& encoder, const MaskOptions& mask);
+
+/// Indices [B · masked] of the hidden patches of a mask [B, N] that hides `masked` in every clip, into [B · N]; without
+/// a wait for the device.
+torch::Tensor masked_rows(const torch::Tensor& mask, std::int64_t masked);
+
 }  // namespace axlstm::model

@@ -6,12 +6,16 @@
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
+#include "axlstm/ops/add_norm.h"
+#include "axlstm/ops/options.h"
+
 namespace axlstm::nn {
 
 struct AttentionBlockOptions {
   std::int64_t dim = 192;
   std::int64_t heads = 3;
   std::int64_t mlp_ratio = 4;
+  ops::Backend backend = ops::Backend::kAuto;  ///< kReference: LibTorch's operators alone
 };
 
 class AttentionImpl : public torch::nn::Module {
@@ -39,8 +43,13 @@ class AttentionBlockImpl : public torch::nn::Module {
  public:
   explicit AttentionBlockImpl(const AttentionBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
+  /// The same with the sums left to the next norm.
+  ops::ResidualStream forward(const ops::ResidualStream& stream);
 
  private:
+  ops::NormedSum normed(const ops::ResidualStream& stream, const torch::nn::LayerNorm& norm) const;
+
+  ops::Backend backend_;
   torch::nn::LayerNorm norm1_;
   Attention attn_;
   torch::nn::LayerNorm norm2_;

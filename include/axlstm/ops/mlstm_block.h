@@ -10,18 +10,9 @@
 #include <string>
 
 #include "axlstm/ops/options.h"
+#include "axlstm/ops/residual_stream.h"
 
 namespace axlstm::ops {
-
-/// The residual stream between blocks: x + delta, not yet added, since the next block's norm reads both anyway.
-struct ResidualStream {
-  torch::Tensor x;        ///< [B, S, D]
-  torch::Tensor delta;    ///< [B, S, D], what the last block found; undefined: nothing
-  bool reversed = false;  ///< delta runs from the last token to the first
-
-  /// x + delta, [B, S, D].
-  torch::Tensor sum() const;
-};
 
 /// Parameters of a block, named and shaped as in nn::MlstmBlock.
 struct BlockWeights {

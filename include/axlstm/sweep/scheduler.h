@@ -23,6 +23,7 @@ struct SchedulerOptions {
   std::vector<Stage> stages;
   StageContext context;
   int jobs = 1;                             ///< runs at once
+  int threads = 0;                          ///< of a run's operators, unless OMP_NUM_THREADS says; 0: LibTorch's choice
   std::vector<std::string> gpus;            ///< values for CUDA_VISIBLE_DEVICES, one for each job in turn; empty: unset
   const std::atomic<bool>* stop = nullptr;  ///< when true, children are ended and nothing more is begun
   /// Called at every change, by one thread at a time; may be empty.

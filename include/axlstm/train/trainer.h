@@ -86,5 +86,7 @@ class Trainer {
 
 /// The device that a choice means here. Throws UsageError for cuda where there is none.
 torch::Device choose_device(DeviceChoice choice);
+/// The same for work that several GPUs can share: all of them.
+std::vector<torch::Device> choose_devices(DeviceChoice choice);
 
 }  // namespace axlstm::train
