@@ -220,6 +220,10 @@ TEST_F(PackerTest, AShardOfAnotherPackingIsRejected) {
   fs::copy_file(options.output / "shard-00000.axs", folder_.path() / "p/shard-00000.axs",
                 fs::copy_options::overwrite_existing);
   test::expect_error([&] { PackedSet set(folder_.path() / "p"); }, {"shard-00000.axs", "pack again"});
+  std::string index = read_file(options.output / "pack.json");
+  index.replace(index.find("shard-00000.axs"), 15, "../p/shard.axs");
+  write_file_atomic(options.output / "pack.json", index);
+  test::expect_error([&] { PackedSet set(options.output); }, {"pack.json", "../p/shard.axs", "no file of the folder"});
   test::expect_error([&] { PackedSet set(folder_.path()); }, {folder_.path().string(), "not a folder that pack wrote"});
 }
 
