@@ -10,11 +10,12 @@ AXLSTM_CACHE=${AXLSTM_CACHE:-$HOME/.cache/axlstm}
 export CCACHE_DIR=${CCACHE_DIR:-$AXLSTM_CACHE/ccache} CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
 export CCACHE_BASEDIR=$REPO CCACHE_NOHASHDIR=1  # clones in other folders hit the same cache
 mkdir -p "$AXLSTM_CACHE"
+[ -n "${AXLSTM_MORE_PACKAGES+set}" ] || AXLSTM_MORE_PACKAGES=()  # a script sets it before, for tools of its own
 
 say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
-PACKAGES=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv
+PACKAGES=("${AXLSTM_MORE_PACKAGES[@]}" g++ cmake ninja-build ccache pkg-config git python3 python3-venv
   libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libsoxr-dev libarchive-dev nlohmann-json3-dev libpng-dev)
 # For several processes on the CPU; the build does without, and not every release of the systems has it.
 OPTIONAL=(libgloo-dev)
