@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <map>
+#include <set>
 
 #include "axlstm/audio/log_mel.h"
 #include "axlstm/core/files.h"
@@ -181,6 +182,29 @@ TEST_F(PackerTest, AnotherListOrFormatInTheSameFolderIsRefused) {
   test::expect_usage_error([&] { pack(options); }, {"another list"});
   fs::remove(options.output / "pack.json");  // the same for one that is not finished
   test::expect_usage_error([&] { pack(options); }, {"another list"});
+}
+
+TEST_F(PackerTest, NamesThatLeadOutOfTheFolderAreOnlyNames) {
+  const std::string audio = read_file(load_manifest(clips_.options()).clips.front().path);
+  const std::string absolute = (folder_.path() / "elsewhere/c").string();
+  const auto tars = stream_tars({folder_.write(
+      "in/a.tar",
+      test::tar_bytes({{"../../a.wav", audio}, {"x/../../../b.wav", "broken"}, {absolute + ".wav", audio}}))});
+  const auto all_files = [&] {
+    std::set<std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) files.insert(entry.path().string());
+    return files;
+  };
+  const auto before = all_files();
+  const std::atomic<bool> stop{false};
+  data::pack(*tars, options("out/deeper/p"), stop);
+  for (const std::string& file : all_files())
+    EXPECT_TRUE(before.contains(file) || file.starts_with((folder_.path() / "out").string())) << file;
+  EXPECT_FALSE(fs::exists(folder_.path().parent_path() / "a.wav"));
+  const PackedSet set(folder_.path() / "out/deeper/p");
+  ASSERT_EQ(set.size(), 2);
+  EXPECT_EQ(set.clip(0).id, "../../a");
+  EXPECT_EQ(set.clip(1).id, absolute);
 }
 
 TEST_F(PackerTest, ArchivesGiveTheSameClipsAsTheirFiles) {
