@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting (clang-format 14.0.6) and the include rules. Usage: check_style.sh [PYTHON] [--fix]
+# Formatting (clang-format 14.0.6), the include rules and the list of licences. Usage: check_style.sh [PYTHON] [--fix]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${1:-python3}
@@ -12,3 +12,4 @@ else
   "$clang_format" --dry-run --Werror "${sources[@]}"
 fi
 "$python" scripts/check_includes.py "${sources[@]}"
+"$python" scripts/check_licenses.py

@@ -10,11 +10,12 @@ AXLSTM_CACHE=${AXLSTM_CACHE:-$HOME/.cache/axlstm}
 export CCACHE_DIR=${CCACHE_DIR:-$AXLSTM_CACHE/ccache} CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
 export CCACHE_BASEDIR=$REPO CCACHE_NOHASHDIR=1  # clones in other folders hit the same cache
 mkdir -p "$AXLSTM_CACHE"
+[ -n "${AXLSTM_MORE_PACKAGES+set}" ] || AXLSTM_MORE_PACKAGES=()  # a script sets it before, for tools of its own
 
 say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
-PACKAGES=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv
+PACKAGES=("${AXLSTM_MORE_PACKAGES[@]}" g++ cmake ninja-build ccache pkg-config git python3 python3-venv
   libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libsoxr-dev libarchive-dev nlohmann-json3-dev libpng-dev)
 # For several processes on the CPU; the build does without, and not every release of the systems has it.
 OPTIONAL=(libgloo-dev)
@@ -48,10 +49,12 @@ install_packages() {
     || { tail -20 "$AXLSTM_CACHE/apt.log"; die "apt-get failed; the whole log: $AXLSTM_CACHE/apt.log"; }
 }
 
-# A virtual environment with the pinned packages of a requirements file; built under a lock, marked when whole.
+# A virtual environment with the packages of the requirements files, whose hashes pip compares; built under a lock, marked
+# when whole.
 install_python() {
-  local requirements=$REPO/scripts/requirements.txt venv=$AXLSTM_CACHE/venv mark
-  mark=$venv/.axlstm-$(cat "$requirements" <(echo "${TORCH_ROOT:-wheel}") | sha256sum | cut -c1-16)
+  local requirements=("$REPO/scripts/requirements.txt") venv=$AXLSTM_CACHE/venv mark file
+  [ -n "${TORCH_ROOT:-}" ] || requirements+=("$REPO/scripts/requirements-torch.txt")
+  mark=$venv/.axlstm-$(cat "${requirements[@]}" <(echo "${TORCH_ROOT:-wheel}") | sha256sum | cut -c1-16)
   PYTHON=$venv/bin/python
   if [ ! -e "$mark" ]; then
     if [ -n "${TORCH_ROOT:-}" ]; then
@@ -63,11 +66,9 @@ install_python() {
       flock 9
       [ -e "$mark" ] && exit 0
       "$PYTHON" -m pip --version > /dev/null 2>&1 || python3 -m venv --clear "$venv"  # missing or half made
-      if [ -n "${TORCH_ROOT:-}" ]; then
-        "$PYTHON" -m pip install --quiet --disable-pip-version-check -r <(grep -v '^torch==' "$requirements")
-      else
-        "$PYTHON" -m pip install --quiet --disable-pip-version-check -r "$requirements"
-      fi
+      for file in "${requirements[@]}"; do
+        "$PYTHON" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r "$file"
+      done
       touch "$mark"
     ) 9> "$AXLSTM_CACHE/venv.lock"
   fi

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds everything, checks style and runs all tests. Arguments go to ctest.
+# Installs what is missing, builds everything, checks style and runs all tests, those of threads under ThreadSanitizer too,
+# and a minute of fuzzing. Arguments go to ctest.
+AXLSTM_MORE_PACKAGES=(clang libclang-rt-dev)
 . "$(dirname "$0")/setup.sh"
 
 say "Checking style and include rules"
@@ -14,3 +16,6 @@ ctest --output-on-failure -E '^golden$' "$@"
 say "Comparing with the released code's tensors"
 ctest -V -R '^golden$' > golden.log || { tail -40 golden.log; die "the golden comparison failed; its whole output: build/ci/golden.log"; }
 sed -n 's/^[0-9]*: //; /golden file/,/^\[  PASSED/p' golden.log
+
+"$REPO/scripts/sanitize.sh" thread
+"$REPO/scripts/fuzz.sh" 60

@@ -21,9 +21,14 @@ using File = std::unique_ptr<SNDFILE, decltype(&sf_close)>;
 constexpr int kMaxChannels = 256;
 constexpr int kMinSampleRate = 100;  // Hz; a damaged header's 1 Hz would grow without bound when resampled
 constexpr sf_count_t kBlockFrames = 1 << 16;
+// Beyond the first number of samples a file must not hold more than the second for each of its bytes. An encoder's
+// hours of silence have some 400; a crafted file of a megabyte could fill the memory of any machine.
+constexpr std::size_t kSamplesOfAnyFile = std::size_t{1} << 26;
+constexpr std::size_t kMaxSamplesPerByte = 1000;
 
-/// Samples are read in blocks, so that memory follows what the file holds, not what its header claims.
-Waveform read_all(const File& file, const SF_INFO& info, const std::string& name, const Segment& segment) {
+/// Samples are read in blocks, so that memory follows what the file of `file_bytes` holds, not what its header claims.
+Waveform read_all(const File& file, const SF_INFO& info, std::uint64_t file_bytes, const std::string& name,
+                  const Segment& segment) {
   AXLSTM_CHECK(info.samplerate >= kMinSampleRate && info.channels > 0 && info.channels <= kMaxChannels, name,
                ": claims ", info.channels, " channels at ", info.samplerate, " Hz");
   AXLSTM_CHECK(info.frames > 0, name, ": holds no audio");
@@ -54,6 +59,8 @@ Waveform read_all(const File& file, const SF_INFO& info, const std::string& name
       wave.samples.push_back(sum / static_cast<float>(info.channels));
     }
     got += frames;
+    AXLSTM_CHECK(wave.samples.size() <= std::max(kSamplesOfAnyFile, kMaxSamplesPerByte * file_bytes), name,
+                 ": more than ", kMaxSamplesPerByte, " samples a byte, no encoder of audio writes such a file");
   }
   // A FLAC written to a pipe does not tell its length: it lasts as long as it can be read.
   const bool unknown_length = info.frames == SF_COUNT_MAX && got > 0;
@@ -133,7 +140,7 @@ Waveform decode_file(const std::filesystem::path& path, const Segment& segment) 
   SF_INFO info{};
   const File file(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
   AXLSTM_CHECK(file, name, ": not audio that libsndfile can read (", sf_strerror(nullptr), ")");
-  return read_all(file, info, name, segment);
+  return read_all(file, info, std::filesystem::file_size(path, failure), name, segment);
 }
 
 Waveform decode_memory(std::string_view bytes, const std::string& name, const Segment& segment) {
@@ -149,7 +156,7 @@ Waveform decode_memory(std::string_view bytes, const std::string& name, const Se
   SF_INFO info{};
   const File file(sf_open_virtual(&io, SFM_READ, &info, &stream), &sf_close);
   AXLSTM_CHECK(file, name, ": not audio that libsndfile can read (", sf_strerror(nullptr), ")");
-  return read_all(file, info, name, segment);
+  return read_all(file, info, bytes.size(), name, segment);
 }
 
 bool has_audio_extension(const std::filesystem::path& path) {

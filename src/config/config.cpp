@@ -3,6 +3,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -12,8 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxNodes = 100'000;  // aliases can make a small file expand without bound
-constexpr int kMaxDepth = 100;      // an alias of itself is endlessly deep
+constexpr int kMaxNodes = 20'000;  // aliases can make a small file expand without bound
+constexpr int kMaxDepth = 100;     // an alias of itself is endlessly deep
 
 Node convert(const YAML::Node& yaml, const std::string& source, int& budget, int depth = 0) {
   Node node;
@@ -43,7 +44,7 @@ Node convert(const YAML::Node& yaml, const std::string& source, int& budget, int
           throw UsageError(
               str(value.origin.str(), ": key '", key, "' was already given at ", node.find(key)->origin.str()));
         }
-        node.entries.emplace_back(key, std::move(value));
+        node.entries.push_back({key, std::move(value)});
       }
       break;
   }
@@ -67,9 +68,9 @@ Node load_chain(const fs::path& path, std::vector<fs::path>& chain, const std::s
   merged.kind = Node::Kind::kMap;
   merged.origin = own.origin;
   const auto extends =
-      std::find_if(own.entries.begin(), own.entries.end(), [](const auto& e) { return e.first == "extends"; });
+      std::find_if(own.entries.begin(), own.entries.end(), [](const auto& e) { return e.key == "extends"; });
   if (extends != own.entries.end()) {
-    const Node& value = extends->second;
+    const Node& value = extends->value;
     const std::vector<Node> parents = value.kind == Node::Kind::kSequence ? value.items : std::vector<Node>{value};
     for (const Node& parent : parents) {
       if (parent.kind != Node::Kind::kScalar) {
@@ -89,8 +90,8 @@ Node load_chain(const fs::path& path, std::vector<fs::path>& chain, const std::s
 std::string Origin::str() const { return line > 0 ? axlstm::str(source, ":", line, ":", column) : source; }
 
 const Node* Node::find(const std::string& key) const {
-  const auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.first == key; });
-  return entry == entries.end() ? nullptr : &entry->second;
+  const auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.key == key; });
+  return entry == entries.end() ? nullptr : &entry->value;
 }
 
 Node parse(const std::string& text, const std::string& source) {
@@ -118,12 +119,12 @@ void merge(Node& base, const Node& overlay) {
     return;
   }
   for (const auto& [key, value] : overlay.entries) {
-    const auto existing = std::find_if(base.entries.begin(), base.entries.end(),
-                                       [&name = key](const auto& e) { return e.first == name; });
+    const auto existing =
+        std::find_if(base.entries.begin(), base.entries.end(), [&name = key](const auto& e) { return e.key == name; });
     if (existing == base.entries.end()) {
-      base.entries.emplace_back(key, value);
+      base.entries.push_back({key, value});
     } else {
-      merge(existing->second, value);
+      merge(existing->value, value);
     }
   }
 }
@@ -140,17 +141,20 @@ void apply_override(Node& root, const std::string& assignment) {
   leaf.origin = origin;
 
   std::string path = assignment.substr(0, equals);
+  if (std::count(path.begin(), path.end(), '.') > kMaxDepth) {
+    throw UsageError(str(origin.str(), ": more than ", kMaxDepth, " levels deep"));
+  }
   for (std::size_t dot = path.rfind('.'); dot != std::string::npos; dot = path.rfind('.')) {
     Node parent;
     parent.kind = Node::Kind::kMap;
     parent.origin = origin;
-    parent.entries.emplace_back(path.substr(dot + 1), std::move(leaf));
+    parent.entries.push_back({path.substr(dot + 1), std::move(leaf)});
     leaf = std::move(parent);
     path.resize(dot);
   }
   Node tree;
   tree.kind = Node::Kind::kMap;
-  tree.entries.emplace_back(path, std::move(leaf));
+  tree.entries.push_back({path, std::move(leaf)});
   merge(root, tree);
 }
 

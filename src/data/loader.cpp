@@ -17,12 +17,8 @@ constexpr std::int64_t kMaxReplacements = 100;
 }  // namespace
 
 Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options, std::int64_t first_step)
-    : source_(std::move(source)),
-      options_(options),
-      steps_per_epoch_(source_->size() / options.batch_size),
-      front_step_(first_step) {
+    : source_(std::move(source)), options_(options), steps_per_epoch_(source_->size() / options.batch_size) {
   if (options_.rows == 0) options_.rows = options_.batch_size - options_.first_row;
-  ticket_ = first_step * options_.rows;
   AXLSTM_CHECK(steps_per_epoch_ > 0, "the training set has ", source_->size(), " clips, fewer than one batch of ",
                options.batch_size, "; lower optim.global_batch");
   AXLSTM_CHECK(
@@ -32,28 +28,17 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
   AXLSTM_CHECK(options.workers > 0, "the loader's workers are ", options.workers, ", at least 1 is needed");
   AXLSTM_CHECK(options.prefetch_batches > 0, "the loader's prefetch_batches is ", options.prefetch_batches,
                ", at least 1 is needed");
-  // Held until all are there, or none may begin: work under way could need threads of LibTorch's own, and those abort
-  // the program when the system gives none.
-  std::unique_lock lock(mutex_);
-  try {
-    for (std::int64_t i = 0; i < options.workers; ++i) threads_.emplace_back([this] { work(); });
-  } catch (...) {  // the system gives no more threads
-    stopping_ = true;
-    lock.unlock();
-    stop();
-    throw;
-  }
-}
-
-Loader::~Loader() { stop(); }
-
-void Loader::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-  }
-  work_available_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
+  slots_.emplace(
+      OrderedBatchesOptions{options.workers, options_.rows, options.prefetch_batches, first_step},
+      OrderedBatches<Slot>::Work{[] {
+                                   // Workers run side by side: none of them should start a team of OpenMP threads of
+                                   // its own. LibTorch sets the number when a thread first computes; after that the
+                                   // thread's own setting holds.
+                                   at::internal::lazy_init_num_threads();
+                                   omp_set_num_threads(1);
+                                 },
+                                 [this](std::int64_t step) { return make_slot(step); },
+                                 [this](Slot& slot, std::int64_t step, std::int64_t row) { fill(slot, step, row); }});
 }
 
 Batch Loader::next() {
@@ -67,7 +52,7 @@ Batch Loader::next() {
   const c10::Stream compute = c10::impl::VirtualGuardImpl(options_.device.type()).getStream(options_.device);
   upload.ready.block(compute);
   upload.batch.spectrogram.record_stream(compute);  // its memory belongs to the other stream
-  if (has_slot()) ahead_ = start_upload();
+  if (slots_->ready()) ahead_ = start_upload();
   return std::move(upload.batch);
 }
 
@@ -83,60 +68,21 @@ Loader::Upload Loader::start_upload() {
   return upload;
 }
 
-bool Loader::has_slot() {
-  const std::lock_guard lock(mutex_);
-  return !failure_ && !slots_.empty() && slots_.front()->missing == 0;
-}
-
 std::unique_ptr<Loader::Slot> Loader::take_slot() {
   const auto start = std::chrono::steady_clock::now();
-  std::unique_lock lock(mutex_);
-  batch_ready_.wait(lock, [&] { return failure_ || (!slots_.empty() && slots_.front()->missing == 0); });
+  auto slot = slots_->take();
   seconds_waited_ += seconds_since(start);
-  if (failure_) std::rethrow_exception(failure_);
-  auto slot = std::move(slots_.front());
-  slots_.pop_front();
-  ++front_step_;
-  work_available_.notify_all();
   return slot;
 }
 
-void Loader::work() {
-  std::unique_lock lock(mutex_);
-  // Workers run side by side: none of them should start a team of OpenMP threads of its own. LibTorch sets the number
-  // when a thread first computes; after that the thread's own setting holds.
-  at::internal::lazy_init_num_threads();
-  omp_set_num_threads(1);
-  while (true) {
-    work_available_.wait(lock, [&] {
-      return stopping_ || failure_ || ticket_ / options_.rows < front_step_ + options_.prefetch_batches;
-    });
-    if (stopping_ || failure_) return;
-    const std::int64_t step = ticket_ / options_.rows, row = ticket_ % options_.rows;
-    ++ticket_;
-    if (row == 0) {
-      auto slot = std::make_unique<Slot>();
-      slot->crops = source_->allocate(options_.rows, options_.frames, /*pinned=*/!options_.device.is_cpu());
-      slot->clips.resize(static_cast<std::size_t>(options_.rows));
-      slot->missing = options_.rows;
-      slots_.push_back(std::move(slot));
-    }
-    Slot& slot = *slots_[static_cast<std::size_t>(step - front_step_)];
-    const std::int64_t clip = clip_at(step, row);
-    slot.clips[static_cast<std::size_t>(row)] = clip;
-    lock.unlock();
-    try {
-      fill(slot, step, row);
-    } catch (...) {
-      lock.lock();
-      if (!failure_) failure_ = std::current_exception();
-      batch_ready_.notify_all();
-      work_available_.notify_all();
-      return;
-    }
-    lock.lock();
-    if (--slot.missing == 0) batch_ready_.notify_all();
-  }
+/// An empty batch with the clips that its crops are to be of.
+std::unique_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
+  auto slot = std::make_unique<Slot>();
+  slot->crops = source_->allocate(options_.rows, options_.frames, /*pinned=*/!options_.device.is_cpu());
+  const auto first =
+      order(step / steps_per_epoch_).begin() + step % steps_per_epoch_ * options_.batch_size + options_.first_row;
+  slot->clips.assign(first, first + options_.rows);
+  return slot;
 }
 
 /// Puts crop `row` of this part of `step` in place. A clip that cannot be read is replaced by another one, drawn from
@@ -158,16 +104,15 @@ void Loader::fill(Slot& slot, std::int64_t step, std::int64_t row) {
   throw Error(str("no readable clip found in ", kMaxReplacements, " draws"));
 }
 
-std::int64_t Loader::clip_at(std::int64_t step, std::int64_t row) {
-  const std::int64_t epoch = step / steps_per_epoch_;
+/// The permutation of the clips in an epoch.
+const std::vector<std::int64_t>& Loader::order(std::int64_t epoch) {
   auto order = orders_.find(epoch);
   if (order == orders_.end()) {
     if (orders_.size() >= 2) orders_.erase(orders_.begin());
     const auto seed = derive_seed({options_.seed, kOrderStream, static_cast<std::uint64_t>(epoch)});
     order = orders_.emplace(epoch, permutation(source_->size(), seed)).first;
   }
-  return order
-      ->second[static_cast<std::size_t>((step % steps_per_epoch_) * options_.batch_size + options_.first_row + row)];
+  return order->second;
 }
 
 }  // namespace axlstm::data

@@ -11,6 +11,7 @@
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/json_depth.h"
 #include "axlstm/core/log.h"
 #include "labels.h"
 
@@ -159,6 +160,7 @@ Manifest read_jsonl(const std::string& text, const fs::path& path, const fs::pat
   for (int number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string where = str(path.string(), ":", number);
+    check_json_depth(line, where);
     try {
       const auto row = nlohmann::json::parse(line);
       const auto file = json_value<std::string>(row, kPath);

@@ -6,6 +6,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/json_depth.h"
 #include "axlstm/core/ordered_parallel.h"
 #include "packed_meta.h"
 
@@ -21,14 +22,19 @@ PackedSet::PackedSet(const fs::path& folder) : first_clip_{0} {
                fs::exists(folder / shard_name(0), failure)
                    ? ", so packing is not finished; the same pack command goes on"
                    : ", so it is not a folder that pack wrote");
-  const auto json = nlohmann::json::parse(read_file(index), nullptr, /*allow_exceptions=*/false);
+  const std::string text = read_file(index);
+  check_json_depth(text, index.string());
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   info_ = info_from_json(json, index.string());
   try {
     for (const auto& entry : json.at("shards")) {
-      const fs::path path = folder / entry.at("file").get<std::string>();
+      const fs::path file = entry.at("file").get<std::string>();
+      AXLSTM_CHECK(file.filename() == file, index.string(), ": lists ", file.string(),
+                   ", which is no file of the folder; pack again");
+      const fs::path path = folder / file;
       shards_.emplace_back(path);
-      AXLSTM_CHECK(shards_.back().checksum() == entry.at("checksum").get<std::uint64_t>(), path.string(),
-                   ": is not the shard that ", kPackFile, " lists; pack again");
+      AXLSTM_CHECK(shards_.back().checksum() == whole_number<std::uint64_t>(entry, "checksum", index.string()),
+                   path.string(), ": is not the shard that ", kPackFile, " lists; pack again");
       first_clip_.push_back(first_clip_.back() + shards_.back().size());
       const std::uint64_t values =
           info_.encoding == Encoding::kPcm16 ? 1 : static_cast<std::uint64_t>(info_.audio.mels);

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "axlstm/core/error.h"
+#include "axlstm/core/json_depth.h"
 
 namespace axlstm::data {
 namespace {
@@ -44,18 +45,18 @@ PackedInfo info_from_json(const nlohmann::json& json, const std::string& source)
     info.encoding = encoding == name_of(Encoding::kLogMel16) ? Encoding::kLogMel16 : Encoding::kPcm16;
     AXLSTM_CHECK(encoding == name_of(info.encoding), source, ": unknown encoding '", encoding, "'");
     const auto& audio = json.at("audio");
-    audio.at("sample_rate").get_to(info.audio.sample_rate);
-    audio.at("n_fft").get_to(info.audio.n_fft);
-    audio.at("window").get_to(info.audio.window);
-    audio.at("hop").get_to(info.audio.hop);
-    audio.at("mels").get_to(info.audio.mels);
+    info.audio.sample_rate = whole_number<decltype(info.audio.sample_rate)>(audio, "sample_rate", source);
+    info.audio.n_fft = whole_number<decltype(info.audio.n_fft)>(audio, "n_fft", source);
+    info.audio.window = whole_number<decltype(info.audio.window)>(audio, "window", source);
+    info.audio.hop = whole_number<decltype(info.audio.hop)>(audio, "hop", source);
+    info.audio.mels = whole_number<decltype(info.audio.mels)>(audio, "mels", source);
     audio.at("f_min_hz").get_to(info.audio.f_min_hz);
     audio.at("f_max_hz").get_to(info.audio.f_max_hz);
     AXLSTM_CHECK(info.audio.hop > 0 && info.audio.mels > 0 && info.audio.sample_rate > 0, source,
                  ": audio settings that cannot be");
     json.at("source").get_to(info.source);
     json.at("source_fingerprint").get_to(info.source_fingerprint);
-    json.at("broken").get_to(info.broken);
+    info.broken = whole_number<std::int64_t>(json, "broken", source);
     return info;
   } catch (const nlohmann::json::exception& failure) {
     throw Error(str(source, ": is not what pack writes (", failure.what(), ")"));
@@ -74,12 +75,13 @@ std::string write_meta(const ShardMeta& meta) {
 }
 
 ShardMeta read_meta(std::string_view text, const std::string& source) {
+  check_json_depth(text, source);
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   ShardMeta meta;
   meta.info = info_from_json(json, source);
   try {
-    json.at("source_begin").get_to(meta.source_begin);
-    json.at("source_end").get_to(meta.source_end);
+    meta.source_begin = whole_number<std::int64_t>(json, "source_begin", source);
+    meta.source_end = whole_number<std::int64_t>(json, "source_end", source);
     for (const auto& clip : json.at("broken_clips")) meta.broken.push_back({clip.at("id"), clip.at("reason")});
     return meta;
   } catch (const nlohmann::json::exception& failure) {

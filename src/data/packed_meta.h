@@ -4,11 +4,25 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "axlstm/core/error.h"
 #include "axlstm/data/packed.h"
 
 namespace axlstm::data {
+
+/// A whole number of an object. Throws nlohmann's exception if the key is missing, Error naming `source` and the key if
+/// the value is no whole number or does not fit.
+template <typename Integer>
+Integer whole_number(const nlohmann::json& object, const char* key, const std::string& source) {
+  const nlohmann::json& value = object.at(key);
+  const bool fits = value.is_number_unsigned()
+                        ? std::in_range<Integer>(value.get<std::uint64_t>())
+                        : value.is_number_integer() && std::in_range<Integer>(value.get<std::int64_t>());
+  AXLSTM_CHECK(fits, source, ": \"", key, "\" is ", value.dump(), "; pack again");
+  return value.get<Integer>();
+}
 
 inline constexpr int kPackFormat = 1;
 inline constexpr const char* kPackFile = "pack.json";

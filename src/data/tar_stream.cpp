@@ -9,6 +9,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/json_depth.h"
 #include "axlstm/data/clip_stream.h"
 #include "labels.h"
 
@@ -19,7 +20,9 @@ namespace fs = std::filesystem;
 using Archive = std::unique_ptr<archive, decltype(&archive_read_free)>;
 
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
-constexpr std::uint64_t kMaxMemberBytes = std::uint64_t{1} << 32;  // one clip in memory
+// One clip in memory: a compressed archive can hold far more than its own size.
+constexpr std::uint64_t kMaxAudioBytes = std::uint64_t{1} << 32;
+constexpr std::uint64_t kMaxLabelBytes = std::uint64_t{1} << 24;
 
 bool is_tar_name(const fs::path& path) {
   const std::string name = path.filename().string();
@@ -74,9 +77,7 @@ class TarStream final : public ClipStream {
     while (count-- > 0 && take(/*with_bytes=*/false)) continue;
   }
 
-  double done() const override {
-    return static_cast<double>(read_) / static_cast<double>(std::max<std::uint64_t>(bytes_, 1));
-  }
+  double done() const override { return bytes_ == 0 ? 1 : static_cast<double>(read_) / static_cast<double>(bytes_); }
 
   std::string fingerprint() const override {
     std::string list;
@@ -111,7 +112,11 @@ class TarStream final : public ClipStream {
 
   void open() {
     reader_ = Archive(archive_read_new(), &archive_read_free);
-    archive_read_support_filter_all(reader_.get());
+    // Not filter_all: some filters would start a program, and the archive would choose which.
+    for (const auto support :
+         {archive_read_support_filter_gzip, archive_read_support_filter_bzip2, archive_read_support_filter_xz,
+          archive_read_support_filter_zstd, archive_read_support_filter_lz4})
+      support(reader_.get());
     archive_read_support_format_tar(reader_.get());
     if (archive_read_open_filename(reader_.get(), archives_[index_].c_str(), kBlockBytes) != ARCHIVE_OK) fail();
   }
@@ -140,24 +145,34 @@ class TarStream final : public ClipStream {
     pending_ = nullptr;
     if (group_.audio_name.empty() && audio::has_audio_extension("x." + name.extension)) {
       group_.audio_name = path;
-      if (with_bytes) group_.audio = read_content();
+      if (with_bytes) group_.audio = read_content(kMaxAudioBytes);
     } else if (with_bytes && name.extension == "json") {
-      const std::string found = labels_of(nlohmann::json::parse(read_content(), nullptr, /*allow_exceptions=*/false));
+      const std::string found = json_labels(read_content(kMaxLabelBytes));
       if (!found.empty()) group_.labels = found;
     } else if (with_bytes && (name.extension == "cls" || name.extension == "txt")) {
-      const std::string found = trimmed(read_content());
+      const std::string found = trimmed(read_content(kMaxLabelBytes));
       if (group_.labels.empty()) group_.labels = found;
     }
   }
 
-  std::string read_content() {
+  /// The labels in a clip's JSON. One that cannot be read names none: the audio is worth more than its labels.
+  static std::string json_labels(const std::string& text) {
+    try {
+      check_json_depth(text, "labels");
+    } catch (const Error&) {
+      return "";
+    }
+    return labels_of(nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false));
+  }
+
+  std::string read_content(std::uint64_t limit) {
     std::string content, block(kBlockBytes, '\0');
     la_ssize_t got = 0;
     while ((got = archive_read_data(reader_.get(), block.data(), block.size())) > 0) {
       content.append(block.data(), static_cast<std::size_t>(got));
-      if (content.size() > kMaxMemberBytes) break;
+      if (content.size() > limit) break;
     }
-    if (got != 0) group_.failure = got < 0 ? archive_reason() : "larger than 4 GiB";
+    if (got != 0) group_.failure = got < 0 ? archive_reason() : str("larger than ", limit >> 20, " MiB");
     return content;
   }
 

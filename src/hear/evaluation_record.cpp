@@ -43,6 +43,10 @@ std::optional<EvaluationRecord> read_record(const fs::path& directory) {
   const json found = read_json(path);
   if (!found.is_object() || !found.contains("grid")) return {};
   try {
+    for (const char* key : {"seed", "grid_points"}) {
+      AXLSTM_CHECK(found.at(key).is_number_unsigned(), path.string(), ": \"", key, "\" is ", found.at(key).dump(),
+                   "; remove the file to evaluate again");
+    }
     return EvaluationRecord{found.at("model"), found.at("task"),        found.at("seed"),
                             found.at("grid"),  found.at("grid_points"), found.at("embeddings")};
   } catch (const json::exception& error) {

@@ -8,6 +8,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/json_depth.h"
 
 namespace axlstm::hear {
 namespace {
@@ -38,8 +39,10 @@ std::string without_special_numbers(std::string text) {
 }
 
 json parse(const std::filesystem::path& path, const json::parser_callback_t& callback) {
+  const std::string text = without_special_numbers(read_file(path));
+  check_json_depth(text, path.string());
   try {
-    return json::parse(without_special_numbers(read_file(path)), callback);
+    return json::parse(text, callback);
   } catch (const json::exception& error) {
     throw Error(str(path.string(), ": not valid JSON (", error.what(), ")"));
   }

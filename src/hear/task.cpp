@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
@@ -51,6 +52,8 @@ struct Value {
   Label label() const {
     require(data.is_string() || data.is_number_integer(), "a string or an integer");
     if (data.is_string()) return data.get<std::string>();
+    require(!data.is_number_unsigned() || std::in_range<std::int64_t>(data.get<std::uint64_t>()),
+            "a number below 2^63");
     return data.get<std::int64_t>();
   }
 

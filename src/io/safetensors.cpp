@@ -7,6 +7,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/json_depth.h"
 
 namespace axlstm::io {
 namespace {
@@ -73,7 +74,9 @@ SafetensorsHeader parse_safetensors(std::string_view file, const std::string& so
   SafetensorsHeader header;
   header.data_offset = kLengthBytes + length;
   const std::size_t data_bytes = file.size() - header.data_offset;
-  const auto json = nlohmann::json::parse(file.substr(kLengthBytes, length), nullptr, /*allow_exceptions=*/false);
+  const std::string_view text = file.substr(kLengthBytes, length);
+  check_json_depth(text, source);
+  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   AXLSTM_CHECK(json.is_object(), source, ": the safetensors header is not a JSON object");
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") {

@@ -13,6 +13,8 @@ namespace {
 namespace fs = std::filesystem;
 using config::Node;
 
+constexpr std::size_t kMaxCells = 1'000;  // a grid of a few lines can ask for more than fit into memory
+
 Node empty_map() {
   Node node;
   node.kind = Node::Kind::kMap;
@@ -99,7 +101,7 @@ class PlanReader {
   void read_settings() {
     Node sections = empty_map();
     for (const auto& [name, node] : root_.entries) {
-      if (name == "sweep") sections.entries.emplace_back(name, node);
+      if (name == "sweep") sections.entries.push_back({name, node});
       if (name != "sweep" && name != "hear" && name != "cells" && name != "grid" && name != "set") {
         fail(node, "unknown section '" + name + "'; known: sweep, set, cells, grid, hear");
       }
@@ -127,7 +129,7 @@ class PlanReader {
       for (const char* key : {"models", "output", "layout"}) {
         if (const Node* given = hear->find(key)) fail(*given, str("hear.", key, ": a sweep sets this itself"));
       }
-      sections.entries.emplace_back("hear", *hear);
+      sections.entries.push_back({"hear", *hear});
     }
     config::apply_override(sections, "hear.models=cell");
     plan_.hear = config::read_hear(sections);
@@ -208,6 +210,7 @@ class PlanReader {
     std::vector<std::vector<std::string>> points{{}};
     for (const auto& [key, values] : grid.entries) {
       if (values.kind != Node::Kind::kSequence || values.items.empty()) fail(values, "grid: " + key + " takes a list");
+      if (values.items.size() > kMaxCells / points.size()) fail(grid, str("grid: more than ", kMaxCells, " cells"));
       std::vector<std::vector<std::string>> finer;
       for (const auto& point : points) {
         for (const Node& value : values.items) {

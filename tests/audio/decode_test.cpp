@@ -186,6 +186,42 @@ TEST(Decode, AFlacOfUnknownLengthLastsToTheEndOfTheFile) {
   test::expect_error([&] { decode_memory(bytes.substr(0, 100), "stream"); }, {"stream"});
 }
 
+/// A FLAC of `frames` frames, each of 65,535 equal samples in 14 bytes or so.
+std::string flac_of_silence(int frames) {
+  const auto checksum = [](const std::string& bytes, int width, unsigned polynomial) {
+    unsigned value = 0;
+    for (const char byte : bytes) {
+      value ^= static_cast<unsigned>(static_cast<unsigned char>(byte)) << (width - 8);
+      for (int bit = 0; bit < 8; ++bit) value = value << 1 ^ (value >> (width - 1) & 1 ? polynomial : 0);
+      value &= (1U << width) - 1;
+    }
+    return value;
+  };
+  // STREAMINFO: block sizes, unknown frame sizes, 16 kHz mono of 16 bits, unknown length and MD5.
+  std::string flac("fLaC\x80\0\0\x22\xff\xff\xff\xff\0\0\0\0\0\0\x03\xe8\0\xf0\0\0\0\0", 26);
+  flac.append(16, '\0');
+  for (int n = 0; n < frames; ++n) {
+    std::string frame("\xff\xf8\x70\x08", 4);
+    if (n < 0x80) {  // the number as UTF-8 would code it
+      frame += static_cast<char>(n);
+    } else {
+      frame += {static_cast<char>(0xC0 | n >> 6), static_cast<char>(0x80 | (n & 0x3F))};
+    }
+    frame += "\xff\xfe";
+    frame += static_cast<char>(checksum(frame, 8, 0x07));
+    frame.append(3, '\0');  // one constant
+    const unsigned sum = checksum(frame, 16, 0x8005);
+    frame += {static_cast<char>(sum >> 8), static_cast<char>(sum)};
+    flac += frame;
+  }
+  return flac;
+}
+
+TEST(Decode, AFileThatUnpacksWithoutBoundIsRefused) {
+  EXPECT_EQ(decode_memory(flac_of_silence(3), "silence").samples, std::vector<float>(3 * 65535));
+  expect_rejected(flac_of_silence(1100), {"more than 1000 samples a byte"});  // 72 million samples in 17 kilobytes
+}
+
 TEST(Decode, AnImpossibleSampleRateIsRejected) {
   expect_rejected(test::wav_bytes(test::sine(0.1, 440), {.sample_rate = 1}), {"1 Hz"});  // would grow 16000 times
 }

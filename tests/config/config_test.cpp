@@ -136,6 +136,13 @@ TEST(Override, SetsAValueAndWinsOverTheFile) {
       (test::Scalars{{"model.size", "base"}, {"model.flip", "true"}, {"data.root", "a=b c"}, {"data.manifest", ""}}));
 }
 
+TEST(Override, OneOfAHundredLevelsIsRefused) {
+  Node root = parse("", "x.yaml");
+  std::string path = "a";
+  for (int n = 0; n < 100'000; ++n) path += ".a";
+  test::expect_usage_error([&] { apply_override(root, path + "=1"); }, {"command line", "100 levels"});
+}
+
 TEST(Override, NeedsAKeyAndAnEqualsSign) {
   Node root;
   for (const char* wrong : {"model.size", "=tiny", "", "--fast"}) {

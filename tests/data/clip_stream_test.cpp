@@ -49,6 +49,40 @@ TEST_F(TarStreamTest, MembersOfOneNameAreOneClip) {
   EXPECT_EQ(stream->done(), 1);
 }
 
+TEST_F(TarStreamTest, LabelsThatCannotBeReadAreNone) {
+  constexpr std::size_t kLevels = 1'000'000;
+  const std::string deep = "{\"label\": " + std::string(kLevels, '[') + std::string(kLevels, ']') + "}";
+  const auto stream = this->stream({{"a.wav", "A"}, {"a.json", deep}, {"b.json", "no JSON"}, {"b.wav", "B"}});
+  for (const char* audio : {"A", "B"}) {
+    const auto clip = stream->next();
+    ASSERT_TRUE(clip && clip->failure.empty());
+    EXPECT_EQ(clip->bytes, audio);
+    EXPECT_EQ(clip->clip.labels, "");
+  }
+}
+
+TEST_F(TarStreamTest, AFileOfLabelsIsNoLongerThanLabelsAre) {
+  const auto stream = this->stream({{"a.wav", "A"}, {"a.txt", std::string((1 << 24) + 1, 'x')}});
+  const auto clip = stream->next();
+  ASSERT_TRUE(clip);
+  EXPECT_NE(clip->failure.find("larger than 16 MiB"), std::string::npos) << clip->failure;
+}
+
+TEST_F(TarStreamTest, AnEmptyArchiveIsNamedAndDone) {
+  const auto stream = stream_tars({folder_.write("a.tar", "")});
+  const auto clips = all(*stream);
+  ASSERT_EQ(clips.size(), 1U);
+  EXPECT_NE(clips[0].failure.find("a.tar: cannot be read on"), std::string::npos) << clips[0].failure;
+  EXPECT_EQ(stream->done(), 1);
+}
+
+TEST_F(TarStreamTest, AnArchiveStartsNoProgram) {
+  // The magic number of lrzip, for which libarchive would run the program of that name.
+  const auto clips = all(*stream_tars({folder_.write("a.tar", std::string("LRZI\0\5", 6) + std::string(2000, '\0'))}));
+  ASSERT_EQ(clips.size(), 1U);
+  EXPECT_NE(clips[0].failure.find("Unrecognized archive format"), std::string::npos) << clips[0].failure;
+}
+
 TEST_F(TarStreamTest, SkippingEqualsReading) {
   const test::TarMembers members{{"1.wav", "a"}, {"2.wav", "b"}, {"2.txt", "l"}, {"3.wav", "c"}, {"4.wav", "d"}};
   for (std::int64_t count = 0; count <= 5; ++count) {

@@ -232,6 +232,13 @@ TEST_F(ManifestTest, JsonLinesTakeOurKeysAndNemos) {
   EXPECT_LT(manifest.clips[3].segment.duration_seconds, 0);
 }
 
+TEST_F(ManifestTest, LabelsDeepInEachOtherDoNotExhaustTheStack) {
+  constexpr std::size_t kLevels = 1'000'000;
+  expect_rejected("x.jsonl",
+                  "\n{\"path\": \"a.wav\", \"label\": " + std::string(kLevels, '[') + std::string(kLevels, ']') + "}",
+                  {"x.jsonl:2", "100 levels"});
+}
+
 TEST_F(ManifestTest, ErrorsOfJsonLinesNameTheLine) {
   const std::string good = "{\"path\": \"a.wav\"}\n";
   for (const char* bad :

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <map>
+#include <set>
 
 #include "axlstm/audio/log_mel.h"
 #include "axlstm/core/files.h"
@@ -183,6 +184,29 @@ TEST_F(PackerTest, AnotherListOrFormatInTheSameFolderIsRefused) {
   test::expect_usage_error([&] { pack(options); }, {"another list"});
 }
 
+TEST_F(PackerTest, NamesThatLeadOutOfTheFolderAreOnlyNames) {
+  const std::string audio = read_file(load_manifest(clips_.options()).clips.front().path);
+  const std::string absolute = (folder_.path() / "elsewhere/c").string();
+  const auto tars = stream_tars({folder_.write(
+      "in/a.tar",
+      test::tar_bytes({{"../../a.wav", audio}, {"x/../../../b.wav", "broken"}, {absolute + ".wav", audio}}))});
+  const auto all_files = [&] {
+    std::set<std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_.path())) files.insert(entry.path().string());
+    return files;
+  };
+  const auto before = all_files();
+  const std::atomic<bool> stop{false};
+  data::pack(*tars, options("out/deeper/p"), stop);
+  for (const std::string& file : all_files())
+    EXPECT_TRUE(before.contains(file) || file.starts_with((folder_.path() / "out").string())) << file;
+  EXPECT_FALSE(fs::exists(folder_.path().parent_path() / "a.wav"));
+  const PackedSet set(folder_.path() / "out/deeper/p");
+  ASSERT_EQ(set.size(), 2);
+  EXPECT_EQ(set.clip(0).id, "../../a");
+  EXPECT_EQ(set.clip(1).id, absolute);
+}
+
 TEST_F(PackerTest, ArchivesGiveTheSameClipsAsTheirFiles) {
   test::TarMembers members;
   for (const Clip& clip : load_manifest(clips_.options()).clips) members.emplace_back(clip.id, read_file(clip.path));
@@ -220,6 +244,10 @@ TEST_F(PackerTest, AShardOfAnotherPackingIsRejected) {
   fs::copy_file(options.output / "shard-00000.axs", folder_.path() / "p/shard-00000.axs",
                 fs::copy_options::overwrite_existing);
   test::expect_error([&] { PackedSet set(folder_.path() / "p"); }, {"shard-00000.axs", "pack again"});
+  std::string index = read_file(options.output / "pack.json");
+  index.replace(index.find("shard-00000.axs"), 15, "../p/shard.axs");
+  write_file_atomic(options.output / "pack.json", index);
+  test::expect_error([&] { PackedSet set(options.output); }, {"pack.json", "../p/shard.axs", "no file of the folder"});
   test::expect_error([&] { PackedSet set(folder_.path()); }, {folder_.path().string(), "not a folder that pack wrote"});
 }
 

@@ -141,6 +141,12 @@ TEST_F(TaskTest, RefusesDamagedSplits) {
   }
 }
 
+TEST_F(TaskTest, ALabelBeyond64BitsIsRefused) {
+  write("train.json", R"({"a.wav": [18446744073709551615]})");
+  expect_error([&] { load_scene_split(folder_, "train", PredictionType::kMultilabel); },
+               {"train.json", "a.wav", "below 2^63", "18446744073709551615"});
+}
+
 TEST_F(TaskTest, ReadsEvents) {
   write("test.json", R"({"a.wav": [{"label": "cough", "start": 10, "end": 20.5, "extra": 1}], "b.wav": []})");
   const auto clips = load_event_split(folder_, "test");

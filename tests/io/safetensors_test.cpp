@@ -153,6 +153,11 @@ TEST(ParseSafetensors, TensorsMustCoverTheDataOnce) {
   expect_rejected(file_of(two(4, 4, 8), 9), {"1 bytes belong to no tensor"});
 }
 
+TEST(ParseSafetensors, ShapesDeepInEachOtherDoNotExhaustTheStack) {
+  constexpr std::size_t kLevels = 1'000'000;
+  expect_rejected(one("F32", std::string(kLevels, '[') + std::string(kLevels, ']'), "[0,0]", 0), {"100 levels"});
+}
+
 TEST(ParseSafetensors, BadJsonIsRejected) {
   for (const char* json : {"", " ", "{", "[]", "12", "\"x\"", "{\"w\":1}", "{\"w\":{}}",
                            "{\"w\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,0]}}", "{\"__metadata__\":[]}",

@@ -75,6 +75,9 @@ TEST_F(PlanTest, NamesWhatIsWrong) {
   expect(kHead + "cells:\n  - {set: {model.expansion: 2}}\n", {"a cell needs a name"});
   expect(kHead + "cells: []\nextra: 1\n", {"unknown section 'extra'"});
   expect(kHead + "grid: {model.flip: true}\n", {"model.flip takes a list"});
+  std::string lists;
+  for (int n = 0; n < 60; ++n) lists += "  model.key" + std::to_string(n) + ": [1, 2]\n";
+  expect(kHead + "grid:\n" + lists, {"sweep.yaml:3:", "more than 1000 cells"});  // 2^60
   expect("sweep: {output: out}\nhear: {tasks: [t]}\ncells:\n  - {name: a}\n", {"no configuration"});
   expect("sweep: {base: base.yaml, layouts: [mixed]}\nhear: {tasks: [t]}\ncells:\n  - {name: a}\n", {"'mixed'"});
   expect("sweep: {base: base.yaml}\nhear: {tasks: [t], models: [m]}\ncells:\n  - {name: a}\n",

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <limits>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace axlstm::config {
@@ -20,6 +19,8 @@ struct Origin {
   std::string str() const;
 };
 
+struct Entry;
+
 /// A parsed value that remembers where it was written.
 struct Node {
   enum class Kind { kNull, kScalar, kSequence, kMap };
@@ -27,10 +28,16 @@ struct Node {
   Kind kind = Kind::kNull;
   std::string scalar;
   std::vector<Node> items;
-  std::vector<std::pair<std::string, Node>> entries;  ///< in the order of the file
+  std::vector<Entry> entries;  ///< in the order of the file
   Origin origin;
 
   const Node* find(const std::string& key) const;
+};
+
+/// One key of a map. Not std::pair: clang does not take one of a type that is still being defined.
+struct Entry {
+  std::string key;
+  Node value;
 };
 
 /// Parses YAML text. Throws UsageError with the position of a syntax error or a repeated key.

@@ -5,16 +5,12 @@
 #include <c10/core/Event.h>
 #include <torch/types.h>
 
-#include <condition_variable>
-#include <deque>
-#include <exception>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 #include <vector>
 
+#include "axlstm/core/ordered_batches.h"
 #include "axlstm/data/clip_source.h"
 
 namespace axlstm::data {
@@ -42,7 +38,6 @@ class Loader {
   /// Begins at `first_step` (counted over all epochs). Throws Error if there are fewer clips than one batch needs, or
   /// no workers or batches to prefetch.
   Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options, std::int64_t first_step);
-  ~Loader();
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
 
@@ -59,7 +54,6 @@ class Loader {
   struct Slot {
     CropBatch crops;
     std::vector<std::int64_t> clips;
-    std::int64_t missing = 0;  ///< crops not yet in place
   };
 
   /// A batch that the GPU is still being given.
@@ -68,13 +62,11 @@ class Loader {
     c10::Event ready;
   };
 
-  void stop();
-  void work();
+  std::unique_ptr<Slot> make_slot(std::int64_t step);
   void fill(Slot& slot, std::int64_t step, std::int64_t row);
   std::unique_ptr<Slot> take_slot();
-  bool has_slot();
   Upload start_upload();
-  std::int64_t clip_at(std::int64_t step, std::int64_t row);
+  const std::vector<std::int64_t>& order(std::int64_t epoch);
 
   std::shared_ptr<ClipSource> source_;
   LoaderOptions options_;
@@ -82,15 +74,8 @@ class Loader {
   std::optional<Upload> ahead_;
   double seconds_waited_ = 0;
 
-  std::mutex mutex_;
-  std::condition_variable work_available_, batch_ready_;
-  std::deque<std::unique_ptr<Slot>> slots_;  ///< batches under way; the first is of step `front_step_`
-  std::int64_t front_step_;
-  std::int64_t ticket_;                                       ///< next crop to be taken, as step · rows + row
   std::map<std::int64_t, std::vector<std::int64_t>> orders_;  ///< epoch → permutation; two at most
-  std::exception_ptr failure_;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  std::optional<OrderedBatches<Slot>> slots_;                 ///< last: its workers use the rest
 };
 
 }  // namespace axlstm::data
