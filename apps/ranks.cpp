@@ -5,7 +5,6 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
 #include "axlstm/train/trainer.h"
-#include "launcher.h"
 
 namespace axlstm::cli {
 
@@ -26,14 +25,14 @@ void compare_configurations(train::ProcessGroup& group, const std::string& yaml)
     throw UsageError(str("rank ", group.rank(), " has another value of ", key, " than rank 0"));
 }
 
-int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, std::int64_t max_restarts) {
+int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, const LaunchOptions& options) {
   if (const auto rank = train::rank_from(train::process_environment()))
     throw UsageError(str("--nproc and ", rank->launcher, " both start ranks; leave one of them away"));
   const auto gpus = static_cast<std::int64_t>(torch::cuda::device_count());
   const bool on_gpus = train::choose_device(config.train.device).is_cuda();
   if (on_gpus && count > gpus)
     throw UsageError(str("--nproc is ", count, ", but there are ", gpus, " GPUs; train.device=cpu takes any number"));
-  return launch(argv, count, max_restarts);
+  return launch(argv, count, options);
 }
 
 }  // namespace axlstm::cli
