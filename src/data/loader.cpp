@@ -112,31 +112,36 @@ void Loader::work() {
       return stopping_ || failure_ || ticket_ / options_.rows < front_step_ + options_.prefetch_batches;
     });
     if (stopping_ || failure_) return;
-    const std::int64_t step = ticket_ / options_.rows, row = ticket_ % options_.rows;
-    ++ticket_;
-    if (row == 0) {
-      auto slot = std::make_unique<Slot>();
-      slot->crops = source_->allocate(options_.rows, options_.frames, /*pinned=*/!options_.device.is_cpu());
-      slot->clips.resize(static_cast<std::size_t>(options_.rows));
-      slot->missing = options_.rows;
-      slots_.push_back(std::move(slot));
-    }
-    Slot& slot = *slots_[static_cast<std::size_t>(step - front_step_)];
-    const std::int64_t clip = clip_at(step, row);
-    slot.clips[static_cast<std::size_t>(row)] = clip;
-    lock.unlock();
     try {
-      fill(slot, step, row);
+      fill_next(lock);
     } catch (...) {
-      lock.lock();
+      if (!lock.owns_lock()) lock.lock();
       if (!failure_) failure_ = std::current_exception();
       batch_ready_.notify_all();
       work_available_.notify_all();
       return;
     }
-    lock.lock();
-    if (--slot.missing == 0) batch_ready_.notify_all();
   }
+}
+
+/// Takes the next ticket and puts its crop in place; holds `lock` except while it reads.
+void Loader::fill_next(std::unique_lock<std::mutex>& lock) {
+  const std::int64_t step = ticket_ / options_.rows, row = ticket_ % options_.rows;
+  ++ticket_;
+  if (row == 0) {
+    auto slot = std::make_unique<Slot>();
+    slot->crops = source_->allocate(options_.rows, options_.frames, /*pinned=*/!options_.device.is_cpu());
+    slot->clips.resize(static_cast<std::size_t>(options_.rows));
+    slot->missing = options_.rows;
+    slots_.push_back(std::move(slot));
+  }
+  Slot& slot = *slots_[static_cast<std::size_t>(step - front_step_)];
+  const std::int64_t clip = clip_at(step, row);
+  slot.clips[static_cast<std::size_t>(row)] = clip;
+  lock.unlock();
+  fill(slot, step, row);
+  lock.lock();
+  if (--slot.missing == 0) batch_ready_.notify_all();
 }
 
 /// Puts crop `row` of this part of `step` in place. A clip that cannot be read is replaced by another one, drawn from

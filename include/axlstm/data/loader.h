@@ -70,6 +70,7 @@ class Loader {
 
   void stop();
   void work();
+  void fill_next(std::unique_lock<std::mutex>& lock);
   void fill(Slot& slot, std::int64_t step, std::int64_t row);
   std::unique_ptr<Slot> take_slot();
   bool has_slot();
