@@ -26,7 +26,9 @@ int extract(hear::ClipEncoder& encoder, const std::vector<fs::path>& inputs, con
   const hear::ExtractionReport report = hear::extract_files(encoder, audio, options);
   log::info(str(report.written, " files embedded into ", options.output_dir.string(), ", ", report.failures.size(),
                 " failed"));
-  return report.failures.empty() ? cli::kOk : cli::kSomeFailed;
+  if (report.failures.empty()) return cli::kOk;
+  const bool some_done = report.written > 0 || audio.size() < inputs.size();  // the others are tasks
+  return some_done ? cli::kSomeFailed : cli::kFailed;
 }
 
 }  // namespace
