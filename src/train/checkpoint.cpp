@@ -145,7 +145,10 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
   const auto newest = static_cast<std::size_t>(retention.keep_last);
   for (std::size_t n = 0; n + newest < folders.size(); ++n) {
     if (retention.keep_every > 0 && *step_of(folders[n]) % retention.keep_every == 0) continue;
-    fs::remove_all(folders[n], ignored);  // one that cannot be deleted costs space, not the run
+    // Under its own name only while it is whole. One that cannot be deleted costs space, not the run.
+    const fs::path leaving = root / (kTemporaryPrefix + folders[n].filename().string());
+    fs::rename(folders[n], leaving, ignored);
+    fs::remove_all(leaving, ignored);
   }
 }
 

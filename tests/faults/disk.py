@@ -15,9 +15,9 @@ def points(total: int, count: int | None) -> list[int]:
     return sorted({round(1 + (total - 1) * n / (count - 1)) for n in range(count)})
 
 
-def disk_full(space: Workspace, program: str, count: int | None) -> int:
+def disk_full(space: Workspace, program: str, count: int | None) -> dict[str, int]:
     """The disk is full from the n-th write on and stays so, or refuses that one; for `count` n, or all."""
-    recipe = RECIPES[program](space)
+    recipe = RECIPES[program](space, small=True)
     whole = space.output()
     space.expect(recipe.command(whole), environment=space.fault("disk-full", whole, first=0))
     expected, total = recipe.result(whole), space.calls()
@@ -38,12 +38,12 @@ def disk_full(space: Workspace, program: str, count: int | None) -> int:
             space.expect(recipe.command(output))
             recipe.check_whole(output)
             check(recipe.result(output) == expected, program, "ended otherwise after write", n, "was refused; first:", ended.err)
-    return faults
+    return {"faults": faults, "writes": total}
 
 
 def read_only(space: Workspace, program: str) -> int:
     """Output that cannot be written, new and half done: nothing changes, and the reason is said."""
-    recipe = RECIPES[program](space)
+    recipe = RECIPES[program](space, small=True)
     whole = space.output()
     space.expect(recipe.command(whole))
     expected = recipe.result(whole)

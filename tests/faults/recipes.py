@@ -10,8 +10,9 @@ from workspace import NANO, Workspace, check, files_in, fnv1a64, yaml_of
 class Recipe:
     name = ""
 
-    def __init__(self, space: Workspace) -> None:
-        self.space = space
+    def __init__(self, space: Workspace, small: bool = False) -> None:
+        """`small`: as few writes as show every kind of them."""
+        self.space, self.small = space, small
 
     def command(self, output: Path) -> list[str]:
         raise NotImplementedError
@@ -28,7 +29,7 @@ class Pretrain(Recipe):
     name = "pretrain"
 
     def command(self, output: Path) -> list[str]:
-        return self.space.pretrain(output)
+        return self.space.pretrain(output, **({"train__max_steps": 12} if self.small else {}))
 
     def result(self, output: Path) -> dict[str, object]:
         records = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
@@ -50,8 +51,8 @@ class Pack(Recipe):
     name = "pack"
 
     def command(self, output: Path) -> list[str]:
-        return self.space.command("pack", "--output", output, "--shard-mb", 1, f"data.root={self.space.folder}/more",
-                                  "data.workers=2")
+        return self.space.command("pack", "--output", output, "--shard-mb", 1, "data.workers=2",
+                                  f"data.root={self.space.folder / ('audio' if self.small else 'more')}")
 
     def result(self, output: Path) -> dict[str, object]:
         return dict(files_in(output))
@@ -69,7 +70,7 @@ class Extract(Recipe):
     def command(self, output: Path) -> list[str]:
         folder = self.space.folder
         return self.space.command("extract", "--model", f"random:{folder}/nano.yaml", "--device", "cpu", "--batch-seconds", 5,
-                                  "--output", output, folder / "more", folder / "pitch-v1-full")
+                                  "--output", output, folder / ("audio/tone11.wav" if self.small else "more"), folder / "pitch-v1-full")
 
     def result(self, output: Path) -> dict[str, object]:
         # Paths of the output folder are in it.
@@ -93,7 +94,7 @@ class HearEval(Recipe):
     name = "hear-eval"
 
     def command(self, output: Path) -> list[str]:
-        return self.space.command("hear-eval", "--seeds", 8, "--jobs", 2, "--grid", "faster", "--grid-points", 2, "--output",
+        return self.space.command("hear-eval", "--seeds", 2 if self.small else 8, "--jobs", 2, "--grid", "faster", "--grid-points", 2, "--output",
                                   output, self.space.folder / "embeddings/nano/pitch-v1-full")
 
     def result(self, output: Path) -> dict[str, object]:

@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 import damage
@@ -52,18 +53,23 @@ def main() -> int:
     if unknown:
         parser.error(f"no experiment is called {', '.join(unknown)}; there are {', '.join(sorted(table))}")
     losses = 0
-    for name in arguments.experiments:
-        begin = time.monotonic()
-        outcome = {"experiment": name, "faults": 0, "losses": 0}
-        with tempfile.TemporaryDirectory(prefix="axlstm-faults-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="axlstm-faults-") as scratch:
+        space = Workspace(arguments.bin.resolve(), arguments.shim.resolve(), Path(scratch) / "w")
+        for name in arguments.experiments:
+            begin = time.monotonic()
+            outcome = {"experiment": name, "faults": 0, "losses": 0}
             try:
-                outcome["faults"] = table[name](Workspace(arguments.bin.resolve(), arguments.shim.resolve(), Path(scratch) / "w"))
+                found = table[name](space)
+                outcome.update(found if isinstance(found, dict) else {"faults": found})
             except Loss as loss:
                 outcome["losses"] = 1
                 print(f"{name}: {loss}", file=sys.stderr)
-        outcome["seconds"] = round(time.monotonic() - begin)
-        losses += outcome["losses"]
-        print(json.dumps(outcome), flush=True)
+            except (OSError, ValueError, KeyError):  # a file that should be there, or cannot be read
+                outcome["losses"] = 1
+                print(f"{name}: {traceback.format_exc()}", file=sys.stderr)
+            outcome["seconds"] = round(time.monotonic() - begin)
+            losses += outcome["losses"]
+            print(json.dumps(outcome), flush=True)
     return 1 if losses else 0
 
 

@@ -56,7 +56,8 @@ def main() -> int:
             if "missed" in result:
                 figure, losses = "missed: " + result["missed"].replace("\n", " ")[:200], 1
             elif "faults" in result:
-                figure, losses = f"{result['faults']} faults, {result['seconds']} s", result["losses"]
+                places = f" at {result['faults'] // 2} of {result['writes']} writes" if "writes" in result else ""
+                figure, losses = f"{result['faults']} faults{places}, {result['seconds']} s", result["losses"]
             else:
                 figure = ", ".join(f"{key} {value:,}" for key, value in result.items() if key != "experiment")
                 losses = 0

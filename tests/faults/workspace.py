@@ -1,5 +1,6 @@
 """What the fault tests share: made-up data, the programs at work on it, and what must be true of them whatever happens."""
 
+import array
 import json
 import math
 import os
@@ -180,9 +181,9 @@ def write_tone(path: Path, hertz: float, seconds: float) -> None:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16000)
-        times = (n / 16000 for n in range(int(seconds * 16000)))
-        file.writeframes(b"".join(
-            struct.pack("<h", round(6000 * math.sin(2 * math.pi * hertz * t) * (1 + math.sin(5 * t)))) for t in times))
+        times = [n / 16000 for n in range(16000)]
+        second = array.array("h", (round(6000 * math.sin(2 * math.pi * hertz * t) * (1 + math.sin(5 * t))) for t in times))
+        file.writeframes((second * math.ceil(seconds))[:int(seconds * 16000)].tobytes())
 
 
 def fnv1a64(data: bytes) -> str:

@@ -1,5 +1,6 @@
 #include "axlstm/train/trainer.h"
 
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
