@@ -144,12 +144,13 @@ class Load:
         nano = self.folder / "nano.yaml"
         nano.write_text("model: {size: custom, dim: 16, depth: 2, expansion: 2, patch_frames: 8}\n")
         outcome: dict = {"hours": round(seconds / 3600, 2)}
-        for program, process in (
-            ("extract", self.start("extract", "--device", "cpu", "--model", f"random:{nano}", "--output", self.folder / "e", folder)),
-            ("pack", self.start("pack", "--output", self.folder / "p", f"data.root={folder}")),
-            ("pretrain", self.pretrain("run-long", data__root=folder, optim__global_batch=1, data__workers=1, data__cache_mb=0, **steps(1))),
+        for program, start in (
+            ("extract", lambda: self.start("extract", "--device", "cpu", "--model", f"random:{nano}", "--output", self.folder / "e", folder)),
+            ("pack", lambda: self.start("pack", "--output", self.folder / "p", f"data.root={folder}")),
+            ("pretrain", lambda: self.pretrain("run-long", data__root=folder, optim__global_batch=1, data__workers=1, data__cache_mb=0,
+                                               **steps(1))),
         ):
-            usage = Usage(process)
+            usage = Usage(start())
             usage.until_end()
             outcome[f"{program}: seconds"], outcome[f"{program}: MiB"] = round(usage.seconds), usage.peak // MIB
             check(usage.peak < 12 << 30, program, "takes", usage.peak // MIB, "MiB for", outcome["hours"], "hours")

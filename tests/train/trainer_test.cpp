@@ -304,6 +304,7 @@ TEST_F(TrainerTest, OutOfMemoryTellsTheBatchThatFits) {
   EXPECT_GT(spec.train.device_batch, 0);
   EXPECT_LT(spec.train.device_batch, 8);
   EXPECT_NO_THROW(attempt(2.5)) << spec.train.device_batch;
+  spec.train.run_dir = (folder_.path() / "other").string();
   test::expect_error([&] { attempt(0.9); }, {"not even one fits", "model.size"});
 }
 
