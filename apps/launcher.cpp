@@ -95,7 +95,6 @@ Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingP
   set("LOCAL_WORLD_SIZE", std::to_string(count));
   set("MASTER_ADDR", "127.0.0.1");
   set("MASTER_PORT", std::to_string(meeting.port));
-  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);  // stack traces of connections that end; what matters is said here
   if (rank == 0) {
     ::fcntl(meeting.socket, F_SETFD, 0);  // to be inherited
     set("AXLSTM_LISTENING_SOCKET", std::to_string(meeting.socket));

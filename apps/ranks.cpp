@@ -1,6 +1,9 @@
 #include "ranks.h"
 
+#include <c10/util/Logging.h>
 #include <torch/torch.h>
+
+#include <cstdlib>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
@@ -11,6 +14,10 @@ namespace axlstm::cli {
 std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config) {
   const auto rank = train::rank_from(train::process_environment());
   if (!rank) return nullptr;
+  // Connections that end are logged with a stack trace by LibTorch; what matters is said by the heartbeat. The variable
+  // counts only once logging is initialised, which only Python does by itself.
+  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/0);
+  c10::initLogging();
   if (rank->rank > 0) {
     log::set_source(str("rank ", rank->rank));
     log::set_quiet(true);
