@@ -27,7 +27,9 @@ def disk_full(space: Workspace, program: str, count: int | None) -> dict[str, in
         for calls in (None, 1):
             output = space.output()
             ended = space.run(recipe.command(output), space.fault("disk-full", output, n, calls))
-            check(space.calls() >= n, "write", n, "did not come")
+            if space.calls() < n:  # threads that make the same folder make a call more or less
+                check(n > total - 5 and ended.code == 0, "write", n, "of", total, "did not come\n", ended.err)
+                continue
             faults += 1
             check(ended.code in (0, 1, 3), "exit code", ended.code, "with a full disk\n", ended.err)
             check(ended.code == 0 or "No space left" in ended.err, "no reason given for a full disk:", ended.err)
