@@ -1,7 +1,12 @@
 #include "cli.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <iostream>
+#include <string_view>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
@@ -13,10 +18,20 @@ namespace {
 std::atomic<bool> stop_requested{false};
 
 void handle_signal(int number) {
-  if (stop_requested.exchange(true) && number == SIGINT) {
-    std::signal(SIGINT, SIG_DFL);
-    std::raise(SIGINT);
-  }
+  if (!stop_requested.exchange(true) || number != SIGINT) return;
+  constexpr std::string_view kLeaving =
+      "\ninterrupted again: leaving at once; what was saved before is whole, the same command resumes from there\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kLeaving.data(), kLeaving.size());
+  std::signal(SIGINT, SIG_DFL);
+  std::raise(SIGINT);
+}
+
+/// What --nproc holds back until a rank is ready for it.
+void let_signals_through() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : kStopSignals) sigaddset(&signals, number);
+  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
 }  // namespace
@@ -51,7 +66,10 @@ void add_common_flags(CLI::App& app) {
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   try {
     app.parse(argc, argv);
-    return body();
+    const int code = body();
+    // Results that a full disk swallowed are no success.
+    AXLSTM_CHECK(std::cout.flush(), "standard output cannot be written (", std::strerror(errno), ")");
+    return code;
   } catch (const CLI::ParseError& failure) {
     return app.exit(failure) == 0 ? kOk : kUsage;
   } catch (const UsageError& failure) {
@@ -68,8 +86,11 @@ void log_banner(const std::string& program, const config::RunConfig& config) {
 }
 
 const std::atomic<bool>& stop_on_signal() {
-  for (const int signal : {SIGINT, SIGTERM, SIGUSR1}) std::signal(signal, handle_signal);
+  for (const int number : kStopSignals) std::signal(number, handle_signal);
+  let_signals_through();
   return stop_requested;
 }
+
+void end_on_signal() { let_signals_through(); }
 
 }  // namespace axlstm::cli

@@ -3,7 +3,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <string>
 #include <vector>
@@ -39,7 +41,13 @@ int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 /// Logs program, device, mLSTM backend, LibTorch, CUDA and cuDNN versions.
 void log_banner(const std::string& program, const config::RunConfig& config);
 
-/// Turns true at the first SIGINT, SIGTERM or SIGUSR1; a second SIGINT ends the process at once.
+/// What asks a program to save and end.
+inline constexpr std::array kStopSignals{SIGINT, SIGTERM, SIGUSR1};
+
+/// Turns true at the first of them; a SIGINT after that ends the process at once, with a message.
 const std::atomic<bool>& stop_on_signal();
+
+/// For what has nothing to save: a signal simply ends the process, also one that --nproc held back so far.
+void end_on_signal();
 
 }  // namespace axlstm::cli

@@ -38,7 +38,7 @@ int extract(const cli::ModelArguments& model, const std::vector<fs::path>& input
     written += static_cast<std::size_t>(report.written);
   }
   if (failed == 0) return cli::kOk;
-  return written > 0 || tasks.empty() ? cli::kSomeFailed : cli::kFailed;
+  return written > 0 ? cli::kSomeFailed : cli::kFailed;
 }
 
 }  // namespace

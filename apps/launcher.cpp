@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include <cstring>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "axlstm/core/error.h"
@@ -32,12 +34,13 @@ constexpr const char* kMark = "AXLSTM_LAUNCHED";
 constexpr auto kTimeToEnd = std::chrono::seconds(5);
 constexpr auto kPoll = std::chrono::milliseconds(50);
 
-std::array<std::atomic<int>, 3> pending_signals;  // how many of each wait to be passed on
-constexpr std::array kSignals{SIGINT, SIGTERM, SIGUSR1};
+constexpr int kInterruptedTwice = 128 + SIGINT;  // as a shell sees a program that SIGINT ended
+
+std::array<std::atomic<int>, kStopSignals.size()> pending_signals;  // how many of each wait to be passed on
 
 void note_signal(int number) {
-  for (std::size_t n = 0; n < kSignals.size(); ++n) {
-    if (kSignals[n] == number) ++pending_signals[n];
+  for (std::size_t n = 0; n < kStopSignals.size(); ++n) {
+    if (kStopSignals[n] == number) ++pending_signals[n];
   }
 }
 
@@ -73,7 +76,14 @@ Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingP
   const pid_t pid = ::fork();
   AXLSTM_CHECK(pid >= 0, "rank ", rank, " cannot be started: ", std::strerror(errno));
   if (pid > 0) return {pid, true, 0};
-  for (const int number : kSignals) std::signal(number, SIG_DFL);
+  // Held back until the rank is ready for them (stop_on_signal): none is lost while it loads its libraries.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int number : kStopSignals) {
+    std::signal(number, SIG_DFL);
+    sigaddset(&signals, number);
+  }
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
   ::setpgid(0, 0);  // Ctrl-C in the terminal reaches this process through its parent, once
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kFailed);
@@ -85,7 +95,6 @@ Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingP
   set("LOCAL_WORLD_SIZE", std::to_string(count));
   set("MASTER_ADDR", "127.0.0.1");
   set("MASTER_PORT", std::to_string(meeting.port));
-  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", 0);  // stack traces of connections that end; what matters is said here
   if (rank == 0) {
     ::fcntl(meeting.socket, F_SETFD, 0);  // to be inherited
     set("AXLSTM_LISTENING_SOCKET", std::to_string(meeting.socket));
@@ -114,54 +123,99 @@ void signal_all(const std::vector<Process>& processes, int number) {
   }
 }
 
-/// Waits for all ranks to end; the exit code of the whole.
-int watch(std::vector<Process>& processes) {
-  std::size_t running = processes.size();
-  bool failure = false, killed = false;
-  Clock::time_point deadline;
-  while (running > 0) {
-    for (std::size_t rank = 0; rank < processes.size(); ++rank) {
-      Process& process = processes[rank];
-      if (!process.running || ::waitpid(process.pid, &process.status, WNOHANG) != process.pid) continue;
-      process.running = false;
-      --running;
-      if (!failed(process) || failure) continue;
-      failure = true;
-      deadline = Clock::now() + kTimeToEnd;
-      log::error(describe(process, rank) + (running > 0 ? "; the other ranks end too" : ""));
+/// Waits for all ranks to end.
+class Watch {
+ public:
+  Watch(std::vector<Process>& processes, const LaunchOptions& options)
+      : processes_(processes), options_(options), running_(processes.size()) {}
+
+  /// The exit code of the whole.
+  int run() {
+    while (running_ > 0) {
+      for (std::size_t rank = 0; rank < processes_.size(); ++rank) look_at(rank);
+      if (!killed_ && Clock::now() > deadline_) kill_all();
+      pass_signals_on();
+      if (running_ > 0) std::this_thread::sleep_for(kPoll);
     }
-    if (failure && !killed && Clock::now() > deadline) {
-      killed = true;
-      signal_all(processes, SIGKILL);
-    }
-    for (std::size_t n = 0; n < kSignals.size(); ++n) {
-      for (int count = pending_signals[n].exchange(0); count > 0; --count) signal_all(processes, kSignals[n]);
-    }
-    if (running > 0) std::this_thread::sleep_for(kPoll);
+    return interrupts_ > 1 ? kInterruptedTwice : worst_code();
   }
-  int worst = kOk;
-  for (const Process& process : processes) {
-    const int code = WIFEXITED(process.status) ? WEXITSTATUS(process.status) : kFailed;
-    if (code == kUsage) return kUsage;
-    if (failed(process)) worst = kFailed;
-    if (code == kInterrupted && worst == kOk) worst = kInterrupted;
+
+  bool stopping() const { return stopping_; }  ///< a signal asked for the end
+
+ private:
+  void look_at(std::size_t rank) {
+    Process& process = processes_[rank];
+    if (!process.running || ::waitpid(process.pid, &process.status, WNOHANG) != process.pid) return;
+    process.running = false;
+    --running_;
+    if (!failed(process) || failure_ || killed_) return;
+    failure_ = true;
+    deadline_ = std::min(deadline_, Clock::now() + kTimeToEnd);
+    log::error(describe(process, rank) + (running_ > 0 ? "; the other ranks end too" : ""));
   }
-  return worst;
-}
+
+  void pass_signals_on() {
+    for (std::size_t n = 0; n < kStopSignals.size(); ++n) {
+      for (int count = pending_signals[n].exchange(0); count > 0; --count) {
+        if (!std::exchange(stopping_, true))
+          deadline_ = std::min(deadline_, Clock::now() + std::chrono::seconds(options_.stop_timeout_s));
+        if (kStopSignals[n] == SIGINT && ++interrupts_ == 2) {
+          log::warn(
+              "interrupted again: the ranks are killed; what was saved before is whole, the same command resumes "
+              "from there");
+          kill_all();
+        }
+        if (!killed_) signal_all(processes_, kStopSignals[n]);
+      }
+    }
+  }
+
+  void kill_all() {
+    if (!failure_ && interrupts_ < 2) {
+      for (std::size_t rank = 0; rank < processes_.size(); ++rank) {
+        if (processes_[rank].running)
+          log::error(str("rank ", rank, " (process ", processes_[rank].pid, ") has not ended ", options_.stop_timeout_s,
+                         " s after the signal (--stop-timeout) and is killed; the same command resumes from the newest "
+                         "checkpoint"));
+      }
+    }
+    killed_ = true;
+    signal_all(processes_, SIGKILL);
+  }
+
+  int worst_code() const {
+    int worst = kOk;
+    for (const Process& process : processes_) {
+      const int code = WIFEXITED(process.status) ? WEXITSTATUS(process.status) : kFailed;
+      if (code == kUsage) return kUsage;
+      if (failed(process)) worst = kFailed;
+      if (code == kInterrupted && worst == kOk) worst = kInterrupted;
+    }
+    return worst;
+  }
+
+  std::vector<Process>& processes_;
+  const LaunchOptions& options_;
+  std::size_t running_;
+  bool failure_ = false, stopping_ = false, killed_ = false;
+  int interrupts_ = 0;
+  Clock::time_point deadline_ = Clock::time_point::max();  ///< then those that still run are killed
+};
 
 }  // namespace
 
 bool is_launched() { return std::getenv(kMark) != nullptr; }
 
-int launch(char** argv, std::int64_t count, std::int64_t max_restarts) {
-  for (const int number : kSignals) std::signal(number, note_signal);
+int launch(char** argv, std::int64_t count, const LaunchOptions& options) {
+  for (const int number : kStopSignals) std::signal(number, note_signal);
   for (std::int64_t restart = 0;; ++restart) {
     const MeetingPoint meeting;
     std::vector<Process> processes;
     for (std::int64_t rank = 0; rank < count; ++rank) processes.push_back(start(argv, rank, count, meeting));
-    const int code = watch(processes);
-    if (code != kFailed || restart == max_restarts) return code;
-    log::warn(str("restart ", restart + 1, " of ", max_restarts));
+    Watch watch(processes, options);
+    const int code = watch.run();
+    if (code != kFailed || watch.stopping() || restart == options.max_restarts) return code;
+    log::warn(str("restart ", restart + 1, " of ", options.max_restarts));
   }
 }
 

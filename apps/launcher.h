@@ -5,11 +5,16 @@
 
 namespace axlstm::cli {
 
+struct LaunchOptions {
+  std::int64_t max_restarts = 0;      ///< after a failure
+  std::int64_t stop_timeout_s = 300;  ///< to save and end after a signal; then ranks are killed
+};
+
 /// Runs this very program `count` times with the same arguments, each with its rank in the environment, and waits.
-/// SIGINT, SIGTERM and SIGUSR1 go on to all. When a rank fails the others are ended within seconds, and all are started
-/// again up to `max_restarts` times: they resume from the newest checkpoint. Returns the exit code: 0, 75 (stopped by a
-/// signal after saving), 2 (wrong configuration), 1.
-int launch(char** argv, std::int64_t count, std::int64_t max_restarts);
+/// SIGINT, SIGTERM and SIGUSR1 go on to all; a second SIGINT kills them. When a rank fails the others are ended within
+/// seconds, and all are started again unless a signal asked for the end: they resume from the newest checkpoint.
+/// Returns the exit code: 0, 75 (stopped by a signal after saving), 2 (wrong configuration), 130 (a second SIGINT), 1.
+int launch(char** argv, std::int64_t count, const LaunchOptions& options);
 
 /// True in a process that launch() started.
 bool is_launched();

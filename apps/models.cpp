@@ -76,7 +76,7 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments,
   log::info("weights of " + weights.string());
   model::Encoder encoder(config.model);
   io::load_state_dict(*encoder, saved.tensors, weights.string(), /*ignored_prefix=*/"pred.");
-  const std::string hash = fnv1a64_hex(MappedFile(weights).bytes());
+  const std::string hash = fnv1a64_hex(InputFile(weights));
   return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash));
 }
 

@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
     if (output.empty()) throw UsageError("--output is missing: the folder to pack into");
     options.output = expand_home(output);
     options.audio = config.audio;
+    cli::stop_on_signal();  // before a list of millions is read
     if (!tars.empty()) return pack(*data::stream_tars(tars), options);
     data::Manifest manifest = data::load_manifest(config.data);
     fs::create_directories(options.output);

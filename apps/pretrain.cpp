@@ -44,9 +44,6 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
                 const std::atomic<bool>& stop) {
   const bool leads = !group || group->rank() == 0;
   cli::log_banner("pretrain", config);
-  if (train::choose_device(config.train.device).is_cpu() && config.train.device == train::DeviceChoice::kAuto) {
-    log::warn("no usable GPU: training on the CPU (train.device=cpu says that it is meant)");
-  }
   if (group) cli::compare_configurations(*group, config::dump(config));
   if (dry_run) {
     std::cout << train::Trainer(spec_of(config), group).dry_run();
@@ -76,6 +73,7 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
 int pretrain(const config::RunConfig& config, bool dry_run) {
   // Before the ranks meet: a signal meanwhile stops them after the first step. A dry run is simply ended by it.
   static const std::atomic<bool> never{false};
+  if (dry_run) cli::end_on_signal();
   const auto& stop = dry_run ? never : cli::stop_on_signal();
   const auto group = cli::join_ranks(config);
   if (!group) return train_model(config, dry_run, nullptr, stop);
@@ -106,11 +104,16 @@ int main(int argc, char** argv) {
   arguments.add_to(app);
   cli::add_common_flags(app);
   bool dump_config = false, config_reference = false, dry_run = false;
-  std::int64_t nproc = 0, max_restarts = 0;
+  std::int64_t nproc = 0;
+  cli::LaunchOptions launch;
   app.add_option("--nproc", nproc, "Train with so many processes on this machine, one a GPU (docs/distributed.md)")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--max-restarts", max_restarts, "With --nproc: start again so often after a failure [0]")
+  app.add_option("--max-restarts", launch.max_restarts, "With --nproc: start again so often after a failure [0]")
       ->check(CLI::NonNegativeNumber);
+  app.add_option("--stop-timeout", launch.stop_timeout_s,
+                 "With --nproc: seconds that the processes have to save and end after a signal; then they are killed")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
   app.add_flag(
       "--dry-run", dry_run,
       "Check configuration, data and memory, make a few steps, print how long the run will take, write nothing");
@@ -127,7 +130,7 @@ int main(int argc, char** argv) {
       std::cout << config::dump(config);
       return cli::kOk;
     }
-    if (nproc > 0 && !cli::is_launched()) return cli::start_ranks(config, argv, nproc, max_restarts);
+    if (nproc > 0 && !cli::is_launched()) return cli::start_ranks(config, argv, nproc, launch);
     return pretrain(config, dry_run);
   });
 }

@@ -1,17 +1,23 @@
 #include "ranks.h"
 
+#include <c10/util/Logging.h>
 #include <torch/torch.h>
+
+#include <cstdlib>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
 #include "axlstm/train/trainer.h"
-#include "launcher.h"
 
 namespace axlstm::cli {
 
 std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config) {
   const auto rank = train::rank_from(train::process_environment());
   if (!rank) return nullptr;
+  // Connections that end are logged with a stack trace by LibTorch; what matters is said by the heartbeat. The variable
+  // counts only once logging is initialised, which only Python does by itself.
+  ::setenv("TORCH_CPP_LOG_LEVEL", "ERROR", /*overwrite=*/0);
+  c10::initLogging();
   if (rank->rank > 0) {
     log::set_source(str("rank ", rank->rank));
     log::set_quiet(true);
@@ -26,14 +32,14 @@ void compare_configurations(train::ProcessGroup& group, const std::string& yaml)
     throw UsageError(str("rank ", group.rank(), " has another value of ", key, " than rank 0"));
 }
 
-int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, std::int64_t max_restarts) {
+int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, const LaunchOptions& options) {
   if (const auto rank = train::rank_from(train::process_environment()))
     throw UsageError(str("--nproc and ", rank->launcher, " both start ranks; leave one of them away"));
   const auto gpus = static_cast<std::int64_t>(torch::cuda::device_count());
   const bool on_gpus = train::choose_device(config.train.device).is_cuda();
   if (on_gpus && count > gpus)
     throw UsageError(str("--nproc is ", count, ", but there are ", gpus, " GPUs; train.device=cpu takes any number"));
-  return launch(argv, count, max_restarts);
+  return launch(argv, count, options);
 }
 
 }  // namespace axlstm::cli

@@ -7,6 +7,7 @@
 
 #include "axlstm/config/schema.h"
 #include "axlstm/train/process_group.h"
+#include "launcher.h"
 
 namespace axlstm::cli {
 
@@ -18,6 +19,6 @@ void compare_configurations(train::ProcessGroup& group, const std::string& yaml)
 
 /// Starts `count` ranks on this machine and returns their exit code (launcher.h). Throws UsageError if there are fewer
 /// GPUs, or if this process is a rank already.
-int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, std::int64_t max_restarts);
+int start_ranks(const config::RunConfig& config, char** argv, std::int64_t count, const LaunchOptions& options);
 
 }  // namespace axlstm::cli

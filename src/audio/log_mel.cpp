@@ -9,6 +9,9 @@
 namespace axlstm::audio {
 namespace {
 
+/// Complex spectra take ten times the memory of their samples: of a ten-hour clip they come in pieces of ten minutes.
+constexpr std::int64_t kFramesAtOnce = 60'000;
+
 double hz_to_mel(double hz) { return 2595.0 * std::log10(1.0 + hz / 700.0); }
 
 torch::Tensor pad_reflecting(const torch::Tensor& waveform, std::int64_t pad) {
@@ -62,6 +65,16 @@ torch::Tensor LogMel::of_padded(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= options_.n_fft, "log-mel: the padded waveform must be at ",
                "least audio.n_fft ", options_.n_fft, " long, got ", waveform.sizes());
   const auto batch = waveform.reshape({-1, waveform.size(-1)});
+  const auto frames = (batch.size(1) - options_.n_fft) / options_.hop + 1;
+  if (frames > kFramesAtOnce) {
+    std::vector<torch::Tensor> parts;
+    for (std::int64_t first = 0; first < frames; first += kFramesAtOnce) {
+      const auto count = std::min(kFramesAtOnce, frames - first);
+      parts.push_back(
+          of_padded(waveform.narrow(-1, first * options_.hop, (count - 1) * options_.hop + options_.n_fft)));
+    }
+    return torch::cat(parts, -2);
+  }
   const auto window = window_.to(batch.options()), filterbank = filterbank_.to(batch.options());
   const auto spectrum =
       torch::stft(batch, options_.n_fft, options_.hop, options_.window, window, /*center=*/false,

@@ -244,6 +244,7 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "train.run_dir",
                                  "train.threads",
                                  "train.device",
+                                 "train.device_batch",
                                  "train.max_steps",
                                  "train.max_skipped_steps",
                                  "train.log_every_steps",

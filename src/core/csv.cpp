@@ -4,42 +4,53 @@
 
 namespace axlstm {
 
-std::vector<CsvRow> parse_csv(std::string_view text, const std::string& source) {
+CsvReader::CsvReader(std::string_view text, std::string source) : text_(text), source_(std::move(source)) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
-  if (text.substr(0, kByteOrderMark.size()) == kByteOrderMark) text.remove_prefix(kByteOrderMark.size());
+  if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(kByteOrderMark.size());
+}
 
-  std::vector<CsvRow> rows;
-  int line = 1;
-  std::size_t at = 0;
-  while (at < text.size()) {
-    CsvRow row{line, {}};
+std::optional<CsvRow> CsvReader::next() {
+  while (at_ < text_.size()) {
+    CsvRow row{line_, {}};
     bool row_ended = false;
     while (!row_ended) {
-      std::string field;
-      while (at < text.size() && (text[at] == ' ' || text[at] == '\t')) ++at;
-      if (at < text.size() && text[at] == '"') {
-        const int opened = line;
-        for (++at;; ++at) {
-          AXLSTM_CHECK(at < text.size(), source, ":", opened, ": a quoted field is never closed");
-          if (text[at] == '"') {
-            ++at;
-            if (at >= text.size() || text[at] != '"') break;
-          }
-          if (text[at] == '\n') ++line;
-          field += text[at];
-        }
-      }
-      while (at < text.size() && text[at] != ',' && text[at] != '\n') {
-        if (text[at] != '\r') field += text[at];
-        ++at;
-      }
-      row.fields.push_back(std::move(field));
-      row_ended = at >= text.size() || text[at] == '\n';
-      if (at < text.size()) ++at;
+      row.fields.push_back(field());
+      row_ended = at_ >= text_.size() || text_[at_] == '\n';
+      if (at_ < text_.size()) ++at_;
     }
-    ++line;
-    if (row.fields.size() > 1 || !row.fields.front().empty()) rows.push_back(std::move(row));
+    ++line_;
+    if (row.fields.size() > 1 || !row.fields.front().empty()) return row;
   }
+  return std::nullopt;
+}
+
+/// Up to the comma or line break after it.
+std::string CsvReader::field() {
+  std::string field;
+  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_;
+  if (at_ < text_.size() && text_[at_] == '"') {
+    const int opened = line_;
+    for (++at_;; ++at_) {
+      AXLSTM_CHECK(at_ < text_.size(), source_, ":", opened, ": a quoted field is never closed");
+      if (text_[at_] == '"') {
+        ++at_;
+        if (at_ >= text_.size() || text_[at_] != '"') break;
+      }
+      if (text_[at_] == '\n') ++line_;
+      field += text_[at_];
+    }
+  }
+  while (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '\n') {
+    if (text_[at_] != '\r') field += text_[at_];
+    ++at_;
+  }
+  return field;
+}
+
+std::vector<CsvRow> parse_csv(std::string_view text, const std::string& source) {
+  CsvReader reader(text, source);
+  std::vector<CsvRow> rows;
+  while (auto row = reader.next()) rows.push_back(std::move(*row));
   return rows;
 }
 

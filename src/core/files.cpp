@@ -2,15 +2,16 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <iomanip>
+#include <utility>
 
 #include "axlstm/core/error.h"
 
@@ -18,6 +19,8 @@ namespace axlstm {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t kBlockBytes = 1 << 18;
 
 /// Closes its descriptor; close errors are checked by fsync before.
 struct Descriptor {
@@ -32,12 +35,18 @@ struct Descriptor {
 std::string read_file(const fs::path& path) {
   std::error_code ignored;  // what cannot be looked at cannot be opened either
   AXLSTM_CHECK(!fs::is_directory(path, ignored), path.string(), ": is a folder, a file is needed");
-  std::ifstream in(path, std::ios::binary);
-  AXLSTM_CHECK(in, path.string(), ": cannot be opened (", std::strerror(errno), ")");
-  std::ostringstream bytes;
-  bytes << in.rdbuf();
-  AXLSTM_CHECK(!in.bad(), path.string(), ": read error (", std::strerror(errno), ")");
-  return std::move(bytes).str();
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  AXLSTM_CHECK(file.fd >= 0, path.string(), ": cannot be opened (", std::strerror(errno), ")");
+  std::string bytes;
+  while (true) {  // to the end, wherever that is: pipes have no size
+    const std::size_t before = bytes.size();
+    bytes.resize(before + kBlockBytes);
+    const ssize_t got = ::read(file.fd, bytes.data() + before, kBlockBytes);
+    bytes.resize(before + static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && errno == EINTR) continue;
+    AXLSTM_CHECK(got >= 0, path.string(), ": read error (", std::strerror(errno), ")");
+    if (got == 0) return bytes;
+  }
 }
 
 SyncedWriter::SyncedWriter(const fs::path& path) : path_(path) {
@@ -83,28 +92,49 @@ void sync_directory(const fs::path& directory) {
                std::strerror(errno), ")");
 }
 
-MappedFile::MappedFile(const fs::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+InputFile::InputFile(fs::path path) : path_(std::move(path)) {
+  Descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
   struct stat info {};
-  AXLSTM_CHECK(file.fd >= 0 && ::fstat(file.fd, &info) == 0, path.string(), ": cannot be opened (",
-               std::strerror(errno), ")");
-  AXLSTM_CHECK(S_ISREG(info.st_mode), path.string(), ": is not a file");
-  size_ = static_cast<std::size_t>(info.st_size);
-  if (size_ == 0) return;
-  void* mapping = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  AXLSTM_CHECK(mapping != MAP_FAILED, path.string(), ": cannot be mapped (", std::strerror(errno), ")");
-  data_ = static_cast<const char*>(mapping);
+  AXLSTM_CHECK(file.fd >= 0 && ::fstat(file.fd, &info) == 0, path_.string(), ": cannot be opened (",
+               std::strerror(errno), ")", errno == EMFILE ? "; raise the limit of open files (ulimit -n)" : "");
+  AXLSTM_CHECK(S_ISREG(info.st_mode), path_.string(), ": is not a file");
+  size_ = static_cast<std::uint64_t>(info.st_size);
+  descriptor_ = std::exchange(file.fd, -1);
 }
 
-MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<char*>(data_), size_);
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void read_ahead(std::string_view mapped) {
-  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(mapped.data());
-  const std::uintptr_t aligned = begin / page * page;
-  ::posix_madvise(reinterpret_cast<void*>(aligned), mapped.size() + (begin - aligned), POSIX_MADV_WILLNEED);
+void InputFile::read(std::uint64_t offset, void* target, std::size_t bytes) const {
+  auto* to = static_cast<char*>(target);
+  while (bytes > 0) {
+    const ssize_t got = ::pread(descriptor_, to, bytes, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    AXLSTM_CHECK(got >= 0, path_.string(), ": read error at byte ", offset, " (", std::strerror(errno), ")");
+    AXLSTM_CHECK(got > 0, path_.string(), ": ends at byte ", offset, ", ", bytes, " more are needed");
+    to += got;
+    offset += static_cast<std::uint64_t>(got);
+    bytes -= static_cast<std::size_t>(got);
+  }
+}
+
+std::string InputFile::read(std::uint64_t offset, std::size_t bytes) const {
+  AXLSTM_CHECK(offset <= size_ && bytes <= size_ - offset, path_.string(), ": has ", size_, " bytes, ", bytes,
+               " from byte ", offset, " on are needed");  // before memory is asked for
+  std::string text(bytes, '\0');
+  read(offset, text.data(), bytes);
+  return text;
+}
+
+void allow_many_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // if it is refused, opening says so when the limit is met
 }
 
 fs::path expand_home(const std::string& path) {
@@ -112,8 +142,7 @@ fs::path expand_home(const std::string& path) {
   return home && path.rfind("~/", 0) == 0 ? fs::path(home) / path.substr(2) : fs::path(path);
 }
 
-std::uint64_t fnv1a64(std::string_view bytes) {
-  std::uint64_t state = 0xcbf29ce484222325ULL;
+std::uint64_t fnv1a64(std::string_view bytes, std::uint64_t state) {
   for (const char byte : bytes) {
     state ^= static_cast<unsigned char>(byte);
     state *= 0x100000001b3ULL;
@@ -121,11 +150,26 @@ std::uint64_t fnv1a64(std::string_view bytes) {
   return state;
 }
 
-std::string fnv1a64_hex(std::string_view bytes) {
-  std::ostringstream hex;
-  hex << std::hex << std::setw(16) << std::setfill('0') << fnv1a64(bytes);
-  return hex.str();
+std::uint64_t fnv1a64(const InputFile& file, std::uint64_t offset, std::uint64_t bytes) {
+  std::uint64_t state = kFnv1a64Start;
+  std::string block;
+  for (; bytes > 0; offset += block.size(), bytes -= block.size()) {
+    block.resize(std::min<std::uint64_t>(bytes, kBlockBytes));
+    file.read(offset, block.data(), block.size());
+    state = fnv1a64(block, state);
+  }
+  return state;
 }
+
+std::string hex(std::uint64_t checksum) {
+  std::ostringstream digits;
+  digits << std::hex << std::setw(16) << std::setfill('0') << checksum;
+  return digits.str();
+}
+
+std::string fnv1a64_hex(std::string_view bytes) { return hex(fnv1a64(bytes)); }
+
+std::string fnv1a64_hex(const InputFile& file) { return hex(fnv1a64(file, 0, file.size())); }
 
 FileLock::FileLock(const fs::path& path) {
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);

@@ -26,11 +26,13 @@ class ManifestStream final : public ClipStream {
   }
 
   std::string fingerprint() const override {
-    std::string list;
-    for (const Clip& clip : manifest_.clips)
-      list += str(clip.id, '\n', clip.path.filename().string(), '\n', clip.segment.start_seconds, ' ',
-                  clip.segment.duration_seconds, '\n', clip.labels, '\n');
-    return fnv1a64_hex(list);
+    std::uint64_t state = kFnv1a64Start;
+    for (const Clip& clip : manifest_.clips) {
+      state = fnv1a64(str(clip.id, '\n', clip.path.filename().string(), '\n', clip.segment.start_seconds, ' ',
+                          clip.segment.duration_seconds, '\n', clip.labels, '\n'),
+                      state);
+    }
+    return hex(state);
   }
 
   std::string description() const override { return str(manifest_.source, " (", manifest_.clips.size(), " clips)"); }

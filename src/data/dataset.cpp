@@ -2,7 +2,10 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "axlstm/audio/resample.h"
+#include "axlstm/core/error.h"
 #include "axlstm/core/random.h"
 
 namespace axlstm::data {
@@ -24,10 +27,12 @@ torch::Tensor Dataset::features(std::int64_t clip) {
     if (const auto cached = cache_.find(clip); cached != cache_.end()) return cached->second;
   }
   const torch::NoGradGuard no_grad;
-  const auto waveform =
-      load_waveform(manifest_.clips.at(static_cast<std::size_t>(clip)), log_mel_.options().sample_rate);
-  const auto log_mel = log_mel_(waveform);
-  const auto features = audio::normalize(log_mel, audio::clip_statistics(log_mel, log_mel_.options().clip_std));
+  const Clip source = manifest_.clips[static_cast<std::size_t>(clip)];
+  const auto log_mel = log_mel_(load_waveform(source, log_mel_.options().sample_rate));
+  const auto statistics = audio::clip_statistics(log_mel, log_mel_.options().clip_std);
+  AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), source.path.string(),
+               ": its spectrogram is not finite; the samples are too large");
+  const auto features = audio::normalize(log_mel, statistics);
   const auto bytes = static_cast<std::int64_t>(features.nbytes());
   const std::lock_guard lock(mutex_);
   if (cached_bytes_ + bytes <= cache_bytes_ && cache_.emplace(clip, features).second) cached_bytes_ += bytes;

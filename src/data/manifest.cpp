@@ -7,12 +7,14 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
+#include <thread>
 
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/json_depth.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/ordered_parallel.h"
 #include "labels.h"
 
 namespace axlstm::data {
@@ -26,7 +28,19 @@ std::vector<fs::path> audio_files(const fs::path& root) {
   return audio::list_audio_files(root);
 }
 
-double parse_seconds(const std::string& text, const std::string& where) {
+constexpr std::size_t kLinesBytes = 1 << 20;
+
+/// A line of a list, for messages: written out only where there is one.
+struct Place {
+  const fs::path& file;
+  int line;
+};
+
+std::ostream& operator<<(std::ostream& out, const Place& place) {
+  return out << place.file.string() << ":" << place.line;
+}
+
+double parse_seconds(const std::string& text, const Place& where) {
   double value = 0;
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
   AXLSTM_CHECK(status == std::errc() && end == text.data() + text.size() && value >= 0, where, ": '", text,
@@ -53,7 +67,7 @@ std::optional<std::size_t> column(const std::vector<std::string>& header, Names 
 }
 
 audio::Segment segment_of(std::optional<double> start, std::optional<double> end, std::optional<double> duration,
-                          const std::string& where) {
+                          const Place& where) {
   audio::Segment segment;
   if (start) segment.start_seconds = *start;
   if (duration) segment.duration_seconds = *duration;
@@ -96,20 +110,21 @@ class AudioIndex {
   Files by_name_;
 };
 
-Manifest read_audioset(const std::vector<CsvRow>& rows, const fs::path& path, const DataOptions& options) {
+Manifest read_audioset(CsvReader& rows, const fs::path& path, const DataOptions& options) {
   AXLSTM_CHECK(!options.root.empty(), path.string(),
                ": lists YouTube ids without paths; name the folder of their audio with data.root");
   const AudioIndex index(expand_home(options.root));
   Manifest manifest;
-  for (const CsvRow& row : rows) {
-    if (row.fields.front().rfind('#', 0) == 0) continue;
-    const std::string where = str(path.string(), ":", row.line);
-    AXLSTM_CHECK(row.fields.size() >= 3 && !row.fields.front().empty(), where,
+  while (const auto row = rows.next()) {
+    const auto& fields = row->fields;
+    if (fields.front().starts_with('#')) continue;
+    const Place where{path, row->line};
+    AXLSTM_CHECK(fields.size() >= 3 && !fields.front().empty(), where,
                  ": expected 'YTID, start_seconds, end_seconds, positive_labels'");
-    const std::string& id = row.fields[0];
+    const std::string& id = fields[0];
     // A matched file is the cut segment already, as downloaders write it: all of it is the clip.
-    if (const auto file = index.find(id, parse_seconds(row.fields[1], where))) {
-      manifest.clips.push_back({id, *file, {}, row.fields.size() > 3 ? row.fields[3] : std::string()});
+    if (const auto file = index.find(id, parse_seconds(fields[1], where))) {
+      manifest.clips.add(file->string(), id, {}, fields.size() > 3 ? fields[3] : std::string());
     } else {
       manifest.unmatched.push_back(id);
     }
@@ -117,8 +132,7 @@ Manifest read_audioset(const std::vector<CsvRow>& rows, const fs::path& path, co
   return manifest;
 }
 
-Manifest read_table(const std::vector<CsvRow>& rows, const fs::path& path, const fs::path& base) {
-  std::vector<std::string> header = rows.front().fields;
+Manifest read_table(CsvReader& rows, std::vector<std::string> header, const fs::path& path, const fs::path& base) {
   for (std::string& name : header) name.erase(0, name.find_first_not_of("# "));
   const auto path_column = column(header, kPath);
   AXLSTM_CHECK(path_column, path.string(), ":1: the header has no column 'path' (and is not AudioSet's '# YTID, …')");
@@ -127,19 +141,19 @@ Manifest read_table(const std::vector<CsvRow>& rows, const fs::path& path, const
   const auto end = column(header, kEnd);
   const auto duration = column(header, kDuration);
   const auto labels = column(header, kLabels);
-  Manifest manifest;
-  for (std::size_t index = 1; index < rows.size(); ++index) {
-    const auto& fields = rows[index].fields;
-    const std::string where = str(path.string(), ":", rows[index].line);
+  Manifest manifest{ClipList(base), {}, {}};
+  while (const auto row = rows.next()) {
+    const auto& fields = row->fields;
+    const Place where{path, row->line};
     AXLSTM_CHECK(fields.size() == header.size(), where, ": ", fields.size(), " fields, the header has ", header.size());
     const auto seconds = [&](std::optional<std::size_t> at) {
       return at && !fields[*at].empty() ? std::optional(parse_seconds(fields[*at], where)) : std::nullopt;
     };
     const std::string& file = fields[*path_column];
     AXLSTM_CHECK(!file.empty(), where, ": the path is empty");
-    manifest.clips.push_back({id ? fields[*id] : file, base / file,
-                              segment_of(seconds(start), seconds(end), seconds(duration), where),
-                              labels ? fields[*labels] : std::string()});
+    manifest.clips.add(file, id ? fields[*id] : file,
+                       segment_of(seconds(start), seconds(end), seconds(duration), where),
+                       labels ? fields[*labels] : std::string());
   }
   return manifest;
 }
@@ -153,27 +167,64 @@ std::optional<Value> json_value(const nlohmann::json& row, Names names) {
   return std::nullopt;
 }
 
-Manifest read_jsonl(const std::string& text, const fs::path& path, const fs::path& base) {
-  Manifest manifest;
-  std::istringstream lines(text);
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string where = str(path.string(), ":", number);
-    check_json_depth(line, where);
-    try {
-      const auto row = nlohmann::json::parse(line);
-      const auto file = json_value<std::string>(row, kPath);
-      AXLSTM_CHECK(file, where, ": expected a JSON object with \"path\"");
-      AXLSTM_CHECK(!file->empty(), where, ": the path is empty");
-      manifest.clips.push_back({json_value<std::string>(row, kId).value_or(*file), base / *file,
-                                segment_of(json_value<double>(row, kStart), json_value<double>(row, kEnd),
-                                           json_value<double>(row, kDuration), where),
-                                labels_of(row)});
-    } catch (const nlohmann::json::exception& failure) {
-      throw Error(str(where, ": expected a JSON object with \"path\" (", failure.what(), ")"));
-    }
+struct Row {
+  std::string path, id;
+  audio::Segment segment;
+  std::string labels;
+};
+
+Row parse_line(std::string_view line, const Place& where) {
+  check_json_depth(line, str(where));
+  try {
+    const auto row = nlohmann::json::parse(line);
+    const auto file = json_value<std::string>(row, kPath);
+    AXLSTM_CHECK(file, where, ": expected a JSON object with \"path\"");
+    AXLSTM_CHECK(!file->empty(), where, ": the path is empty");
+    return {*file, json_value<std::string>(row, kId).value_or(*file),
+            segment_of(json_value<double>(row, kStart), json_value<double>(row, kEnd),
+                       json_value<double>(row, kDuration), where),
+            labels_of(row)};
+  } catch (const nlohmann::json::exception& failure) {
+    throw Error(str(where, ": expected a JSON object with \"path\" (", failure.what(), ")"));
   }
+}
+
+/// Some whole lines of a list.
+struct Lines {
+  std::string_view text;
+  int first;  ///< counted from 1
+};
+
+/// By all cores: JSON takes three microseconds a line, and there are lists of millions.
+Manifest read_jsonl(std::string_view text, const fs::path& path, const fs::path& base) {
+  Manifest manifest{ClipList(base), {}, {}};
+  const std::size_t threads =
+      std::clamp<std::size_t>(text.size() / kLinesBytes, 1, std::thread::hardware_concurrency());
+  int line = 1;
+  ordered_parallel<Lines, std::vector<Row>>(
+      [&]() -> std::optional<Lines> {
+        if (text.empty()) return std::nullopt;
+        const std::size_t end = text.find('\n', std::min(kLinesBytes, text.size() - 1));
+        const Lines lines{text.substr(0, end == std::string_view::npos ? end : end + 1), line};
+        text.remove_prefix(lines.text.size());
+        line += static_cast<int>(std::count(lines.text.begin(), lines.text.end(), '\n'));
+        return lines;
+      },
+      [&](Lines&& lines) {
+        std::vector<Row> rows;
+        for (int number = lines.first; !lines.text.empty(); ++number) {
+          const std::string_view one = lines.text.substr(0, lines.text.find('\n'));
+          lines.text.remove_prefix(std::min(one.size() + 1, lines.text.size()));
+          if (one.find_first_not_of(" \t\r") != std::string_view::npos)
+            rows.push_back(parse_line(one, Place{path, number}));
+        }
+        return rows;
+      },
+      [&](std::vector<Row>&& rows) {
+        for (const Row& row : rows) manifest.clips.add(row.path, row.id, row.segment, row.labels);
+        return true;
+      },
+      threads, 2 * threads);
   return manifest;
 }
 
@@ -187,8 +238,8 @@ Manifest load_manifest(const DataOptions& options) {
   Manifest manifest;
   if (options.manifest.empty()) {
     const fs::path root = expand_home(options.root);
-    for (const fs::path& file : audio_files(root))
-      manifest.clips.push_back({file.lexically_relative(root).string(), file, {}});
+    manifest.clips = ClipList(root);
+    for (const fs::path& file : audio_files(root)) manifest.clips.add(file.lexically_relative(root).string());
     manifest.source = root.string();
     AXLSTM_CHECK(!manifest.clips.empty(), root.string(),
                  ": no audio under this folder (data.root); .wav .flac .ogg .opus .mp3 and the like are taken");
@@ -202,12 +253,12 @@ Manifest load_manifest(const DataOptions& options) {
   if (path.extension() == ".jsonl" || path.extension() == ".json") {
     manifest = read_jsonl(text, path, base);
   } else {
-    const auto rows = parse_csv(text, path.string());
-    AXLSTM_CHECK(!rows.empty(), path.string(), ": is empty");
+    CsvReader rows(text, path.string());
+    const auto first = rows.next();
+    AXLSTM_CHECK(first, path.string(), ": is empty");
     // AudioSet's own files begin with comments and have no path column.
-    const bool has_path = column(rows.front().fields, kPath).has_value();
-    const bool is_audioset = !has_path && rows.front().fields.front().rfind('#', 0) == 0;
-    manifest = is_audioset ? read_audioset(rows, path, options) : read_table(rows, path, base);
+    const bool is_audioset = !column(first->fields, kPath) && first->fields.front().starts_with('#');
+    manifest = is_audioset ? read_audioset(rows, path, options) : read_table(rows, first->fields, path, base);
   }
   manifest.source = path.string();
   AXLSTM_CHECK(!manifest.clips.empty(), path.string(), ": names no clip whose audio could be found",

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <limits>
 
-#include "axlstm/core/files.h"
 #include "axlstm/core/random.h"
 
 namespace axlstm::data {
@@ -16,17 +15,23 @@ namespace {
 constexpr double kSilence = 1e-5;
 constexpr std::int64_t kRowsAtOnce = 256;  // the complex spectra of more would fill gigabytes
 
-/// Samples [first, first + count) of the reflected clip.
-void copy_reflected(const std::int16_t* samples, std::int64_t size, std::int64_t first, std::int64_t count,
-                    std::int16_t* target) {
+/// Samples [first, first + count) of the reflected clip, of which no more than what they need is read.
+void read_reflected(const ShardView& clip, std::int64_t first, std::int64_t count, std::int16_t* target) {
+  const auto size = static_cast<std::int64_t>(clip.length);
+  const auto bytes = [](std::int64_t samples) { return static_cast<std::size_t>(samples) * sizeof *target; };
   const std::int64_t inner_begin = std::clamp<std::int64_t>(-first, 0, count);
   const std::int64_t inner_end = std::clamp<std::int64_t>(size - first, inner_begin, count);
-  read_ahead({reinterpret_cast<const char*>(samples + first + inner_begin),
-              static_cast<std::size_t>(inner_end - inner_begin) * sizeof *samples});
-  for (std::int64_t n = 0; n < inner_begin; ++n) target[n] = samples[audio::reflect(first + n, size)];
-  std::memcpy(target + inner_begin, samples + first + inner_begin,
-              static_cast<std::size_t>(inner_end - inner_begin) * sizeof *samples);
-  for (std::int64_t n = inner_end; n < count; ++n) target[n] = samples[audio::reflect(first + n, size)];
+  clip.read(bytes(first + inner_begin), target + inner_begin, bytes(inner_end - inner_begin));
+  const auto reflected = [&](std::int64_t n) {
+    const std::int64_t source = audio::reflect(first + n, size);
+    if (source >= first + inner_begin && source < first + inner_end) {
+      target[n] = target[source - first];
+    } else {  // of a clip shorter than the window
+      clip.read(bytes(source), target + n, sizeof *target);
+    }
+  };
+  for (std::int64_t n = 0; n < inner_begin; ++n) reflected(n);
+  for (std::int64_t n = inner_end; n < count; ++n) reflected(n);
 }
 
 }  // namespace
@@ -61,17 +66,13 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
   if (holds_samples()) {
     auto* samples = reinterpret_cast<std::int16_t*>(target);
     const std::int64_t needed = (count - 1) * audio.hop + audio.n_fft;
-    copy_reflected(reinterpret_cast<const std::int16_t*>(view.data.data()), static_cast<std::int64_t>(view.length),
-                   start * audio.hop - audio.n_fft / 2, needed, samples);
+    read_reflected(view, start * audio.hop - audio.n_fft / 2, needed, samples);
     std::fill(samples + needed, samples + row_values, std::int16_t{0});
     mean = view.mean;
     deviation = std < kSilence ? std::numeric_limits<double>::infinity() : std + audio::kStdOffset;
   } else {
     const std::size_t frame_bytes = static_cast<std::size_t>(audio.mels) * 2;
-    const auto frames =
-        view.data.substr(static_cast<std::size_t>(start) * frame_bytes, static_cast<std::size_t>(count) * frame_bytes);
-    read_ahead(frames);
-    std::memcpy(target, frames.data(), frames.size());
+    view.read(static_cast<std::size_t>(start) * frame_bytes, target, static_cast<std::size_t>(count) * frame_bytes);
     std::memset(target + static_cast<std::size_t>(count) * frame_bytes, 0,
                 static_cast<std::size_t>(wanted - count) * frame_bytes);
     deviation = (std + audio::kStdOffset) / (view.std + audio::kStdOffset);  // packed with the unbiased one

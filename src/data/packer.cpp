@@ -68,6 +68,8 @@ Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, Encoding e
     }
     const auto features = log_mel(samples);
     const auto statistics = audio::clip_statistics(features, audio::ClipStd::kUnbiased);
+    AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), item.clip.path.string(),
+                 ": its spectrogram is not finite; the samples are too large");
     packed.clip.mean = statistics.mean;
     packed.clip.std = statistics.std;
     if (encoding == Encoding::kLogMel16) {

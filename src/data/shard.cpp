@@ -11,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-static_assert(std::endian::native == std::endian::little, "shards are read in place");
+static_assert(std::endian::native == std::endian::little, "shards are used as they are read");
 
 constexpr std::string_view kMagic = "AXLSHRD1";
 constexpr std::uint64_t kAlignment = 64;
@@ -66,53 +66,64 @@ void ShardWriter::finish(const std::string& meta) {
   sync_directory(path_.parent_path());
 }
 
-ShardReader::ShardReader(const fs::path& path) : file_(std::make_shared<const MappedFile>(path)), path_(path) {
-  const std::string_view bytes = file_->bytes();
+void ShardView::read(std::uint64_t from, void* target, std::size_t count) const {
+  AXLSTM_CHECK(from <= bytes && count <= bytes - from, file->path().string(), ": clip ", id, " has ", bytes, " bytes, ",
+               count, " from byte ", from, " on were asked for");
+  file->read(offset + from, target, count);
+}
+
+bool ShardView::is_whole() const { return fnv1a64(*file, offset, bytes) == checksum; }
+
+ShardReader::ShardReader(const fs::path& path) : file_(std::make_shared<const InputFile>(path)) {
   const auto whole = [&](bool holds) {
     AXLSTM_CHECK(holds, path.string(), ": is not a whole shard of packed clips; pack it again");
   };
-  whole(bytes.size() >= kMagic.size() + sizeof footer_ && bytes.starts_with(kMagic));
-  const std::uint64_t end = bytes.size() - sizeof footer_;
-  std::memcpy(&footer_, bytes.data() + end, sizeof footer_);
+  whole(file_->size() >= kMagic.size() + sizeof footer_ && file_->read(0, kMagic.size()) == kMagic);
+  const std::uint64_t end = file_->size() - sizeof footer_;
+  file_->read(end, &footer_, sizeof footer_);
   whole(std::string_view(footer_.magic, sizeof footer_.magic) == kMagic);
   // Every offset is checked before it is used: a damaged file must not lead outside of it.
   const auto& f = footer_;
   whole(f.records_offset % alignof(ShardRecord) == 0 && f.records_offset <= f.text_offset &&
         f.text_offset <= f.meta_offset && f.meta_offset <= end && f.clips <= end / sizeof(ShardRecord) &&
         f.text_offset - f.records_offset == f.clips * sizeof(ShardRecord));
-  AXLSTM_CHECK(fnv1a64(bytes.substr(f.records_offset, end - f.records_offset)) == f.checksum, path.string(),
+  index_ = file_->read(f.records_offset, end - f.records_offset);
+  AXLSTM_CHECK(fnv1a64(index_) == f.checksum, path.string(),
                ": the index does not match its checksum; the file is damaged, pack it again");
   for (std::int64_t index = 0; index < size(); ++index) {
-    ShardRecord record;
-    std::memcpy(&record, bytes.data() + f.records_offset + static_cast<std::uint64_t>(index) * sizeof record,
-                sizeof record);
-    const std::uint64_t text_bytes = std::uint64_t{record.id_bytes} + record.labels_bytes;
-    whole(record.length > 0 && record.offset <= f.records_offset &&
-          record.data_bytes <= f.records_offset - record.offset && record.text_offset >= f.text_offset &&
-          record.text_offset <= f.meta_offset && text_bytes <= f.meta_offset - record.text_offset &&
-          record.offset % kAlignment == 0 && std::isfinite(record.mean) && std::isfinite(record.std));
+    const ShardRecord r = record(index);
+    const std::uint64_t text_bytes = std::uint64_t{r.id_bytes} + r.labels_bytes;
+    whole(r.length > 0 && r.offset <= f.records_offset && r.data_bytes <= f.records_offset - r.offset &&
+          r.text_offset >= f.text_offset && r.text_offset <= f.meta_offset &&
+          text_bytes <= f.meta_offset - r.text_offset && r.offset % kAlignment == 0 && std::isfinite(r.mean) &&
+          std::isfinite(r.std));
   }
 }
 
-ShardView ShardReader::clip(std::int64_t index) const {
-  AXLSTM_CHECK(index >= 0 && index < size(), path_.string(), ": has ", size(), " clips, number ", index,
-               " was asked for");
-  const std::string_view bytes = file_->bytes();
+ShardRecord ShardReader::record(std::int64_t index) const {
   ShardRecord record;
-  std::memcpy(&record, bytes.data() + footer_.records_offset + static_cast<std::uint64_t>(index) * sizeof record,
-              sizeof record);
-  return {bytes.substr(record.text_offset, record.id_bytes),
-          bytes.substr(record.text_offset + record.id_bytes, record.labels_bytes),
-          bytes.substr(record.offset, record.data_bytes),
-          record.length,
-          record.mean,
-          record.std,
-          record.checksum};
+  std::memcpy(&record, index_.data() + static_cast<std::uint64_t>(index) * sizeof record, sizeof record);
+  return record;
+}
+
+ShardView ShardReader::clip(std::int64_t index) const {
+  AXLSTM_CHECK(index >= 0 && index < size(), file_->path().string(), ": has ", size(), " clips, number ", index,
+               " was asked for");
+  const ShardRecord r = record(index);
+  const std::string_view text = std::string_view(index_).substr(r.text_offset - footer_.records_offset);
+  return {text.substr(0, r.id_bytes),
+          text.substr(r.id_bytes, r.labels_bytes),
+          r.data_bytes,
+          r.length,
+          r.mean,
+          r.std,
+          r.checksum,
+          file_.get(),
+          r.offset};
 }
 
 std::string_view ShardReader::meta() const {
-  const std::string_view bytes = file_->bytes();
-  return bytes.substr(footer_.meta_offset, bytes.size() - sizeof footer_ - footer_.meta_offset);
+  return std::string_view(index_).substr(footer_.meta_offset - footer_.records_offset);
 }
 
 }  // namespace axlstm::data

@@ -3,6 +3,8 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -50,7 +52,7 @@ std::string_view bytes_of(const torch::Tensor& tensor) {
 void write_unsynced(const fs::path& path, const std::string& bytes) {
   std::ofstream out(path, std::ios::binary);
   out << bytes << std::flush;
-  AXLSTM_CHECK(out, path.string(), ": cannot be written");
+  AXLSTM_CHECK(out, path.string(), ": cannot be written (", std::strerror(errno), ")");
 }
 
 /// Labels of the events that are active at `time_ms`.

@@ -30,9 +30,9 @@ std::string embeddings_fingerprint(const fs::path& directory) {
   std::sort(files.begin(), files.end());
   std::string summary;
   for (const fs::path& path : files) {
-    const MappedFile file(path);
-    summary += str(path.filename().string(), " ", file.bytes().size(), " ",
-                   fnv1a64_hex(file.bytes().substr(0, kArrayBytes)), "\n");
+    const InputFile file(path);
+    const std::uint64_t start = fnv1a64(file, 0, std::min<std::uint64_t>(kArrayBytes, file.size()));
+    summary += str(path.filename().string(), " ", file.size(), " ", hex(start), "\n");
   }
   return fnv1a64_hex(summary);
 }

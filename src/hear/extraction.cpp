@@ -214,6 +214,7 @@ ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<fs::path>
   for (const std::string& failure : report.failures) log::error(failure);
   if (jobs.empty()) return report;
   fs::create_directories(options.output_dir);
+  const FileLock lock(options.output_dir / ".lock");  // two would write into one embeddings.csv
   if (options.format == OutputFormat::kNpy) {
     NpyOutput output(options);
     embed_jobs(encoder, jobs, options, output, report);

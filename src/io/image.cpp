@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
 
 namespace axlstm::io {
 namespace {
@@ -69,8 +70,11 @@ void write_png(const std::filesystem::path& path, std::span<const Panel> panels,
   image.width = static_cast<png_uint_32>(width);
   image.height = static_cast<png_uint_32>(height);
   image.format = PNG_FORMAT_RGB;
-  const int written = png_image_write_to_file(&image, path.c_str(), 0, pixels.data(), 0, nullptr);
-  AXLSTM_CHECK(written, path.string(), ": cannot be written (", image.message, ")");
+  png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(image);
+  std::string file(bytes, '\0');
+  AXLSTM_CHECK(png_image_write_to_memory(&image, file.data(), &bytes, 0, pixels.data(), 0, nullptr), path.string(),
+               ": cannot be made (", image.message, ")");
+  write_file_atomic(path, std::string_view(file).substr(0, bytes));
 }
 
 }  // namespace axlstm::io

@@ -54,27 +54,19 @@ TensorEntry parse_entry(const std::string& name, const nlohmann::json& value, st
   return entry;
 }
 
-}  // namespace
-
-std::size_t dtype_size(const std::string& dtype) {
-  static const std::map<std::string, std::size_t> sizes{{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
-                                                        {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1},   {"BOOL", 1}};
-  const auto found = sizes.find(dtype);
-  AXLSTM_CHECK(found != sizes.end(), "safetensors: unknown dtype '", dtype, "'");
-  return found->second;
+/// Of the JSON that follows; `start` holds the first bytes of a file of `file_bytes`.
+std::size_t header_length(std::string_view start, std::uint64_t file_bytes, const std::string& source) {
+  AXLSTM_CHECK(file_bytes >= kLengthBytes, source, ": not a safetensors file (", file_bytes, " bytes)");
+  std::uint64_t length = 0;
+  std::memcpy(&length, start.data(), kLengthBytes);  // little-endian, as every machine this runs on
+  AXLSTM_CHECK(length <= std::min<std::uint64_t>(kMaxHeaderBytes, file_bytes - kLengthBytes), source,
+               ": not a safetensors file, or truncated (header of ", length, " bytes in a file of ", file_bytes, ")");
+  return length;
 }
 
-SafetensorsHeader parse_safetensors(std::string_view file, const std::string& source) {
-  AXLSTM_CHECK(file.size() >= kLengthBytes, source, ": not a safetensors file (", file.size(), " bytes)");
-  std::uint64_t length = 0;
-  std::memcpy(&length, file.data(), kLengthBytes);  // little-endian, as every machine this runs on
-  AXLSTM_CHECK(length <= std::min(kMaxHeaderBytes, file.size() - kLengthBytes), source,
-               ": not a safetensors file, or truncated (header of ", length, " bytes in a file of ", file.size(), ")");
-
+SafetensorsHeader parse_header(std::string_view text, std::size_t data_bytes, const std::string& source) {
   SafetensorsHeader header;
-  header.data_offset = kLengthBytes + length;
-  const std::size_t data_bytes = file.size() - header.data_offset;
-  const std::string_view text = file.substr(kLengthBytes, length);
+  header.data_offset = kLengthBytes + text.size();
   check_json_depth(text, source);
   const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   AXLSTM_CHECK(json.is_object(), source, ": the safetensors header is not a JSON object");
@@ -102,6 +94,21 @@ SafetensorsHeader parse_safetensors(std::string_view file, const std::string& so
   return header;
 }
 
+}  // namespace
+
+std::size_t dtype_size(const std::string& dtype) {
+  static const std::map<std::string, std::size_t> sizes{{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"I64", 8},
+                                                        {"I32", 4}, {"I16", 2}, {"I8", 1},  {"U8", 1},   {"BOOL", 1}};
+  const auto found = sizes.find(dtype);
+  AXLSTM_CHECK(found != sizes.end(), "safetensors: unknown dtype '", dtype, "'");
+  return found->second;
+}
+
+SafetensorsHeader parse_safetensors(std::string_view file, const std::string& source) {
+  const std::size_t length = header_length(file, file.size(), source);
+  return parse_header(file.substr(kLengthBytes, length), file.size() - kLengthBytes - length, source);
+}
+
 std::string write_safetensors_header(const std::vector<TensorEntry>& tensors,
                                      const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
@@ -118,11 +125,23 @@ std::string write_safetensors_header(const std::vector<TensorEntry>& tensors,
   return header + text;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
-    : file_(std::make_shared<const MappedFile>(path)), header_(parse_safetensors(file_->bytes(), path.string())) {}
+std::string checksum_key(const std::string& tensor) { return "fnv1a64." + tensor; }
 
-std::string_view SafetensorsFile::data(const TensorEntry& entry) const {
-  return file_->bytes().substr(header_.data_offset + entry.begin, entry.end - entry.begin);
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
+  const std::string source = path.string();
+  const std::string start = file_.read(0, std::min<std::uint64_t>(kLengthBytes, file_.size()));
+  const std::size_t length = header_length(start, file_.size(), source);
+  header_ = parse_header(file_.read(kLengthBytes, length), file_.size() - kLengthBytes - length, source);
+}
+
+void SafetensorsFile::read(const TensorEntry& entry, void* target) const {
+  const std::size_t bytes = entry.end - entry.begin;
+  file_.read(header_.data_offset + entry.begin, target, bytes);
+  const auto checksum = header_.metadata.find(checksum_key(entry.name));
+  AXLSTM_CHECK(checksum == header_.metadata.end() ||
+                   checksum->second == fnv1a64_hex(std::string_view(static_cast<const char*>(target), bytes)),
+               file_.path().string(), ": tensor '", entry.name,
+               "': the content does not match its checksum; the file is damaged");
 }
 
 }  // namespace axlstm::io

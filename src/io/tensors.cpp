@@ -3,7 +3,7 @@
 #include <torch/torch.h>
 
 #include <array>
-#include <cstring>
+#include <string_view>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -37,23 +37,27 @@ std::string to_safetensors(torch::ScalarType type) {
   throw Error(axlstm::str("safetensors: dtype ", type, " cannot be stored"));
 }
 
+std::string_view bytes_of(const torch::Tensor& plain) {
+  return {static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()};
+}
+
 }  // namespace
 
 void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                  const std::map<std::string, std::string>& metadata) {
+                  std::map<std::string, std::string> metadata) {
   std::vector<TensorEntry> entries;
+  NamedTensors plain;
   std::size_t at = 0;
   for (const auto& [name, tensor] : tensors) {
+    plain.emplace_back(name, tensor.detach().to(torch::kCPU).contiguous());
     const std::size_t bytes = tensor.nbytes();
     entries.push_back({name, to_safetensors(tensor.scalar_type()), tensor.sizes().vec(), at, at + bytes});
+    metadata[checksum_key(name)] = fnv1a64_hex(bytes_of(plain.back().second));
     at += bytes;
   }
   SyncedWriter writer(path);
   writer.append(write_safetensors_header(entries, metadata));
-  for (const auto& entry : tensors) {
-    const auto plain = entry.second.detach().to(torch::kCPU).contiguous();
-    writer.append({static_cast<const char*>(plain.data_ptr()), plain.nbytes()});
-  }
+  for (const auto& [name, tensor] : plain) writer.append(bytes_of(tensor));
   writer.finish();
 }
 
@@ -62,8 +66,7 @@ std::map<std::string, torch::Tensor> load_tensors(const std::filesystem::path& p
   std::map<std::string, torch::Tensor> tensors;
   for (const TensorEntry& entry : file.header().tensors) {
     auto tensor = torch::empty(entry.shape, to_torch(entry.dtype));
-    const auto bytes = file.data(entry);
-    if (!bytes.empty()) std::memcpy(tensor.data_ptr(), bytes.data(), bytes.size());
+    file.read(entry, tensor.data_ptr());
     tensors.emplace(entry.name, std::move(tensor));
   }
   return tensors;

@@ -2,8 +2,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 
@@ -11,6 +13,8 @@
 
 namespace axlstm::io {
 namespace {
+
+constexpr std::string_view kPrefix = "events.out.tfevents.";
 
 template <typename Number>
 std::string raw(Number value) {  // little-endian, as the machine is
@@ -53,6 +57,20 @@ std::array<std::uint32_t, 2> png_size(std::string_view png) {
   return sizes;
 }
 
+/// The largest time in the names of event files; −1 without any. TensorBoard reads them in the order of their names, so
+/// that a file made after the clock was set back must not come before the older ones.
+std::int64_t newest_time(const std::filesystem::path& folder) {
+  std::int64_t newest = -1;
+  std::error_code missing;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, missing)) {
+    const std::string name = entry.path().filename().string();
+    std::int64_t time = -1;
+    if (name.starts_with(kPrefix)) std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), time);
+    newest = std::max(newest, time);
+  }
+  return newest;
+}
+
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) {
@@ -82,8 +100,7 @@ EventWriter::EventWriter(const std::filesystem::path& folder, std::int64_t first
   ::gethostname(host, sizeof host - 1);
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  for (int attempt = 0; path_.empty() || std::filesystem::exists(path_); ++attempt)
-    path_ = folder / str("events.out.tfevents.", seconds, ".", host, ".", ::getpid(), ".", attempt);
+  path_ = folder / str(kPrefix, std::max<std::int64_t>(seconds, newest_time(folder) + 1), ".", host, ".", ::getpid());
   out_.open(path_, std::ios::binary);
   AXLSTM_CHECK(out_, path_.string(), ": cannot be created");
   event(0, bytes_field(3, "brain.Event:2"));  // file_version

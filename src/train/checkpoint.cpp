@@ -24,6 +24,7 @@ constexpr const char* kEma = "ema.safetensors";
 constexpr const char* kConfig = "config.yaml";
 constexpr const char* kState = "state.json";
 constexpr const char* kFolderPrefix = "step-";
+constexpr const char* kTensorsExtension = ".safetensors";
 constexpr const char* kTemporaryPrefix = ".writing-";
 
 std::string folder_name(std::int64_t step) {
@@ -70,12 +71,14 @@ void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose
       if (name == kEma && !listed && !fs::exists(path)) continue;
       AXLSTM_CHECK(listed, (folder / kState).string(), ": does not list ", name);
       const auto& record = state["files"][name];
-      const MappedFile file(path);
-      AXLSTM_CHECK(file.bytes().size() == record.value("bytes", std::size_t{0}), path.string(), ": ",
-                   file.bytes().size(), " bytes, ", record.value("bytes", std::size_t{0}),
+      const InputFile file(path);
+      const auto written = record.value("bytes", std::uint64_t{0});
+      const bool same_size = file.size() == written;
+      if (same_size && fnv1a64_hex(file) == record.value("fnv1a64", "")) continue;
+      if (path.extension() == kTensorsExtension) io::load_tensors(path);  // which names the tensor, if it is one
+      AXLSTM_CHECK(same_size, path.string(), ": ", file.size(), " bytes, ", written,
                    " were written; the file is damaged");
-      AXLSTM_CHECK(fnv1a64_hex(file.bytes()) == record.value("fnv1a64", ""), path.string(),
-                   ": the content does not match its checksum; the file is damaged");
+      throw Error(path.string() + ": the content does not match its checksum; the file is damaged");
     }
   } catch (const nlohmann::json::exception& failure) {
     throw Error(str((folder / kState).string(), ": damaged (", failure.what(), ")"));
@@ -122,8 +125,8 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
                                  {"files", nlohmann::ordered_json::object()}};
     for (const char* file_name : {kModel, kOptimizer, kConfig, kEma}) {
       if (!fs::exists(temporary / file_name)) continue;
-      const MappedFile file(temporary / file_name);
-      state["files"][file_name] = {{"bytes", file.bytes().size()}, {"fnv1a64", fnv1a64_hex(file.bytes())}};
+      const InputFile file(temporary / file_name);
+      state["files"][file_name] = {{"bytes", file.size()}, {"fnv1a64", fnv1a64_hex(file)}};
     }
     write_text(temporary / kState, state.dump(2) + "\n");
     sync_directory(temporary);
@@ -142,7 +145,10 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
   const auto newest = static_cast<std::size_t>(retention.keep_last);
   for (std::size_t n = 0; n + newest < folders.size(); ++n) {
     if (retention.keep_every > 0 && *step_of(folders[n]) % retention.keep_every == 0) continue;
-    fs::remove_all(folders[n], ignored);  // one that cannot be deleted costs space, not the run
+    // Under its own name only while it is whole. One that cannot be deleted costs space, not the run.
+    const fs::path leaving = root / (kTemporaryPrefix + folders[n].filename().string());
+    fs::rename(folders[n], leaving, ignored);
+    fs::remove_all(leaving, ignored);
   }
 }
 

@@ -1,11 +1,16 @@
 #include "axlstm/train/run_log.h"
 
+#include <fcntl.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <iomanip>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -35,9 +40,11 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resu
     }
     write_file_atomic(path_, kept);
   }
-  out_.open(path_, std::ios::app);
-  AXLSTM_CHECK(out_, path_.string(), ": cannot be opened for writing");
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  AXLSTM_CHECK(descriptor_ >= 0, path_.string(), ": cannot be opened for writing (", std::strerror(errno), ")");
 }
+
+MetricsFile::~MetricsFile() { ::close(descriptor_); }
 
 void MetricsFile::write(const StepRecord& record) {
   nlohmann::ordered_json json{{"step", record.step},           {"epoch", record.epoch},
@@ -49,10 +56,29 @@ void MetricsFile::write(const StepRecord& record) {
   if (record.communication) json["communication"] = *record.communication;
   if (record.validation_loss) json["validation_loss"] = *record.validation_loss;
   if (record.probe) json["probe"] = *record.probe;
-  out_ << json.dump() << std::endl;
-  if (out_) return;
-  log::warn(path_.string() + ": cannot be written (is the disk full?); records are lost, training goes on");
-  out_.clear();
+  pending_ += json.dump() + "\n";
+  if (flush()) {
+    warned_ = false;
+  } else if (!std::exchange(warned_, true)) {
+    log::warn(str(path_.string(), ": cannot be written (", std::strerror(errno),
+                  "); records are kept until it can, training goes on"));
+  }
+}
+
+void MetricsFile::finish() {
+  AXLSTM_CHECK(flush(), path_.string(), ": cannot be written (", std::strerror(errno),
+               "); make room and give the same command again, which repeats the steps since the newest checkpoint");
+}
+
+/// Part of a line may be written: the next try goes on where this one ended.
+bool MetricsFile::flush() {
+  while (!pending_.empty()) {
+    const ssize_t written = ::write(descriptor_, pending_.data(), pending_.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    pending_.erase(0, static_cast<std::size_t>(written));
+  }
+  return true;
 }
 
 TensorBoard::TensorBoard(const std::filesystem::path& run_dir, std::int64_t resumed_step,

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <mutex>
 #include <thread>
 
 #include "axlstm/core/duration.h"
@@ -47,8 +48,12 @@ void set_deterministic(bool deterministic) {
 model::MaskedModel build_model(const RunSpec& spec, const torch::Device& device) {
   if (spec.model.arch == model::Arch::kAxlstm) {
     const auto dtype = compute_dtype(resolve_precision(spec.train.precision, device));
-    ops::resolve_backend(spec.model.backend, device, dtype, spec.model.dim, spec.model.expansion * spec.model.dim,
-                         nn::kHeads);  // throws if it cannot run
+    const std::int64_t dim = spec.model.dim, inner_dim = spec.model.expansion * dim;
+    const auto backend = ops::resolve_backend(spec.model.backend, device, dtype, dim, inner_dim, nn::kHeads);
+    if (spec.model.backend == ops::Backend::kAuto && backend == ops::Backend::kReference && device.is_cuda()) {
+      log::warn(str("slow: LibTorch's operators compute the mLSTM, for the kernels cannot be used: ",
+                    ops::fused_block_obstacle(device, dtype, dim, inner_dim, nn::kHeads)));
+    }
   }
   torch::manual_seed(derive_seed({static_cast<std::uint64_t>(spec.train.seed), kInitStream}));
   model::MaskedModel model(spec.model);
@@ -57,9 +62,9 @@ model::MaskedModel build_model(const RunSpec& spec, const torch::Device& device)
 }
 
 std::string fingerprint(const data::ClipSource& clips) {
-  std::string ids;
-  for (std::int64_t index = 0; index < clips.size(); ++index) ids += clips.id(index) + '\n';
-  return fnv1a64_hex(ids);
+  std::uint64_t state = kFnv1a64Start;
+  for (std::int64_t index = 0; index < clips.size(); ++index) state = fnv1a64(clips.id(index) + '\n', state);
+  return hex(state);
 }
 
 /// Where the part of a batch begins that belongs to `rank`; parts differ by one clip at most.
@@ -78,6 +83,14 @@ torch::Device choose_device(DeviceChoice choice) {
   if (choice == DeviceChoice::kCuda && !available) {
     throw UsageError(
         "the device cuda was asked for, but LibTorch sees none; --doctor shows what it sees, cpu always works");
+  }
+  static std::once_flag told;
+  if (choice == DeviceChoice::kAuto && !available) {
+    std::call_once(told, [] {
+      log::warn(
+          "no usable GPU (LibTorch sees none, or no driver that is new enough): computing on the CPU; the device cpu "
+          "says that it is meant");
+    });
   }
   return choice == DeviceChoice::kCpu || !available ? torch::kCPU : torch::kCUDA;
 }
@@ -244,6 +257,7 @@ RunStatus Trainer::run(const std::atomic<bool>& stop) {
     if (step_ % spec_.train.save_every_steps == 0 && skipped_in_a_row_ == 0) save();
   }
   if (leads()) {
+    metrics->finish();  // before the checkpoint with which their steps will not be made again
     writer_->wait();
     if (writer_->written_step().value_or(resumed_step_) != step_) save();
     writer_->finish();
@@ -268,8 +282,15 @@ StepResult Trainer::train_one_step(double lr, bool stop) {
   noise_ahead_ = std::async(std::launch::async, [this, step = step_ + 1] { return draw_noise(step); });
   std::optional<SharedStep> shared;
   if (group_) shared.emplace(SharedStep{*group_, *reducer_, stop});
-  const StepResult result =
-      training_step(model_, optimizer_, batch.spectrogram, noise, lr, spec_, &scaler_, shared ? &*shared : nullptr);
+  const StepResult result = [&] {
+    try {
+      return training_step(model_, optimizer_, batch.spectrogram, noise, lr, spec_, &scaler_,
+                           shared ? &*shared : nullptr);
+    } catch (const c10::OutOfMemoryError&) {
+    }
+    // Only here: what the exception keeps alive would be missing.
+    throw Error(out_of_memory_message(batch, noise));
+  }();
   ++step_;
   if (result.skipped) {
     count_skipped(result, batch, noise);
@@ -278,6 +299,17 @@ StepResult Trainer::train_one_step(double lr, bool stop) {
     ema_.update();
   }
   return result;
+}
+
+/// What to set so that a step for which the device's memory was too small can be made.
+std::string Trainer::out_of_memory_message(const data::Batch& batch, const torch::Tensor& noise) {
+  const std::int64_t fitting = largest_fitting_batch(model_, batch.spectrogram, noise, spec_);
+  const std::string problem = str("step ", step_ + 1, ": out of memory on ", device_.str(), " with ",
+                                  device_batch(spec_, batch.spectrogram.size(0)), " clips at once; ");
+  if (fitting == 0)
+    return problem + "not even one fits beside the model: choose a smaller model.size or another device";
+  return str(problem, fitting, " fit: set train.device_batch=", fitting,
+             ", gradients are accumulated over the same optim.global_batch. The newest checkpoint is whole");
 }
 
 /// Where a skipped step stops being finite, in the first clip of the whole batch that leads to it.
@@ -340,17 +372,19 @@ std::optional<std::filesystem::path> Trainer::draw_picture() {
     const auto crop = clips_->spectrogram(crops, device_);
     const auto noise = model::draw_mask_noise(1, spec_.model, spec_.mask, generator_for({seed, kPictureStream}));
     const auto mask = model::mask_from_noise(noise.to(device_), spec_.model, spec_.mask);
-    const auto prediction = model_->reconstruct(crop, mask);
     std::ostringstream name;
     name << "step-" << std::setw(8) << std::setfill('0') << step_ << ".png";
     const std::filesystem::path path = std::filesystem::path(spec_.train.run_dir) / "pictures" / name.str();
     try {
+      const auto prediction = model_->reconstruct(crop, mask);
       write_reconstruction(path, crop, mask, prediction, spec_.model, spec_.loss);
       return path;
     } catch (const Error& failure) {  // a full disk costs this picture, not the run
       log::warn(failure.what());
-      return std::nullopt;
+    } catch (const c10::OutOfMemoryError&) {
+      log::warn(str(path.string(), ": not drawn, out of memory"));
     }
+    return std::nullopt;
   }
   return std::nullopt;
 }

@@ -49,6 +49,17 @@ TEST(LogMel, BatchEqualsSingleClips) {
     EXPECT_LE(test::absolute_error(together[clip], log_mel(waveforms[clip])), 1e-4);
 }
 
+TEST(LogMel, LongClipsAreComputedInPiecesWithoutSeams) {
+  torch::manual_seed(0);
+  const LogMel log_mel{LogMelOptions{}};
+  const auto waveform = torch::randn({160 * 60'100});
+  const auto features = log_mel(waveform);
+  ASSERT_EQ(features.size(0), 60'101);
+  // Around the seam at frame 60,000, as part of a short clip; two frames at its ends see the reflection.
+  const auto part = log_mel(waveform.narrow(0, 160 * 59'950, 160 * 100));
+  EXPECT_LE(test::absolute_error(features.slice(0, 59'952, 60'048), part.slice(0, 2, 98)), 1e-4);
+}
+
 TEST(LogMel, SilenceIsFinite) {
   const auto features = LogMel{LogMelOptions{}}(torch::zeros({16000}));
   const auto normalised = normalize(features, clip_statistics(features, ClipStd::kUnbiased));

@@ -90,26 +90,44 @@ TEST(SyncDirectory, NamesAFolderThatIsMissing) {
   test::expect_error([&] { sync_directory(folder.path() / "missing"); }, {"missing"});
 }
 
-TEST(MappedFile, ShowsTheBytes) {
+TEST(InputFile, ReadsAnyPart) {
   const test::TemporaryFolder folder;
-  EXPECT_EQ(MappedFile(folder.write("x", "hello")).bytes(), "hello");
+  const InputFile file(folder.write("x", "hello"));
+  EXPECT_EQ(file.size(), 5U);
+  EXPECT_EQ(file.read(1, 3), "ell");
+  EXPECT_EQ(file.read(5, 0), "");
+  EXPECT_EQ(InputFile(folder.write("empty", "")).size(), 0U);
 }
 
-TEST(MappedFile, AnEmptyFileIsAnEmptyView) {
+TEST(InputFile, ErrorsNameThePath) {
   const test::TemporaryFolder folder;
-  EXPECT_TRUE(MappedFile(folder.write("x", "")).bytes().empty());
+  test::expect_error([&] { InputFile file(folder.path() / "missing"); }, {"missing", "No such file"});
+  test::expect_error([&] { InputFile file(folder.path()); }, {folder.path().string(), "is not a file"});
+  const InputFile file(folder.write("x", "hello"));
+  test::expect_error([&] { file.read(3, 3); }, {file.path().string(), "has 5 bytes", "3 from byte 3"});
+  test::expect_error([&] { file.read(0, std::size_t{1} << 62); }, {file.path().string(), "has 5 bytes"});
 }
 
-TEST(MappedFile, ErrorsNameThePath) {
+TEST(InputFile, AFileCutShortSinceItWasOpenedIsAnError) {
   const test::TemporaryFolder folder;
-  test::expect_error([&] { MappedFile file(folder.path() / "missing"); }, {"missing", "No such file"});
-  test::expect_error([&] { MappedFile file(folder.path()); }, {folder.path().string(), "is not a file"});
+  const InputFile file(folder.write("x", "hello"));
+  fs::resize_file(file.path(), 2);
+  test::expect_error([&] { file.read(0, 5); }, {file.path().string(), "ends at byte 2", "3 more"});
 }
 
 TEST(Fnv1a64, EqualsThePublishedTestVectors) {
   EXPECT_EQ(fnv1a64_hex(""), "cbf29ce484222325");
   EXPECT_EQ(fnv1a64_hex("a"), "af63dc4c8601ec8c");
   EXPECT_EQ(fnv1a64_hex("foobar"), "85944171f73967e8");
+}
+
+TEST(Fnv1a64, OfAFileIsThatOfItsBytes) {
+  const test::TemporaryFolder folder;
+  std::string bytes(600'000, 'x');  // more than is read at once
+  bytes += "end";
+  const InputFile file(folder.write("x", bytes));
+  EXPECT_EQ(fnv1a64_hex(file), fnv1a64_hex(bytes));
+  EXPECT_EQ(fnv1a64(file, 599'999, 3), fnv1a64("xen"));
 }
 
 TEST(FileLock, ASecondHolderIsRefusedUntilTheFirstIsGone) {

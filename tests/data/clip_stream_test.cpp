@@ -128,7 +128,13 @@ TEST_F(TarStreamTest, TheFingerprintFollowsTheArchives) {
 TEST(ManifestStream, GoesThroughTheListAndSkips) {
   Manifest manifest;
   manifest.source = "list.csv";
-  for (const char* id : {"a", "b", "c"}) manifest.clips.push_back({id, std::string(id) + ".wav", {}, "label"});
+  const auto list = [](double start_seconds_of_b) {
+    ClipList clips;
+    for (const std::string id : {"a", "b", "c"})
+      clips.add(id + ".wav", id, {id == "b" ? start_seconds_of_b : 0}, "label");
+    return clips;
+  };
+  manifest.clips = list(0);
   const auto stream = stream_manifest(manifest);
   EXPECT_EQ(stream->done(), 0);
   stream->skip(1);
@@ -139,7 +145,7 @@ TEST(ManifestStream, GoesThroughTheListAndSkips) {
   EXPECT_FALSE(clips[0].bytes);
   EXPECT_EQ(stream->done(), 1);
   const auto before = stream->fingerprint();
-  manifest.clips[1].segment.start_seconds = 2;
+  manifest.clips = list(2);
   EXPECT_NE(stream_manifest(manifest)->fingerprint(), before);
 }
 

@@ -61,7 +61,9 @@ TEST(Dataset, FeaturesDoNotDependOnTheThreadThatComputesThem) {
 TEST(Dataset, ASegmentIsThatPartOfTheFile) {
   const test::Clips clips({3.0});
   Manifest manifest = load_manifest(clips.options());
-  manifest.clips[0].segment = {1.0, 0.5};
+  const Clip whole = manifest.clips[0];
+  manifest.clips = ClipList();
+  manifest.clips.add(whole.path.string(), whole.id, {1.0, 0.5});
   Dataset dataset(manifest, {}, {});
   EXPECT_EQ(dataset.features(0).size(0), 51);
 }

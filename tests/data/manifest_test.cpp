@@ -128,7 +128,7 @@ TEST_F(ManifestTest, TablesAndJsonLinesPreferTheSameNames) {
       }
       for (const Manifest& manifest :
            {read("list.csv", header + "\n" + row + "\n"), read("list.jsonl", object.dump() + "\n")}) {
-        const Clip& clip = manifest.clips.at(0);
+        const Clip& clip = manifest.clips[0];
         const std::string text = is_path ? clip.path.filename().string() : clip.id;
         const double number = group[0] == "start_seconds" ? clip.segment.start_seconds : clip.segment.duration_seconds;
         EXPECT_TRUE(is_text ? text == "1" : number == 1) << manifest.source << " " << group[first];

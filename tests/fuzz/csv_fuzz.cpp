@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::accepted([&] {
       const data::Manifest manifest = data::load_manifest(options);
       fuzz::require(!manifest.clips.empty(), "a list that is taken names clips");
-      for (const data::Clip& clip : manifest.clips) {
+      for (const data::Clip clip : manifest.clips) {
         const auto& segment = clip.segment;
         fuzz::require(!clip.path.empty() && segment.start_seconds >= 0 && !std::isnan(segment.duration_seconds),
                       "a clip has a path and a segment");

@@ -86,7 +86,7 @@ TEST(WritePng, AnUnwritablePathIsNamed) {
       [&] {
         write_png(path, std::array{Panel{1, 1, {0}}}, 0, 1, 1);
       },
-      {path.string(), "cannot be written"});
+      {path.string(), "cannot be created"});
 }
 
 TEST(WritePng, PanelsThatDoNotFitAreRejected) {

@@ -82,8 +82,25 @@ TEST(SafetensorsFile, GivesEachTensorsBytes) {
   const test::TemporaryFolder folder;
   const auto path = folder.write("x.safetensors", std::string(kMadeByPython, sizeof kMadeByPython - 1));
   const SafetensorsFile file(path);
-  EXPECT_EQ(file.data(file.header().tensors[4]), std::string_view("\x01\x00\x01", 3));
-  EXPECT_TRUE(file.data(file.header().tensors[1]).empty());
+  std::string flags(3, '?');
+  file.read(file.header().tensors[4], flags.data());
+  EXPECT_EQ(flags, std::string_view("\x01\x00\x01", 3));
+  EXPECT_NO_THROW(file.read(file.header().tensors[1], nullptr));
+}
+
+TEST(SafetensorsFile, ATensorThatDoesNotMatchItsChecksumIsNamed) {
+  const test::TemporaryFolder folder;
+  const std::vector<TensorEntry> tensors{{"a", "U8", {3}, 0, 3}, {"b", "U8", {2}, 3, 5}};
+  const auto write = [&](const std::string& data) {
+    return folder.write("x", write_safetensors_header(tensors, {{checksum_key("a"), fnv1a64_hex("abc")},
+                                                                {checksum_key("b"), fnv1a64_hex("de")}}) +
+                                 data);
+  };
+  char bytes[3];
+  EXPECT_NO_THROW(SafetensorsFile(write("abcde")).read(tensors[1], bytes));
+  const SafetensorsFile damaged(write("abcdE"));
+  EXPECT_NO_THROW(damaged.read(tensors[0], bytes));
+  test::expect_error([&] { damaged.read(tensors[1], bytes); }, {(folder.path() / "x").string(), "'b'", "checksum"});
 }
 
 TEST(SafetensorsFile, ErrorsNameTheFile) {

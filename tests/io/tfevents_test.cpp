@@ -69,6 +69,10 @@ TEST(EventWriter, EveryWriterHasAFileOfItsOwn) {
   const test::TemporaryFolder folder;
   const EventWriter first(folder.path(), 0), second(folder.path(), 0);
   EXPECT_NE(first.path(), second.path());
+  // Of a run whose machine's clock was set back since: files are read in the order of their names.
+  const auto later = folder.write("events.out.tfevents.99999999998.host.1", "");
+  const EventWriter third(folder.path(), 0);
+  EXPECT_GT(third.path().filename(), later.filename());
   const auto file = folder.write("file", "");
   test::expect_error([&] { EventWriter writer(file, 0); }, {file.string(), "cannot be created"});
 }

@@ -134,7 +134,8 @@ TEST_P(FusedBlock, EqualsTheModule) {
   for (std::uint64_t seed = 7; seed < 7 + kSeeds; ++seed) {
     for (const auto& [name, error] : errors_of(c, seed)) {
       if (!std::isfinite(error.eager)) continue;  // LibTorch's operators overflow in this type
-      const double share = error.fused / std::max(2 * error.eager, rounding);
+      const double factor = is_gate_bias(name) ? 3 : 2;  // sums over all tokens that almost cancel: docs/kernel.md
+      const double share = error.fused / std::max(factor * error.eager, rounding);
       shares[name].push_back(std::isfinite(share) ? share : INFINITY);
     }
   }

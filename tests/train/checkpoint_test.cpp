@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "axlstm/core/files.h"
+#include "axlstm/io/safetensors.h"
 #include "core/expect_error.h"
 #include "support/tmpdir.h"
 
@@ -136,6 +137,27 @@ TEST_F(CheckpointTest, ADamagedNewestOneIsPassedOver) {
   save(2);
   fs::remove(folder("step-00000002") / "optimizer.safetensors");
   EXPECT_EQ(newest_step(), 1);
+}
+
+TEST_F(CheckpointTest, DamageToATensorNamesIt) {
+  auto checkpoint = at_step(1);
+  checkpoint.model = {{"a", torch::ones({3})}, {"b", torch::ones({4, 5})}, {"c", torch::ones({1})}};
+  save_checkpoint(run(), checkpoint, {});
+  const fs::path folder = this->folder("step-00000001"), file = folder / "model.safetensors";
+  const io::SafetensorsHeader header = io::SafetensorsFile(file).header();
+  const std::string whole = read_file(file);
+  for (const io::TensorEntry& tensor : header.tensors) {
+    const std::size_t begin = header.data_offset + tensor.begin, end = header.data_offset + tensor.end;
+    for (const std::size_t at : {begin, (begin + end) / 2, end - 1}) {
+      change(file, [&](std::string& bytes) { (bytes = whole)[at] ^= 1 << (at % 8); });
+      test::expect_error([&] { load_checkpoint(folder); }, {file.string(), "'" + tensor.name + "'", "checksum"});
+      test::expect_error([&] { io::load_tensors(file); }, {file.string(), "'" + tensor.name + "'", "checksum"});
+    }
+    change(file, [&](std::string& bytes) { bytes = whole.substr(0, begin); });
+    test::expect_error([&] { load_checkpoint(folder); }, {file.string(), "tensor '", "truncated"});
+  }
+  change(file, [&](std::string& bytes) { bytes = whole; });
+  EXPECT_NO_THROW(load_checkpoint(folder));
 }
 
 TEST_F(CheckpointTest, EveryBitOfTheStateCounts) {

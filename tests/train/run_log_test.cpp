@@ -1,8 +1,10 @@
 #include "axlstm/train/run_log.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <torch/torch.h>
 
+#include <csignal>
 #include <nlohmann/json.hpp>
 
 #include "axlstm/core/files.h"
@@ -57,6 +59,24 @@ TEST(MetricsFile, ANewRunStartsAnEmptyFile) {
   const auto file = folder.write("metrics.jsonl", "{\"step\": 1}\n");
   MetricsFile metrics(folder.path(), 0);
   EXPECT_EQ(read_file(file), "");
+}
+
+TEST(MetricsFile, RecordsThatAFullDiskRefusesAreWrittenWhenThereIsRoom) {
+  const test::TemporaryFolder folder;
+  MetricsFile metrics(folder.path(), 0);
+  metrics.write({.step = 1});
+  const auto file = folder.path() / "metrics.jsonl";
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, SIG_IGN);  // write() then fails
+  const rlimit full{std::filesystem::file_size(file) + 10, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  for (std::int64_t step = 2; step <= 4; ++step) metrics.write({.step = step});
+  test::expect_error([&] { metrics.finish(); }, {file.string(), "cannot be written", "make room"});
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  metrics.write({.step = 5});
+  EXPECT_EQ(steps_in(file), (std::vector<std::int64_t>{1, 2, 3, 4, 5}));
+  EXPECT_NO_THROW(metrics.finish());
 }
 
 TEST(MetricsFile, AFolderThatIsMissingIsNamed) {

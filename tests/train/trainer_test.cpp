@@ -1,5 +1,6 @@
 #include "axlstm/train/trainer.h"
 
+#include <c10/core/CPUAllocator.h>
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -251,6 +252,60 @@ TEST_F(TrainerTest, ALossThatStaysNotFiniteEndsTheRunAndNamesThePlaceAndTheFix) 
   test::expect_error([&] { train(spec); }, {"step ", "3 in a row", "train.max_skipped_steps",
                                             "not finite first: ", "optim.base_lr", "optim.clip_grad_norm"});
   EXPECT_EQ(load_newest_checkpoint(spec.train.run_dir)->skipped_steps, 0);  // those from before are kept
+}
+
+/// A device with too little memory: the CPU, where this thread is refused a tensor of more than `limit` bytes as a GPU
+/// refuses it.
+class SmallMemory final : public c10::Allocator {
+ public:
+  explicit SmallMemory(std::size_t limit) : limit_(limit), real_(*c10::GetCPUAllocator()) {
+    c10::SetCPUAllocator(this, /*priority=*/100);
+  }
+  ~SmallMemory() override { c10::SetCPUAllocator(&real_, /*priority=*/100); }
+  SmallMemory(const SmallMemory&) = delete;
+  SmallMemory& operator=(const SmallMemory&) = delete;
+
+  c10::DataPtr allocate(std::size_t bytes) override {
+    const bool fits = bytes <= limit_ || std::this_thread::get_id() != thread_;
+    TORCH_CHECK_WITH(OutOfMemoryError, fits, "out of memory. Tried to allocate ", bytes);
+    return real_.allocate(bytes);
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return real_.raw_deleter(); }
+  void copy_data(void* target, const void* source, std::size_t bytes) const override {
+    real_.copy_data(target, source, bytes);
+  }
+
+ private:
+  std::size_t limit_;
+  std::thread::id thread_ = std::this_thread::get_id();
+  c10::Allocator& real_;
+};
+
+TEST_F(TrainerTest, OutOfMemoryTellsTheBatchThatFits) {
+  auto spec = this->spec("run");
+  spec.optim.global_batch = 8;
+  constexpr std::size_t kOneClip = 4 * 251 * 251 * sizeof(float);  // its largest tensor, [NH, S, S]
+  const auto attempt = [&](double clips) {
+    Trainer trainer(spec);
+    const std::atomic<bool> stop{false};
+    const SmallMemory memory(static_cast<std::size_t>(clips * kOneClip));
+    trainer.run(stop);
+  };
+  std::string message;
+  try {
+    attempt(2.5);
+  } catch (const Error& failure) {
+    message = failure.what();
+  }
+  EXPECT_NE(message.find("out of memory on cpu with 8 clips at once"), std::string::npos) << message;
+  const auto at = message.find("train.device_batch=");
+  ASSERT_NE(at, std::string::npos) << message;
+  spec.train.device_batch = std::stol(message.substr(at + std::string("train.device_batch=").size()));
+  EXPECT_GT(spec.train.device_batch, 0);
+  EXPECT_LT(spec.train.device_batch, 8);
+  EXPECT_NO_THROW(attempt(2.5)) << spec.train.device_batch;
+  spec.train.run_dir = (folder_.path() / "other").string();
+  test::expect_error([&] { attempt(0.9); }, {"not even one fits", "model.size"});
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,6 +12,21 @@ namespace axlstm {
 struct CsvRow {
   int line = 0;  ///< 1-based line of the file on which the row starts
   std::vector<std::string> fields;
+};
+
+/// Row after row, for lists of millions of lines; `text` must outlive it.
+class CsvReader {
+ public:
+  CsvReader(std::string_view text, std::string source);
+  std::optional<CsvRow> next();
+
+ private:
+  std::string field();
+
+  std::string_view text_;
+  std::string source_;
+  std::size_t at_ = 0;
+  int line_ = 1;
 };
 
 /// Splits `text` into rows; quoted fields may hold commas, doubled quotes and line breaks; blank lines and a byte

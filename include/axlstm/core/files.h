@@ -33,33 +33,48 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view bytes
 /// Flushes a directory entry after a rename, so that it survives a power cut.
 void sync_directory(const std::filesystem::path& directory);
 
-/// A file mapped into memory for reading.
-class MappedFile {
+/// A file to read from at any place, by any number of threads. It is read, not mapped: a disk that fails, or a file cut
+/// short by somebody else, is then an Error that a caller can pass over, where touching mapped memory ends the program.
+class InputFile {
  public:
-  explicit MappedFile(const std::filesystem::path& path);
-  ~MappedFile();
-  MappedFile(const MappedFile&) = delete;
-  MappedFile& operator=(const MappedFile&) = delete;
+  /// Throws Error naming the path if it cannot be opened or is no regular file.
+  explicit InputFile(std::filesystem::path path);
+  InputFile(InputFile&& other) noexcept;
+  ~InputFile();
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
 
-  std::string_view bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+  std::uint64_t size() const { return size_; }  ///< when it was opened
+
+  /// Throws Error naming the path and the system's reason, also if the file ends before that.
+  void read(std::uint64_t offset, void* target, std::size_t bytes) const;
+  std::string read(std::uint64_t offset, std::size_t bytes) const;
 
  private:
-  const char* data_ = nullptr;
-  std::size_t size_ = 0;
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
 };
 
-/// Asks the system to read this part of a mapped file at once: page after page, as it is touched, would be as many
-/// waits for the disk.
-void read_ahead(std::string_view mapped);
+/// Lets this process have as many files open as the system allows at all; many systems begin with 1024.
+void allow_many_open_files();
 
 /// `~/x` → the home folder's x, where the shell has not done it (`key=~/x`).
 std::filesystem::path expand_home(const std::string& path);
 
-/// FNV-1a, 64 bits: detects damage, not malice.
-std::uint64_t fnv1a64(std::string_view bytes);
+constexpr std::uint64_t kFnv1a64Start = 0xcbf29ce484222325ULL;
 
-/// The same as 16 hexadecimal digits.
+/// FNV-1a, 64 bits: detects damage, not malice. Bytes that come in pieces: each call goes on from the last one's value.
+std::uint64_t fnv1a64(std::string_view bytes, std::uint64_t state = kFnv1a64Start);
+
+/// Of `bytes` bytes of a file from `offset` on.
+std::uint64_t fnv1a64(const InputFile& file, std::uint64_t offset, std::uint64_t bytes);
+
+/// A checksum as 16 hexadecimal digits.
+std::string hex(std::uint64_t checksum);
 std::string fnv1a64_hex(std::string_view bytes);
+std::string fnv1a64_hex(const InputFile& file);
 
 /// Holds an exclusive advisory lock on `path` (created if missing) for as long as it lives.
 /// Throws Error if another process holds it.

@@ -19,7 +19,7 @@ class Dataset final : public ClipSource {
   Dataset(Manifest manifest, const audio::LogMelOptions& log_mel, const DataOptions& options);
 
   std::int64_t size() const override { return static_cast<std::int64_t>(manifest_.clips.size()); }
-  std::string id(std::int64_t clip) const override { return manifest_.clips.at(static_cast<std::size_t>(clip)).id; }
+  std::string id(std::int64_t clip) const override { return manifest_.clips.id(static_cast<std::size_t>(clip)); }
   std::vector<std::string> unmatched() const override { return manifest_.unmatched; }
 
   /// Log-mel [L', mels] float32 of the whole clip, normalised by its own mean and standard deviation; cached while

@@ -5,20 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "axlstm/audio/decode.h"
+#include "axlstm/data/clip_list.h"
 #include "axlstm/data/options.h"
 
 namespace axlstm::data {
 
-struct Clip {
-  std::string id;
-  std::filesystem::path path;
-  audio::Segment segment;
-  std::string labels = {};  ///< as the list has them, several joined by commas
-};
-
 struct Manifest {
-  std::vector<Clip> clips;
+  ClipList clips;
   std::vector<std::string> unmatched;  ///< ids of AudioSet rows without an audio file under root
   std::string source;                  ///< what it was read from, for the log
 };

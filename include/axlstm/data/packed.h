@@ -27,7 +27,7 @@ struct PackedInfo {
 
 class PackedSet {
  public:
-  /// Maps all shards and verifies their indices. Throws Error naming the folder or file if packing is not finished or
+  /// Opens all shards and verifies their indices. Throws Error naming the folder or file if packing is not finished or
   /// something is missing or damaged.
   explicit PackedSet(const std::filesystem::path& folder);
 
@@ -52,8 +52,8 @@ class PackedSet {
 /// Throws UsageError naming the key of `wanted` (audio.…) in which `info` differs.
 void check_front_end(const PackedInfo& info, const audio::LogMelOptions& wanted, const std::string& folder);
 
-/// Compares every clip's data with its checksum, by `threads` threads. Returns the ids of damaged clips. `progress` is
-/// told how many are done.
+/// Compares every clip's data with its checksum, by `threads` threads. Returns the ids of damaged or unreadable clips.
+/// `progress` is told how many are done.
 std::vector<std::string> verify(const PackedSet& set, std::size_t threads,
                                 const std::function<void(std::int64_t)>& progress = {});
 

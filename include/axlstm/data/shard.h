@@ -7,8 +7,8 @@
 //   ids and labels, one after the other
 //   JSON that says how it was packed
 //   a ShardFooter.
-// The index lies behind the data, so that a shard is written in one go, however many clips it takes; it is read in
-// place, without parsing.
+// The index lies behind the data, so that a shard is written in one go, however many clips it takes; it is used as it
+// is read, without parsing.
 #pragma once
 
 #include <cstdint>
@@ -74,15 +74,24 @@ class ShardWriter {
   bool finished_ = false;
 };
 
-/// A clip of a shard, in place.
+/// A clip of a shard; valid as long as its reader.
 struct ShardView {
-  std::string_view id, labels, data;
-  std::uint64_t length = 0;
+  std::string_view id, labels;
+  std::uint64_t bytes = 0;   ///< of data
+  std::uint64_t length = 0;  ///< samples of PCM, frames of log-mel
   double mean = 0, std = 0;
   std::uint64_t checksum = 0;
+  const InputFile* file = nullptr;
+  std::uint64_t offset = 0;
+
+  /// Copies `count` bytes of data from byte `from` on. Throws Error naming the shard and the system's reason.
+  void read(std::uint64_t from, void* target, std::size_t count) const;
+
+  /// Compares the data with the checksum.
+  bool is_whole() const;
 };
 
-/// A shard mapped into memory. The index is verified when it is opened, data when asked.
+/// A shard opened for reading. The index is in memory and verified, data when asked.
 class ShardReader {
  public:
   /// Throws Error naming the file if it is no whole shard.
@@ -94,9 +103,11 @@ class ShardReader {
   std::uint64_t checksum() const { return footer_.checksum; }  ///< of the index, which holds those of the data
 
  private:
-  std::shared_ptr<const MappedFile> file_;
-  std::filesystem::path path_;
+  ShardRecord record(std::int64_t index) const;
+
+  std::shared_ptr<const InputFile> file_;  ///< shared: views stay valid when the reader is moved
   ShardFooter footer_{};
+  std::string index_;  ///< from records_offset to the footer
 };
 
 }  // namespace axlstm::data

@@ -4,14 +4,11 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace axlstm {
-class MappedFile;
-}
+#include "axlstm/core/files.h"
 
 namespace axlstm::io {
 
@@ -36,18 +33,24 @@ SafetensorsHeader parse_safetensors(std::string_view file, const std::string& so
 std::string write_safetensors_header(const std::vector<TensorEntry>& tensors,
                                      const std::map<std::string, std::string>& metadata);
 
+/// The metadata key of a tensor's checksum (FNV-1a of its bytes, in hexadecimal), which our own files have.
+std::string checksum_key(const std::string& tensor);
+
 /// Bytes of one element; throws Error for an unknown dtype.
 std::size_t dtype_size(const std::string& dtype);
 
-/// A file opened for reading; keeps it mapped.
+/// A file opened for reading; only its header is in memory.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
   const SafetensorsHeader& header() const { return header_; }
-  std::string_view data(const TensorEntry& entry) const;
+
+  /// Copies the tensor's `end - begin` bytes. Throws Error naming file and tensor where they are not those of its
+  /// checksum, if the file has one for it.
+  void read(const TensorEntry& entry, void* target) const;
 
  private:
-  std::shared_ptr<const MappedFile> file_;
+  InputFile file_;
   SafetensorsHeader header_;
 };
 

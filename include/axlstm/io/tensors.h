@@ -14,12 +14,13 @@ namespace axlstm::io {
 
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
-/// Writes and flushes to disk; tensors may be on any device and of any strides. Returns nothing half-written unless it
-/// throws, so write to a temporary name.
+/// Writes and flushes to disk; tensors may be on any device and of any strides. A checksum of each goes into the
+/// metadata. Returns nothing half-written unless it throws, so write to a temporary name.
 void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                  const std::map<std::string, std::string>& metadata = {});
+                  std::map<std::string, std::string> metadata = {});
 
-/// Every tensor of the file, copied to the CPU.
+/// Every tensor of the file, copied to the CPU. Throws Error naming a tensor that does not match its checksum; files of
+/// others have none.
 std::map<std::string, torch::Tensor> load_tensors(const std::filesystem::path& path);
 
 /// Parameters, then buffers, under their state-dict names.

@@ -37,8 +37,8 @@ void save_checkpoint(const std::filesystem::path& run_dir, const Checkpoint& che
 /// Checkpoint folders of a run, oldest first. Other folders, such as a copy step-00000100.bak, do not count.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 
-/// Deletes what saves that were killed left behind, gigabytes each. Only for who holds the run's lock: another process
-/// may be writing one.
+/// Deletes what saves and deletions that were killed left behind, gigabytes each. Only for who holds the run's lock:
+/// another process may be writing one.
 void remove_unfinished_checkpoints(const std::filesystem::path& run_dir);
 
 /// Reads and verifies one folder. Throws Error naming the damaged file.

@@ -4,7 +4,6 @@
 #include <torch/types.h>
 
 #include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 
@@ -30,15 +29,25 @@ struct StepRecord {
 };
 
 /// Appends one JSON object a record to `<run>/metrics.jsonl`. On opening, records later than `resumed_step` are
-/// dropped, so that an interrupted and resumed run leaves one unbroken curve.
+/// dropped, so that an interrupted and resumed run leaves one unbroken curve. What cannot be written, on a full disk,
+/// is kept and tried again with the next record.
 class MetricsFile {
  public:
   MetricsFile(const std::filesystem::path& run_dir, std::int64_t resumed_step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+
   void write(const StepRecord& record);
+  void finish();  ///< throws Error naming the file if records are left that cannot be written
 
  private:
+  bool flush();
+
   std::filesystem::path path_;
-  std::ofstream out_;
+  int descriptor_ = -1;
+  std::string pending_;
+  bool warned_ = false;
 };
 
 /// Event files in `<run>/tensorboard/`. What cannot be written is lost with one warning; training goes on.

@@ -49,6 +49,14 @@ StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torc
                          const torch::Tensor& noise, double lr, const RunSpec& spec, GradScaler* scaler = nullptr,
                          const SharedStep* shared = nullptr);
 
+/// Clips of one forward pass, of a batch of so many.
+std::int64_t device_batch(const RunSpec& spec, std::int64_t batch);
+
+/// After a step that ran out of memory: a half, a quarter, … of its clips of which forward and backward pass fit, found
+/// by trying; 0 if not even one does. Gradients are spoilt.
+std::int64_t largest_fitting_batch(model::MaskedModel& model, const torch::Tensor& spectrogram,
+                                   const torch::Tensor& noise, const RunSpec& spec);
+
 /// Where numbers stop being finite, after a step that was skipped for it.
 struct NonFinite {
   std::int64_t row = -1;  ///< the first clip of the batch that leads to it; −1: none does alone

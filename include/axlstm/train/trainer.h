@@ -51,6 +51,7 @@ class Trainer {
   double epoch() const;  ///< where the next step begins
   torch::Tensor draw_noise(std::int64_t step) const;
   StepResult train_one_step(double lr, bool stop = false);
+  std::string out_of_memory_message(const data::Batch& batch, const torch::Tensor& noise);
   std::string locate_non_finite(const data::Batch& batch, const torch::Tensor& noise);
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
   std::optional<double> run_probe();

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Injects every fault, measures every load and fuzzes every parser that docs/reliability.md promises something about; hours on two cores.
+# Usage: reliability.sh [EXPERIMENT]...   as the table there names them; without names: all. --ten-minutes: a part of each.
+# Writes build/reliability/results and the table, build/reliability/table.md; exits with 1 if a promise was broken.
+. "$(dirname "$0")/setup.sh"
+
+count=() scale=1 executions=10000000
+if [ "${1:-}" = --ten-minutes ]; then
+  count=(--count 5) scale=0.01 executions=100000
+  shift
+fi
+faults=(kill-{pretrain,pack,extract,hear-eval,sweep} full-{pretrain,pack,extract,hear-eval,sweep}
+  read-only-{pretrain,pack,extract,hear-eval,sweep} metrics read-error damage ranks signals two-processes clock locales numbers no-gpu full-output)
+load=(manifest shards long-wav extract steps)
+names=("$@")
+[ ${#names[@]} -gt 0 ] || names=("${faults[@]}" "${load[@]/#/load-}" fuzz)
+
+build ci -DAXLSTM_BUILD_BENCH=ON -DAXLSTM_TEST_PYTHON="$PYTHON"
+output=$REPO/build/reliability bin=$REPO/build/ci/bin broken=0
+mkdir -p "$output"
+: > "$output/results"
+
+run() { "$PYTHON" -B "$@" | tee -a "$output/results" || broken=1; }
+
+for name in "${names[@]}"; do
+  say "$name"
+  case $name in
+    fuzz) "$REPO/scripts/fuzz.sh" --executions "$executions" | tee /dev/stderr | sed -n '/^fuzz /p' >> "$output/results" || broken=1 ;;
+    load-*) run "$REPO/tests/faults/load.py" --bin "$bin" --scale "$scale" "${name#load-}" ;;
+    *) run "$REPO/tests/faults/run.py" --bin "$bin" --shim "$REPO/build/ci/tests/libaxlstm_fault_shim.so" "${count[@]}" "$name" ;;
+  esac
+done
+"$PYTHON" -B "$REPO/tests/faults/table.py" "$output/results" | tee "$output/table.md"
+exit $broken
