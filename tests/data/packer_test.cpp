@@ -186,7 +186,7 @@ TEST_F(PackerTest, AnotherListOrFormatInTheSameFolderIsRefused) {
 }
 
 TEST_F(PackerTest, NamesThatLeadOutOfTheFolderAreOnlyNames) {
-  const std::string audio = read_file(load_manifest(clips_.options()).clips.front().path);
+  const std::string audio = read_file(load_manifest(clips_.options()).clips[0].path);
   const std::string absolute = (folder_.path() / "elsewhere/c").string();
   const auto tars = stream_tars({folder_.write(
       "in/a.tar",

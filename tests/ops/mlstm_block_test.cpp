@@ -133,7 +133,7 @@ TEST_P(FusedBlock, EqualsTheModule) {
   std::map<std::string, std::vector<double>> shares;  // of the allowed error
   for (std::uint64_t seed = 7; seed < 7 + kSeeds; ++seed) {
     for (const auto& [name, error] : errors_of(c, seed)) {
-      if (!std::isfinite(error.eager)) continue;  // LibTorch's operators overflow in this type
+      if (!std::isfinite(error.eager)) continue;         // LibTorch's operators overflow in this type
       const double factor = is_gate_bias(name) ? 3 : 2;  // sums over all tokens that almost cancel: docs/kernel.md
       const double share = error.fused / std::max(factor * error.eager, rounding);
       shares[name].push_back(std::isfinite(share) ? share : INFINITY);
