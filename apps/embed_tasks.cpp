@@ -34,7 +34,7 @@ std::vector<fs::path> embed_tasks(const ModelArguments& model, const std::vector
         }
         embedded[at] = 1;
       } catch (const std::exception& failure) {
-        log::error(str(tasks[at].filename().string(), ": ", message_of(failure)));
+        log::error(str((options.output_dir.filename() / tasks[at].filename()).string(), ": ", message_of(failure)));
       }
     }
   };
