@@ -50,8 +50,10 @@ std::string platform_summary(const config::RunConfig& config) {
   const auto dtype = train::compute_dtype(train::resolve_precision(config.train.precision, device));
   const auto backend =
       ops::resolve_backend(model.backend, device, dtype, model.dim, model.expansion * model.dim, nn::kHeads);
+  const bool kernels = backend == ops::Backend::kCell || backend == ops::Backend::kFused;
+  const auto isa = ops::resolve_isa(model.isa, device, dtype, model.patches() + 1);
   return str("device ", device.is_cuda() && name.empty() ? "GPU" : name, ", mLSTM backend ", ops::backend_name(backend),
-             ", LibTorch ", TORCH_VERSION, ", ", cuda_versions());
+             kernels ? str(" (", ops::isa_name(isa), ")") : "", ", LibTorch ", TORCH_VERSION, ", ", cuda_versions());
 }
 
 std::string doctor_report() {

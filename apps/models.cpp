@@ -60,6 +60,7 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments,
     config.train.device = arguments.device;
     config.train.precision = train::Precision::kFp32;
     config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
+    config.model.isa = ops::Isa::kAuto;
     log_banner("extract", config);
   };
   if (arguments.name.rfind(kRandomPrefix, 0) == 0) {

@@ -9,9 +9,7 @@
 // tokens mirrored.
 #pragma once
 
-#include "mlstm_chunk_terms.h"
-#include "mlstm_gates.cuh"
-#include "warp.cuh"
+#include "mlstm_terms.cuh"
 
 namespace axlstm::kernels {
 
@@ -24,7 +22,7 @@ struct ChunkRun {
 template <int kWarps, typename T>
 class Chunk {
  public:
-  using Terms = ChunkTerms<kWarps>;
+  using Terms = MmaTerms<kWarps>;
   static constexpr int kGroups = Terms::kGroups, kTokens = Terms::kTokens, kSlots = kGroups + 1;
   static constexpr int kThreads = kWarps * kWarp;
   static constexpr int kTile = kTokens * kSlicePitch, kGroupPitch = 16 * kSlicePitch;
@@ -76,34 +74,11 @@ class Chunk {
     }
     __syncthreads();
     while (free_ > 0) start_next();
-    const bool is_inside = inside(token);
-    const float g_high = is_inside ? state.g_high[at(token)] : -INFINITY,
-                g_low = is_inside ? state.g_low[at(token)] : 0.0F;
-    const float G_high = is_inside ? state.G_high[at(token)] : INFINITY,
-                G_low = is_inside ? state.G_low[at(token)] : 0.0F;
-    float inverse = is_inside ? 1.0F : 0.0F;
-    if (n != nullptr && is_inside) inverse = normaliser(n[at(token)], state.bound[at(token)], shape_.eps).inverse;
-    all.g_high[token] = g_high;
-    all.g_low[token] = g_low;
-    all.G_high[token] = G_high;
-    all.G_low[token] = G_low;
-    all.inverse[token] = inverse;
+    const TokenGates gates = token_gates(state, n, shape_.eps, at(token), inside(token));
+    put_gates(all, token, gates);
     all.signed_delta[token] = 0.0F;
     __syncthreads();
-    const int group = token / 16;
-    const auto last = [&](int of) {
-      return 16 * of + 15 < tokens_ ? 16 * of + 15 : tokens_ - 1;
-    };  // a group's last token
-    const auto difference = [&](float high, float low, int minus) {
-      return fast_exp2((high - all.G_high[minus]) + (low - all.G_low[minus]));
-    };
-    all.j_factor[token] = difference(g_high, g_low, last(group));
-    const int before = last(group > 0 ? group - 1 : 0);
-    all.i_factor[token] = fast_exp2((all.G_high[before] - G_high) + (all.G_low[before] - G_low)) * inverse;
-    for (int pair = token; pair < kGroups * kGroups; pair += kThreads) {
-      const int earlier = pair / kGroups, later = pair % kGroups, end = last(earlier);
-      if (earlier < later) all.between[pair] = difference(all.G_high[end], all.G_low[end], last(later - 1));
-    }
+    put_factors(all, token, tokens_, gates);
     // The first step's barrier shows the terms to all.
   }
 
@@ -233,27 +208,16 @@ class Chunk {
     }
   }
 
-  /// Writes a slice of a result, each row times its factor. Lanes swap halves so that four write 32 bytes of a row.
+  /// Writes a slice of a result, each row times its factor.
   __device__ void store(const Tensor4& out, int slice, const Sum& sum, const Rows& factor) const {
     T* head = head_of<T>(out) + slice * kSliceWidth;
-    const bool odd = lane() % 2 != 0;
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int token = own_token(strip, half);
-        const float f = factor[strip][half];
-#pragma unroll
-        for (int channel = 0; channel < kSliceWidth; channel += 16) {
-          const float* low = &sum[strip][channel / 8][2 * half];
-          const float* high = &sum[strip][channel / 8 + 1][2 * half];
-          const std::uint32_t of_low = pack<T>(f * low[0], f * low[1]), of_high = pack<T>(f * high[0], f * high[1]);
-          const std::uint32_t received = __shfl_xor_sync(kAllLanes, odd ? of_low : of_high, 1);
-          if (!inside(token) || slice * kSliceWidth + channel >= shape_.DH) continue;
-          const int to = channel + (odd ? 8 : 0) + lane() % 4 / 2 * 4;
-          *reinterpret_cast<uint2*>(head + token * out.sequence_stride + to) =
-              odd ? make_uint2(received, of_high) : make_uint2(of_low, received);
-        }
+        store_row(head + token * out.sequence_stride, sum[strip], half, factor[strip][half],
+                  shape_.DH - slice * kSliceWidth, inside(token));
       }
     }
   }
@@ -298,12 +262,8 @@ class Chunk {
     return static_cast<Element*>(x.data) + batch_ * x.batch_stride + head_ * x.head_stride + row_ * x.sequence_stride;
   }
 
-  /// exp(g_j − G_i) / N_i for a pair in one group; 0 for j > i.
   __device__ float diagonal_factor(int own, int other) const {
-    const Terms& all = terms();
-    const int i = mirror_ ? other : own, j = mirror_ ? own : other;
-    if (j > i) return 0.0F;
-    return fast_exp2((all.g_high[j] - all.G_high[i]) + (all.g_low[j] - all.G_low[i])) * all.inverse[i];
+    return factor_within_group(terms(), mirror_ ? other : own, mirror_ ? own : other);
   }
 
   /// Waits for the next `count` tiles and starts those that may follow.

@@ -74,11 +74,8 @@ __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk
   for (int strip = 0; strip < 2; ++strip) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      float sum = sum_of_quad(delta[strip][half]);
-      // Where one j rules a row, dh_i·v_j − δ_i cancels: P's rounding is taken out again. (Where P's signs cancel
-      // instead, its sum says nothing of that.)
-      const float exact = sum_of_quad(P_sum[strip][half]), rounded = sum_of_quad(rounded_sum[strip][half]);
-      if (fabsf(exact - rounded) < fabsf(exact) / 128) sum *= exact / rounded;
+      float sum = without_rounding(sum_of_quad(delta[strip][half]), sum_of_quad(P_sum[strip][half]),
+                                   sum_of_quad(rounded_sum[strip][half]));
       const int token = chunk.own_token(strip, half);
       float sign = 0.0F;
       if (chunk.inside(token)) {

@@ -25,9 +25,14 @@ struct ChunkTerms {
   float j_factor[kTokens];
   float i_factor[kTokens];  // times inverse
   float inverse[kTokens];   // 1 / N_i; 1 in the forward pass, where N is not known yet; 0 behind the last token
-  float signed_delta[kTokens];
   float g_high[kTokens], g_low[kTokens], G_high[kTokens], G_low[kTokens];
-  float between[kGroups * kGroups];  // [earlier][later]
+  float between[kGroups * kGroups];  // [earlier][later]; 0 for others
+};
+
+/// And what the portable kernels keep beside them.
+template <int kWarps>
+struct MmaTerms : ChunkTerms<kWarps> {
+  float signed_delta[ChunkTerms<kWarps>::kTokens];
   ChunkSource sources[2 * kMaxChunkRuns];
 };
 
@@ -35,7 +40,7 @@ struct ChunkTerms {
 /// slot.
 template <int kWarps>
 constexpr int chunk_bytes(bool backward) {
-  using Terms = ChunkTerms<kWarps>;
+  using Terms = MmaTerms<kWarps>;
   const int held = (Terms::kGroups + 1) * 4 * Terms::kTokens * 4;
   return kRing * Terms::kTokens * kSlicePitch * 2 + static_cast<int>(sizeof(Terms)) + (backward ? held : 0);
 }

@@ -15,9 +15,12 @@ std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
   return even_chunk(tokens, memory >= chunk_bytes<8>(true) ? ChunkTerms<8>::kTokens : ChunkTerms<4>::kTokens);
 }
 
+bool hopper_kernels_are_faster(std::int64_t tokens) { return tokens > ChunkTerms<4>::kTokens && hopper_kernels_run(); }
+
 int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
 
 cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t stream) {
+  if (params.shape.hopper) return launch_hopper_forward(params, type, stream);
   switch (type) {
     case DataType::kFloat32:
       return launch_simt_forward(params, stream);
@@ -30,6 +33,7 @@ cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream
 }
 
 cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t stream) {
+  if (params.shape.hopper) return launch_hopper_backward(params, type, stream);
   switch (type) {
     case DataType::kFloat32:
       return launch_simt_backward(params, stream);

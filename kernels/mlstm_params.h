@@ -37,6 +37,7 @@ struct GateState {
 struct MlstmShape {
   std::int64_t B = 0, S = 0, NH = 0, DH = 0;
   std::int64_t chunk = 0;  ///< tokens of a chunk, chunk_tokens(); 0: not in chunks
+  bool hopper = false;     ///< by the Hopper kernels, which take chunks of up to 256 tokens
   float eps = 1e-6F;
 };
 

@@ -64,7 +64,7 @@ __device__ inline float fast_inverse(float x) {
 /// The block's dynamic shared memory.
 template <typename T>
 __device__ inline T* dynamic_shared() {
-  extern __shared__ __align__(128) unsigned char shared_memory[];
+  extern __shared__ __align__(1024) unsigned char shared_memory[];
   return reinterpret_cast<T*>(shared_memory);
 }
 

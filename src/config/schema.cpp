@@ -69,6 +69,10 @@ void describe_model(RunConfig& config, Visitor& v) {
   v.choice("backend", model.backend, {"auto", "reference", "recurrent", "cell", "fused"},
            "of AxLSTM blocks: LibTorch operators (reference), step by step (recurrent), CUDA kernels for the cell "
            "(cell) or for the whole block (fused: bf16, fp16); auto: the fastest that can run");
+  v.choice(
+      "isa", model.isa, {"auto", "portable", "hopper"},
+      "instructions of the cell's kernels: of compute capability 8.0 and higher, or of 9.0 (H100, H200); auto: the "
+      "faster that can run");
   v.boolean(
       "recompute", model.recompute,
       "fused only: keep less for the backward pass and compute it again; about half the memory, a tenth more time");
@@ -262,6 +266,7 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "eval.probe_clips",
                                  "embedding.layout",
                                  "kernel.backend",
+                                 "kernel.isa",
                                  "kernel.recompute"};
   std::vector<std::pair<std::string, std::string>> before, after;
   // Read and dumped again: a key that the version of the old run did not know yet counts with its default.

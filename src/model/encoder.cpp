@@ -20,12 +20,12 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options)
   register_module("patch_embed", patch_embed_);
   for (std::int64_t index = 0; index < options.depth; ++index) {
     if (options.arch == Arch::kAxlstm) {
-      blocks_->push_back(nn::MlstmBlock(
-          nn::MlstmBlockOptions{.dim = options.dim,
-                                .expansion = options.expansion,
-                                .reverse = options.flip && index % 2 == 1,
-                                .recompute = options.recompute,
-                                .cell = {.input_gate = options.input_gate, .backend = options.backend}}));
+      blocks_->push_back(nn::MlstmBlock(nn::MlstmBlockOptions{
+          .dim = options.dim,
+          .expansion = options.expansion,
+          .reverse = options.flip && index % 2 == 1,
+          .recompute = options.recompute,
+          .cell = {.input_gate = options.input_gate, .backend = options.backend, .isa = options.isa}}));
     } else {
       blocks_->push_back(nn::AttentionBlock(
           nn::AttentionBlockOptions{.dim = options.dim, .heads = options.attention_heads, .backend = options.backend}));

@@ -78,8 +78,8 @@ ops::ResidualStream MlstmBlockImpl::forward(const ops::ResidualStream& stream) {
   const auto backend = ops::resolve_backend(options_.cell.backend, stream.x.device(), dtype, options_.dim,
                                             options_.expansion * options_.dim, kHeads);
   if (backend == ops::Backend::kFused) {
-    return ops::fused_mlstm_block(stream, weights(),
-                                  {options_.reverse, options_.cell.input_gate, dtype, options_.recompute});
+    return ops::fused_mlstm_block(
+        stream, weights(), {options_.reverse, options_.cell.input_gate, dtype, options_.recompute, options_.cell.isa});
   }
   const auto x = stream.sum();
   const auto u = norm_->forward(x);

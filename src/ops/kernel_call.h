@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "axlstm/core/error.h"
+#include "axlstm/ops/mlstm_block.h"
 #include "mlstm_launch.h"
 
 namespace axlstm::ops {
@@ -39,12 +40,13 @@ inline kernels::DataType data_type(torch::ScalarType type) {
 }
 
 /// Of q [B, S, NH, DH].
-inline kernels::MlstmShape cell_shape(const torch::Tensor& q, double eps) {
+inline kernels::MlstmShape cell_shape(const torch::Tensor& q, Isa isa, double eps) {
   return {q.size(0),
           q.size(1),
           q.size(2),
           q.size(3),
           kernels::chunk_tokens(q.size(1), data_type(q.scalar_type())),
+          resolve_isa(isa, q.device(), q.scalar_type(), q.size(1)) == Isa::kHopper,
           static_cast<float>(eps)};
 }
 

@@ -41,4 +41,16 @@ const char* backend_name(Backend backend) {
   return "";
 }
 
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::kAuto:
+      return "auto";
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kHopper:
+      return "hopper";
+  }
+  return "";
+}
+
 }  // namespace axlstm::ops

@@ -37,6 +37,7 @@ enum Argument {
 
 struct Flags {
   bool reverse_delta, reverse, sigmoid_input;
+  Isa isa;
   torch::ScalarType dtype;
 };
 
@@ -56,11 +57,9 @@ struct Block {
   torch::Tensor heads(const torch::Tensor& x) const { return x.view({B, S, NH, I / NH}); }
   /// From q, k, v [3, B·S, I].
   CellInputs cell(const torch::Tensor& qkv, const torch::Tensor& gates, const Flags& flags) const {
-    return {heads(qkv[0]),
-            heads(qkv[1]),
-            heads(qkv[2]),
-            {floats(gates), floats(gates) + tokens() * NH, flags.sigmoid_input},
-            kCellEps};
+    return {heads(qkv[0]), heads(qkv[1]),
+            heads(qkv[2]), {floats(gates), floats(gates) + tokens() * NH, flags.sigmoid_input},
+            flags.isa,     kCellEps};
   }
 
   kernels::AddNormParams add_norm(const Flags& flags, const torch::Tensor& weight, const torch::Tensor& sum) const {
@@ -121,8 +120,8 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
   /// `arguments` in the order of Argument, the float32 ones contiguous; returns sum and delta.
   static tensor_list forward(AutogradContext* context, const torch::Tensor& x,
                              const std::optional<torch::Tensor>& delta, at::TensorList weights, bool reverse_delta,
-                             bool reverse, bool sigmoid_input, bool recompute, torch::ScalarType dtype) {
-    const Flags flags{reverse_delta, reverse, sigmoid_input, dtype};
+                             bool reverse, bool sigmoid_input, Isa isa, bool recompute, torch::ScalarType dtype) {
+    const Flags flags{reverse_delta, reverse, sigmoid_input, isa, dtype};
     tensor_list arguments{x, torch::Tensor()};
     arguments.insert(arguments.end(), weights.begin(), weights.end());
     const Block block(x, arguments[kSkip], dtype);
@@ -158,6 +157,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     context->saved_data["reverse_delta"] = reverse_delta;
     context->saved_data["reverse"] = reverse;
     context->saved_data["sigmoid_input"] = sigmoid_input;
+    context->saved_data["isa"] = static_cast<std::int64_t>(isa);
     context->saved_data["has_delta"] = delta.has_value();
     context->set_materialize_grads(false);
     return {sum, result};
@@ -172,7 +172,8 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     std::copy(saved.begin() + 11, saved.end(), arguments.begin() + kNorm);
     const auto dtype = u.scalar_type();
     const Flags flags{context->saved_data["reverse_delta"].toBool(), context->saved_data["reverse"].toBool(),
-                      context->saved_data["sigmoid_input"].toBool(), dtype};
+                      context->saved_data["sigmoid_input"].toBool(),
+                      static_cast<Isa>(context->saved_data["isa"].toInt()), dtype};
     const Block block(sum, arguments[kSkip], dtype);
     const KernelContext call(sum);
     const auto narrow = u.options(), wide = sum.options();
@@ -266,7 +267,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     norm.parts = norm_parts;
     check_launch(kernels::add_norm_backward(norm, block.type, call.stream()));
     result[kNorm] = norm_sums.sum(0);
-    result.resize(kArguments + 5);  // the flags have none
+    result.resize(kArguments + 6);  // the flags have none
     return result;
   }
 };
@@ -317,7 +318,7 @@ ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeight
   if (stream.delta.defined()) delta = dense(stream.delta.to(options.dtype));
   const auto results = BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors),
                                             stream.reversed, options.reverse, options.input_gate == InputGate::kSigmoid,
-                                            options.recompute, options.dtype);
+                                            options.isa, options.recompute, options.dtype);
   return {results[0], results[1], options.reverse};
 }
 

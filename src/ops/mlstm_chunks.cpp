@@ -111,9 +111,14 @@ bool in_chunks(const kernels::MlstmShape& shape) { return shape.chunk > 0 && sha
 void cell_forward(const CellInputs& inputs, const CellState& state, const torch::Tensor& h, cudaStream_t stream) {
   const auto& q = inputs.q;
   const auto type = data_type(q.scalar_type());
-  kernels::ForwardParams params{
-      cell_shape(q, inputs.eps), view(q), view(inputs.k), view(inputs.v), inputs.gates, state.gates(),
-      state.n.data_ptr<float>(), view(h)};
+  kernels::ForwardParams params{cell_shape(q, inputs.isa, inputs.eps),
+                                view(q),
+                                view(inputs.k),
+                                view(inputs.v),
+                                inputs.gates,
+                                state.gates(),
+                                state.n.data_ptr<float>(),
+                                view(h)};
   check_launch(kernels::mlstm_scan_gates(params, stream));
   if (!in_chunks(params.shape)) return check_launch(kernels::mlstm_forward(params, type, stream));
 
@@ -131,7 +136,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   const auto &q = inputs.q, &k = inputs.k, &v = inputs.v;
   const auto type = data_type(q.scalar_type());
   kernels::BackwardParams params;
-  params.shape = cell_shape(q, inputs.eps);
+  params.shape = cell_shape(q, inputs.isa, inputs.eps);
   params.sum_parts = kernels::sum_parts(params.shape);
   const auto device = state.n.options();
   const auto rows = torch::empty({3, params.shape.B, params.shape.NH, params.shape.S}, device);

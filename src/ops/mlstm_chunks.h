@@ -11,6 +11,7 @@ namespace axlstm::ops {
 struct CellInputs {
   torch::Tensor q, k, v;
   kernels::Gates gates;
+  Isa isa = Isa::kAuto;
   double eps = 1e-6;
 };
 

@@ -22,6 +22,13 @@ std::string fused_block_obstacle(const torch::Device&, torch::ScalarType, std::i
   return kObstacle;
 }
 
+Isa resolve_isa(Isa wanted, const torch::Device&, torch::ScalarType, std::int64_t) {
+  if (wanted == Isa::kHopper) {
+    throw UsageError(str("kernel.isa hopper cannot be used: ", kObstacle, "; set kernel.isa=auto"));
+  }
+  return Isa::kPortable;
+}
+
 ResidualStream fused_mlstm_block(const ResidualStream&, const BlockWeights&, const BlockOptions&) {
   throw Error(str("mlstm_block: ", kObstacle));
 }

@@ -50,6 +50,7 @@ model::MaskedModel build_model(const RunSpec& spec, const torch::Device& device)
     const auto dtype = compute_dtype(resolve_precision(spec.train.precision, device));
     const std::int64_t dim = spec.model.dim, inner_dim = spec.model.expansion * dim;
     const auto backend = ops::resolve_backend(spec.model.backend, device, dtype, dim, inner_dim, nn::kHeads);
+    ops::resolve_isa(spec.model.isa, device, dtype, spec.model.patches() + 1);
     if (spec.model.backend == ops::Backend::kAuto && backend == ops::Backend::kReference && device.is_cuda()) {
       log::warn(str("slow: LibTorch's operators compute the mLSTM, for the kernels cannot be used: ",
                     ops::fused_block_obstacle(device, dtype, dim, inner_dim, nn::kHeads)));

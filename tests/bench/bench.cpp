@@ -12,6 +12,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/model/masked_model.h"
 #include "axlstm/ops/mlstm.h"
+#include "axlstm/ops/mlstm_block.h"
 #include "axlstm/train/step.h"
 #include "bench/timing.h"
 
@@ -30,12 +31,16 @@ struct Settings {
   std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096, 16384};
   std::int64_t batch = 1024;
   std::string dtype = "bf16";
-  std::string backend = "auto";
+  std::string backend = "auto", isa = "auto";
   bool recompute = false;
 };
 
 torch::ScalarType dtype_of(const std::string& name) {
   return name == "bf16" ? torch::kBFloat16 : name == "fp16" ? torch::kFloat16 : torch::kFloat32;
+}
+
+ops::Isa isa_of(const std::string& name) {
+  return name == "hopper" ? ops::Isa::kHopper : name == "portable" ? ops::Isa::kPortable : ops::Isa::kAuto;
 }
 
 void report(const Settings& settings, const json& record) {
@@ -78,9 +83,9 @@ void bench_cells(const Settings& settings, const bench::Ceilings& ceilings) {
   const auto dtype = dtype_of(settings.dtype);
   const auto gpu = torch::TensorOptions(torch::kCUDA);
   using Cell = std::function<torch::Tensor(const std::vector<torch::Tensor>&)>;
-  const auto mlstm = [](ops::Backend backend) -> Cell {
-    return [backend](const std::vector<torch::Tensor>& x) {
-      return ops::mlstm(x[0], x[1], x[2], x[3], x[4], {.backend = backend});
+  const auto mlstm = [](ops::Backend backend, ops::Isa isa) -> Cell {
+    return [backend, isa](const std::vector<torch::Tensor>& x) {
+      return ops::mlstm(x[0], x[1], x[2], x[3], x[4], {.backend = backend, .isa = isa});
     };
   };
   const Cell attention = [](const std::vector<torch::Tensor>& x) {
@@ -88,9 +93,18 @@ void bench_cells(const Settings& settings, const bench::Ceilings& ceilings) {
                                                0.0, true)
         .transpose(1, 2);
   };
-  const std::vector<std::pair<std::string, Cell>> kernels{{"axlstm", mlstm(ops::Backend::kCell)},
-                                                          {"eager", mlstm(ops::Backend::kReference)},
-                                                          {"causal attention", attention}};
+  std::vector<std::pair<std::string, Cell>> kernels;
+  for (const auto isa : {ops::Isa::kPortable, ops::Isa::kHopper}) {
+    if (settings.isa != "auto" && settings.isa != ops::isa_name(isa)) continue;
+    try {
+      ops::resolve_isa(isa, torch::kCUDA, dtype, 1);
+      kernels.emplace_back(str("axlstm ", ops::isa_name(isa)), mlstm(ops::Backend::kCell, isa));
+    } catch (const UsageError& failure) {
+      std::cerr << failure.what() << "\n";
+    }
+  }
+  kernels.emplace_back("eager", mlstm(ops::Backend::kReference, ops::Isa::kAuto));
+  kernels.emplace_back("causal attention", attention);
   for (const auto S : settings.lengths) {
     for (const auto DH : settings.head_dims) {
       const std::int64_t NH = 4, B = std::max<std::int64_t>(1, 256 * 251 / S);
@@ -138,6 +152,7 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
   options.backend = settings.backend == "reference" ? ops::Backend::kReference
                     : settings.backend == "cell"    ? ops::Backend::kCell
                                                     : ops::Backend::kAuto;
+  options.isa = isa_of(settings.isa);
   options.recompute = settings.recompute;
   return model::resolve(options);
 }
@@ -181,6 +196,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
       report(settings, {{"model", name},
                         {"dtype", settings.dtype},
                         {"backend", settings.backend},
+                        {"isa", settings.isa},
                         {"recompute", settings.recompute},
                         {"batch", batch},
                         {"ms", ms},
@@ -205,6 +221,9 @@ int main(int argc, char** argv) {
   app.add_option("--json", settings.json_file, "Append records to this file");
   app.add_option("--runs", settings.runs, "Timed runs of each case; the median counts");
   app.add_option("--dtype", settings.dtype, "bf16, fp16 or fp32")->check(CLI::IsMember({"bf16", "fp16", "fp32"}));
+  app.add_option("--isa", settings.isa,
+                 "Instructions of the cell's kernels; auto: all that run here, of steps the faster")
+      ->check(CLI::IsMember({"auto", "portable", "hopper"}));
   auto* cells = app.add_subcommand("cells", "The cell, forward and forward + backward");
   cells->add_option("--head-dims", settings.head_dims)->delimiter(',');
   cells->add_option("--lengths", settings.lengths)->delimiter(',');

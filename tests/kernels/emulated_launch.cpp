@@ -1,6 +1,6 @@
 // The kernels' host entry points once more, here through the emulator: linked ahead of axlstm::kernels, they let the
 // operations of src/ops run on tensors on the CPU.
-#include "kernels/emulator.h"
+#include "kernels/emulator_hopper.h"
 
 // After the emulator, which stands for nvcc's language.
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "block_norm.cuh"
 #include "block_output.cuh"
 #include "mlstm_chunk_kernels.cuh"
+#include "mlstm_hopper_kernels.cuh"
 #include "mlstm_launch.h"
 #include "mlstm_links.cuh"
 #include "mlstm_scans.cuh"
@@ -32,6 +33,14 @@ void run_chunks(void (*small)(Params), void (*large)(Params), const Params& p, b
   } else {
     emulator::launch(large, {blocks, 1, 1}, 8 * kWarp, chunk_bytes<8>(backward), p);
   }
+}
+
+/// Two blocks, so that they go on to further chunks.
+template <typename T, typename Params>
+void run_hopper(void (*kernel)(Params), const Params& p) {
+  const MlstmShape& shape = p.cell.shape;
+  const unsigned chunks = static_cast<unsigned>(shape.B * shape.NH) * ceil_div(shape.S, shape.chunk);
+  emulator::launch(kernel, {std::min(chunks, 2U), 1, 1}, HopperChunk<T>::kThreads, HopperChunk<T>::kBytes, p);
 }
 
 /// Calls run(element of the type).
@@ -65,6 +74,10 @@ std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
   return even_chunk(tokens, tokens % 2 == 0 ? ChunkTerms<4>::kTokens : ChunkTerms<8>::kTokens);
 }
 
+/// Only where a test wants them.
+bool hopper_kernels_run() { return true; }
+bool hopper_kernels_are_faster(std::int64_t) { return false; }
+
 int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
 
 cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t) {
@@ -78,8 +91,13 @@ cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream
     emulator::launch(simt_forward_kernel<4>, simt_grid(params.shape), kThreads, 0, params);
     return cudaSuccess;
   }
+  const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
   return by_type(type, [&](auto element) {
     using T = decltype(element);
+    if (params.shape.hopper) {
+      return run_hopper<T, HopperForward>(hopper_forward_kernel<T>,
+                                          {params, map(params.q), map(params.k), map(params.v)});
+    }
     run_chunks<ForwardParams>(chunk_forward_kernel<4, T>, chunk_forward_kernel<8, T>, params, false);
   });
 }
@@ -92,8 +110,13 @@ cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStre
     emulator::launch(simt_backward_rows_kernel<4>, simt_grid(params.shape), kThreads, 0, params);
     return cudaSuccess;
   }
+  const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
   return by_type(type, [&](auto element) {
     using T = decltype(element);
+    if (params.shape.hopper) {
+      return run_hopper<T, HopperBackward>(hopper_backward_kernel<T>,
+                                           {params, map(params.q), map(params.k), map(params.v), map(params.dh)});
+    }
     run_chunks<BackwardParams>(chunk_backward_kernel<4, T>, chunk_backward_kernel<8, T>, params, true);
   });
 }

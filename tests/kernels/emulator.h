@@ -14,7 +14,9 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #undef __global__
@@ -50,6 +52,28 @@ struct Fiber {
   std::uint64_t exchanges = 0, barriers = 0;
   std::vector<Copy> open_copies;
   std::deque<std::vector<Copy>> copy_groups;
+  std::vector<std::function<void()>> open_products;
+  std::deque<std::vector<std::function<void()>>> product_groups;
+};
+
+/// A barrier of shared memory that also counts the bytes of copies.
+struct TransactionBarrier {
+  unsigned arrivals = 0;  // of each phase
+  unsigned awaited = 0;
+  std::size_t bytes = 0;
+  std::vector<std::function<std::size_t()>> copies;
+  unsigned phase = 0;
+
+  void next_phase() {
+    awaited = arrivals;
+    copies.clear();
+    ++phase;
+  }
+};
+
+struct NamedBarrier {
+  std::uint64_t number = 0;
+  unsigned waiting = 0;
 };
 
 /// What the lanes of a warp hand to each other; two buffers, since none can be two exchanges ahead.
@@ -66,6 +90,8 @@ struct Block {
   std::size_t current = 0;
   unsigned alive = 0, waiting = 0;
   std::uint64_t barrier = 0;
+  std::array<NamedBarrier, 16> named_barriers;
+  std::map<const void*, TransactionBarrier> transaction_barriers;
   ucontext_t host{};
   std::function<void()> kernel;
 };
@@ -146,7 +172,7 @@ void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_byte
     Block running;
     block = &running;
     running.kernel = [&] { kernel(arguments...); };
-    running.shared.assign(shared_bytes + 128, std::byte{0xff});
+    running.shared.assign(shared_bytes + 1024, std::byte{0xff});
     running.warps.resize(threads / 32);
     running.alive = threads;
     for (unsigned n = 0; n < threads; ++n) running.fibers.push_back(make_fiber(n));
@@ -219,7 +245,7 @@ inline float fast_inverse(float x) { return 1.0F / x; }
 template <typename T>
 T* dynamic_shared() {
   const auto address = reinterpret_cast<std::uintptr_t>(emulator::block->shared.data());
-  return reinterpret_cast<T*>((address + 127) / 128 * 128);
+  return reinterpret_cast<T*>((address + 1023) / 1024 * 1024);
 }
 
 inline void copy_async_16(void* to, const void* from, bool inside) {

@@ -6,6 +6,7 @@
 
 #include "../src/ops/mlstm_backends.h"
 #include "axlstm/core/error.h"
+#include "axlstm/ops/mlstm_block.h"
 
 namespace axlstm::ops {
 namespace {
@@ -21,12 +22,13 @@ struct Case {
   double gate_scale;
   InputGate gate;
   torch::ScalarType dtype;
+  Isa isa = Isa::kPortable;
 };
 
 std::string name_of(const testing::TestParamInfo<Case>& info) {
   const auto& c = info.param;
   return str("S", c.S, "_DH", c.DH, c.gate_scale > 5 ? "_extreme" : "", c.gate == InputGate::kSigmoid ? "_sigmoid" : "",
-             "_", c10::toString(c.dtype));
+             "_", c10::toString(c.dtype), c.isa == Isa::kHopper ? "_hopper" : "");
 }
 
 /// Below this the error is that of storing the result, or, in float32, of a few additions.
@@ -41,6 +43,11 @@ class CellKernel : public testing::TestWithParam<Case> {
     if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
     const std::string obstacle = cell_kernel_obstacle(kDevice, torch::kFloat32, 16);
     if (!obstacle.empty()) GTEST_SKIP() << obstacle;
+    try {
+      resolve_isa(GetParam().isa, kDevice, GetParam().dtype, GetParam().S);
+    } catch (const UsageError& failure) {
+      GTEST_SKIP() << failure.what();
+    }
   }
 
   /// q, k, v as views of one tensor, so that strides count, i and f; then the gradient of h.
@@ -61,7 +68,7 @@ class CellKernel : public testing::TestWithParam<Case> {
     for (std::size_t n = 0; n < 5; ++n) {
       leaves.push_back(inputs[n].to(n < 3 ? dtype : gate_dtype).detach().requires_grad_());
     }
-    const MlstmOptions options{.input_gate = c.gate, .backend = Backend::kReference};
+    const MlstmOptions options{.input_gate = c.gate, .backend = Backend::kReference, .isa = c.isa};
     const auto h = kernels ? mlstm_cell_kernel(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], options)
                            : mlstm(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], options);
     h.backward(inputs[5].to(h.dtype()));
@@ -109,30 +116,47 @@ TEST_P(CellKernel, StridedViewsGiveTheBitsOfCopiesAndTwiceTheSame) {
 constexpr auto kExponential = InputGate::kExponential;
 constexpr auto kSigmoid = InputGate::kSigmoid;
 
-INSTANTIATE_TEST_SUITE_P(
-    Small, CellKernel,
-    testing::Values(
-        Case{1, 1, 2, 16, 1, kExponential, torch::kFloat32}, Case{1, 70, 1, 48, 20, kExponential, torch::kFloat32},
-        Case{1, 1, 2, 16, 1, kExponential, torch::kBFloat16}, Case{1, 63, 1, 16, 1, kExponential, torch::kBFloat16},
-        Case{1, 64, 1, 96, 1, kSigmoid, torch::kBFloat16}, Case{2, 65, 2, 48, 20, kExponential, torch::kBFloat16},
-        Case{1, 251, 1, 144, 1, kExponential, torch::kBFloat16}, Case{1, 130, 1, 192, 1, kExponential, torch::kFloat16},
-        Case{1, 70, 1, 288, 20, kExponential, torch::kBFloat16},
-        Case{1, 300, 1, 208, 1, kExponential, torch::kBFloat16}, Case{1, 301, 1, 208, 1, kSigmoid, torch::kBFloat16},
-        Case{2, 601, 2, 48, 20, kExponential, torch::kBFloat16}, Case{2, 512, 2, 32, 1, kSigmoid, torch::kFloat16},
-        Case{1, 66, 1, 768, 1, kExponential, torch::kFloat16}),
-    name_of);
+/// The narrow ones with the instructions of Hopper too.
+std::vector<Case> with_all_instructions(std::vector<Case> cases) {
+  const std::size_t count = cases.size();
+  for (std::size_t n = 0; n < count; ++n) {
+    if (cases[n].dtype == torch::kFloat32) continue;
+    cases.push_back(cases[n]);
+    cases.back().isa = Isa::kHopper;
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Small, CellKernel,
+                         testing::ValuesIn(with_all_instructions({{1, 1, 2, 16, 1, kExponential, torch::kFloat32},
+                                                                  {1, 70, 1, 48, 20, kExponential, torch::kFloat32},
+                                                                  {1, 1, 2, 16, 1, kExponential, torch::kBFloat16},
+                                                                  {1, 63, 1, 16, 1, kExponential, torch::kBFloat16},
+                                                                  {1, 64, 1, 96, 1, kSigmoid, torch::kBFloat16},
+                                                                  {2, 65, 2, 48, 20, kExponential, torch::kBFloat16},
+                                                                  {1, 251, 1, 144, 1, kExponential, torch::kBFloat16},
+                                                                  {1, 130, 1, 192, 1, kExponential, torch::kFloat16},
+                                                                  {1, 70, 1, 288, 20, kExponential, torch::kBFloat16},
+                                                                  {1, 300, 1, 208, 1, kExponential, torch::kBFloat16},
+                                                                  {1, 301, 1, 208, 1, kSigmoid, torch::kBFloat16},
+                                                                  {2, 601, 2, 48, 20, kExponential, torch::kBFloat16},
+                                                                  {2, 512, 2, 32, 1, kSigmoid, torch::kFloat16},
+                                                                  {1, 66, 1, 768, 1, kExponential, torch::kFloat16}})),
+                         name_of);
 #ifndef AXLSTM_EMULATED
 INSTANTIATE_TEST_SUITE_P(Large, CellKernel,
-                         testing::Values(Case{2, 251, 4, 144, 1, kExponential, torch::kFloat32},
-                                         Case{1, 300, 2, 768, 1, kExponential, torch::kFloat32},
-                                         Case{2, 251, 4, 96, 1, kExponential, torch::kBFloat16},
-                                         Case{2, 251, 4, 192, 20, kExponential, torch::kBFloat16},
-                                         Case{2, 126, 4, 288, 1, kExponential, torch::kBFloat16},
-                                         Case{1, 501, 4, 576, 1, kSigmoid, torch::kBFloat16},
-                                         Case{2, 251, 4, 144, 1, kExponential, torch::kFloat16},
-                                         Case{1, 1024, 2, 384, 1, kExponential, torch::kFloat16},
-                                         Case{1, 1025, 2, 144, 20, kExponential, torch::kBFloat16},
-                                         Case{1, 4096, 2, 144, 1, kExponential, torch::kBFloat16}),
+                         testing::ValuesIn(with_all_instructions({{2, 251, 4, 144, 1, kExponential, torch::kFloat32},
+                                                                  {1, 300, 2, 768, 1, kExponential, torch::kFloat32},
+                                                                  {2, 251, 4, 96, 1, kExponential, torch::kBFloat16},
+                                                                  {2, 251, 4, 192, 20, kExponential, torch::kBFloat16},
+                                                                  {2, 126, 4, 288, 1, kExponential, torch::kBFloat16},
+                                                                  {1, 501, 4, 576, 1, kSigmoid, torch::kBFloat16},
+                                                                  {2, 251, 4, 144, 1, kExponential, torch::kFloat16},
+                                                                  {100, 251, 4, 144, 1, kExponential, torch::kBFloat16},
+                                                                  {1, 1024, 2, 384, 1, kExponential, torch::kFloat16},
+                                                                  {1, 1025, 2, 144, 20, kExponential, torch::kBFloat16},
+                                                                  {1, 4096, 2, 144, 1, kExponential,
+                                                                   torch::kBFloat16}})),
                          name_of);
 #endif
 

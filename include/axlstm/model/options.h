@@ -27,6 +27,7 @@ struct EncoderOptions {
   std::int64_t patch_frames = 4;
   std::int64_t patch_mels = 16;
   ops::Backend backend = ops::Backend::kAuto;
+  ops::Isa isa = ops::Isa::kAuto;
   bool recompute = false;  ///< fused blocks: recompute in the backward pass what can be
 
   std::int64_t grid_rows() const { return frames / patch_frames; }

@@ -32,6 +32,7 @@ struct BlockOptions {
   InputGate input_gate = InputGate::kExponential;
   torch::ScalarType dtype = torch::kBFloat16;  ///< of what is stored between the products: bfloat16 or float16
   bool recompute = false;  ///< compute c, q, k, v again in the backward pass instead of keeping them
+  Isa isa = Isa::kAuto;    ///< of the cell
 };
 
 /// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280, an
@@ -44,8 +45,13 @@ std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType 
 Backend resolve_backend(Backend wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
                         std::int64_t inner_dim, std::int64_t heads);
 
-/// The name of a backend as kernel.backend takes it.
+/// The instructions that the cell's kernels use for a sequence of `tokens`: `wanted`, or for kAuto the faster ones that
+/// can run. Throws UsageError naming the key kernel.isa and the obstacle if `wanted` cannot run.
+Isa resolve_isa(Isa wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t tokens);
+
+/// The name of a backend as kernel.backend, of instructions as kernel.isa takes it.
 const char* backend_name(Backend backend);
+const char* isa_name(Isa isa);
 
 /// One block; x float32. Gradients are exact, weights and gates stay float32, sums are float32 and deterministic. Only
 /// where fused_block_obstacle() is empty.

@@ -1,0 +1,82 @@
+// The Hopper kernels' launches, compiled for sm_90a alone.
+#include <cudaTypedefs.h>
+
+#include <algorithm>
+
+#include "mlstm_hopper_kernels.cuh"
+#include "mlstm_launch.h"
+
+namespace axlstm::kernels {
+namespace {
+
+/// The driver's function that describes tensors to the copy engine; found at run time, so that nothing links the
+/// driver.
+PFN_cuTensorMapEncodeTiled_v12000 encoder() {
+  static const auto found = [] {
+    void* function = nullptr;
+    cudaDriverEntryPointQueryResult result{};
+    const cudaError_t failure =
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &result);
+    if (failure != cudaSuccess || result != cudaDriverEntryPointSuccess) function = nullptr;
+    return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
+  }();
+  return found;
+}
+
+bool describe(TensorMap& map, const Tensor4& x, const MlstmShape& shape, DataType type) {
+  const auto bytes = [](std::int64_t elements) { return static_cast<cuuint64_t>(2 * elements); };
+  const auto size = [](std::int64_t n) { return static_cast<cuuint64_t>(n); };
+  const cuuint64_t sizes[] = {size(shape.DH), size(shape.NH), size(shape.S), size(shape.B)};
+  const cuuint64_t strides[] = {bytes(x.head_stride), bytes(x.sequence_stride), bytes(x.batch_stride)};
+  const cuuint32_t box[] = {kTileWidth, 1, ChunkTerms<8>::kTokens, 1}, steps[] = {1, 1, 1, 1};
+  return encoder()(&map,
+                   type == DataType::kFloat16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4,
+                   x.data, sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                   CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
+}
+
+template <typename T, typename Params>
+cudaError_t launch(void (*kernel)(Params), const Params& params, cudaStream_t stream) {
+  const MlstmShape& shape = params.cell.shape;
+  cudaError_t failure =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, HopperChunk<T>::kBytes);
+  int device = 0, multiprocessors = 0;
+  if (failure == cudaSuccess) failure = cudaGetDevice(&device);
+  if (failure == cudaSuccess) {
+    failure = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
+  }
+  if (failure != cudaSuccess) return failure;
+  const std::int64_t chunks = shape.B * shape.NH * ((shape.S + shape.chunk - 1) / shape.chunk);
+  const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(chunks, multiprocessors));
+  kernel<<<blocks, HopperChunk<T>::kThreads, HopperChunk<T>::kBytes, stream>>>(params);
+  return cudaGetLastError();
+}
+
+}  // namespace
+
+bool hopper_kernels_run() {
+  int device = 0, major = 0;
+  return cudaGetDevice(&device) == cudaSuccess &&
+         cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major == 9 &&
+         encoder() != nullptr;
+}
+
+cudaError_t launch_hopper_forward(const ForwardParams& params, DataType type, cudaStream_t stream) {
+  HopperForward all{params, {}, {}, {}};
+  const auto map = [&](TensorMap& to, const Tensor4& x) { return describe(to, x, params.shape, type); };
+  if (!map(all.q, params.q) || !map(all.k, params.k) || !map(all.v, params.v)) return cudaErrorInvalidValue;
+  return type == DataType::kFloat16 ? launch<__half>(hopper_forward_kernel<__half>, all, stream)
+                                    : launch<__nv_bfloat16>(hopper_forward_kernel<__nv_bfloat16>, all, stream);
+}
+
+cudaError_t launch_hopper_backward(const BackwardParams& params, DataType type, cudaStream_t stream) {
+  HopperBackward all{params, {}, {}, {}, {}};
+  const auto map = [&](TensorMap& to, const Tensor4& x) { return describe(to, x, params.shape, type); };
+  if (!map(all.q, params.q) || !map(all.k, params.k) || !map(all.v, params.v) || !map(all.dh, params.dh)) {
+    return cudaErrorInvalidValue;
+  }
+  return type == DataType::kFloat16 ? launch<__half>(hopper_backward_kernel<__half>, all, stream)
+                                    : launch<__nv_bfloat16>(hopper_backward_kernel<__nv_bfloat16>, all, stream);
+}
+
+}  // namespace axlstm::kernels
