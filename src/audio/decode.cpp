@@ -25,6 +25,7 @@ constexpr sf_count_t kBlockFrames = 1 << 16;
 // hours of silence have some 400; a crafted file of a megabyte could fill the memory of any machine.
 constexpr std::size_t kSamplesOfAnyFile = std::size_t{1} << 26;
 constexpr std::size_t kMaxSamplesPerByte = 1000;
+constexpr std::uint64_t kReservedSamplesPerByte = 8;
 
 /// Samples are read in blocks, so that memory follows what the file of `file_bytes` holds, not what its header claims.
 Waveform read_all(const File& file, const SF_INFO& info, std::uint64_t file_bytes, const std::string& name,
@@ -48,6 +49,9 @@ Waveform read_all(const File& file, const SF_INFO& info, std::uint64_t file_byte
 
   Waveform wave;
   wave.sample_rate = info.samplerate;
+  // Grown step by step, a long waveform would be there twice. (What is not written takes no memory.)
+  wave.samples.reserve(static_cast<std::size_t>(
+      std::min<std::uint64_t>(static_cast<std::uint64_t>(wanted), kReservedSamplesPerByte * file_bytes)));
   std::vector<float> block(static_cast<std::size_t>(std::min(wanted, kBlockFrames)) * info.channels);
   sf_count_t got = 0;
   while (got < wanted) {

@@ -2,27 +2,31 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "axlstm/core/error.h"
 
 namespace axlstm::audio {
 namespace {
 
-/// Complex spectra take ten times the memory of their samples: of a ten-hour clip they come in pieces of ten minutes.
+/// Complex spectra take ten times the memory of their samples: a ten-hour clip comes in pieces of ten minutes.
 constexpr std::int64_t kFramesAtOnce = 60'000;
 
 double hz_to_mel(double hz) { return 2595.0 * std::log10(1.0 + hz / 700.0); }
 
-torch::Tensor pad_reflecting(const torch::Tensor& waveform, std::int64_t pad) {
+/// The samples from position `first` to before `last` of the waveform continued by reflection.
+torch::Tensor reflected(const torch::Tensor& waveform, std::int64_t first, std::int64_t last) {
   const auto T = waveform.size(-1);
-  const auto edge = [&](std::int64_t first) {  // `pad` samples from position `first` on
-    auto index = torch::empty({pad}, torch::kInt64);
+  const auto beyond = [&](std::int64_t begin, std::int64_t end) {
+    auto index = torch::empty({std::max<std::int64_t>(end - begin, 0)}, torch::kInt64);
     auto* at = index.data_ptr<std::int64_t>();
-    for (std::int64_t k = 0; k < pad; ++k) at[k] = reflect(first + k, T);
+    for (std::int64_t k = begin; k < end; ++k) *at++ = reflect(k, T);
     return waveform.index_select(-1, index.to(waveform.device()));
   };
-  return torch::cat({edge(-pad), waveform, edge(T)}, -1);
+  const auto begin = std::clamp<std::int64_t>(first, 0, T), end = std::clamp<std::int64_t>(last, begin, T);
+  return torch::cat({beyond(first, begin), waveform.narrow(-1, begin, end - begin), beyond(end, last)}, -1);
 }
 
 }  // namespace
@@ -32,6 +36,11 @@ std::int64_t reflect(std::int64_t position, std::int64_t size) {
   const std::int64_t period = 2 * (size - 1);
   const std::int64_t folded = ((position % period) + period) % period;
   return folded < size ? folded : period - folded;
+}
+
+torch::Tensor as_tensor(Waveform wave) {
+  auto samples = std::make_shared<std::vector<float>>(std::move(wave.samples));
+  return torch::from_blob(samples->data(), {static_cast<std::int64_t>(samples->size())}, [samples](void*) {});
 }
 
 torch::Tensor mel_filterbank(const LogMelOptions& options) {
@@ -58,23 +67,28 @@ LogMel::LogMel(const LogMelOptions& options)
 torch::Tensor LogMel::operator()(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= 1, "log-mel: the waveform must be [..., samples], got ",
                waveform.sizes());
-  return of_padded(pad_reflecting(waveform, options_.n_fft / 2));
+  const auto n_fft = options_.n_fft, pad = n_fft / 2, hop = options_.hop;
+  const auto frames = (waveform.size(-1) + 2 * pad - n_fft) / hop + 1;
+  const auto piece = [&](std::int64_t first) {
+    const auto last = std::min(first + kFramesAtOnce, frames) - 1;
+    return of_padded(reflected(waveform, first * hop - pad, last * hop - pad + n_fft));
+  };
+  auto log_mel = piece(0);
+  if (frames <= kFramesAtOnce) return log_mel;
+  auto sizes = log_mel.sizes().vec();
+  sizes[sizes.size() - 2] = frames;
+  const auto all = torch::empty(sizes, log_mel.options());
+  for (std::int64_t first = 0; first < frames; first += kFramesAtOnce) {
+    if (first > 0) log_mel = piece(first);
+    all.narrow(-2, first, log_mel.size(-2)).copy_(log_mel);
+  }
+  return all;
 }
 
 torch::Tensor LogMel::of_padded(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= options_.n_fft, "log-mel: the padded waveform must be at ",
                "least audio.n_fft ", options_.n_fft, " long, got ", waveform.sizes());
   const auto batch = waveform.reshape({-1, waveform.size(-1)});
-  const auto frames = (batch.size(1) - options_.n_fft) / options_.hop + 1;
-  if (frames > kFramesAtOnce) {
-    std::vector<torch::Tensor> parts;
-    for (std::int64_t first = 0; first < frames; first += kFramesAtOnce) {
-      const auto count = std::min(kFramesAtOnce, frames - first);
-      parts.push_back(
-          of_padded(waveform.narrow(-1, first * options_.hop, (count - 1) * options_.hop + options_.n_fft)));
-    }
-    return torch::cat(parts, -2);
-  }
   const auto window = window_.to(batch.options()), filterbank = filterbank_.to(batch.options());
   const auto spectrum =
       torch::stft(batch, options_.n_fft, options_.hop, options_.window, window, /*center=*/false,
@@ -93,12 +107,24 @@ void LogMel::to(const torch::Device& device) {
 }
 
 ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind) {
-  const auto [variance, mean] = torch::var_mean(log_mel.to(torch::kFloat64), /*unbiased=*/kind == ClipStd::kUnbiased);
-  return {mean.item<double>(), std::sqrt(variance.item<double>())};
+  if (log_mel.size(0) <= kFramesAtOnce) {
+    const auto [variance, mean] = torch::var_mean(log_mel.to(torch::kFloat64), /*unbiased=*/kind == ClipStd::kUnbiased);
+    return {mean.item<double>(), std::sqrt(variance.item<double>())};
+  }
+  double count = 0, mean = 0, squares = 0;  // of the pieces so far: numbers, mean, sum of squared distances from it
+  for (const auto& piece : log_mel.split(kFramesAtOnce)) {
+    const auto [variance, piece_mean] = torch::var_mean(piece.to(torch::kFloat64), /*unbiased=*/false);
+    const auto more = static_cast<double>(piece.numel());
+    const double distance = piece_mean.item<double>() - mean;
+    squares += variance.item<double>() * more + distance * distance * count * more / (count + more);
+    mean += distance * more / (count + more);
+    count += more;
+  }
+  return {mean, std::sqrt(squares / (kind == ClipStd::kUnbiased ? count - 1 : count))};
 }
 
 torch::Tensor normalize(const torch::Tensor& log_mel, const ClipStatistics& statistics) {
-  return (log_mel - statistics.mean) / (statistics.std + kStdOffset);
+  return (log_mel - statistics.mean).div_(statistics.std + kStdOffset);
 }
 
 }  // namespace axlstm::audio

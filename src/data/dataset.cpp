@@ -17,8 +17,7 @@ Dataset::Dataset(Manifest manifest, const audio::LogMelOptions& log_mel, const D
       cache_bytes_(options.cache_mb << 20) {}
 
 torch::Tensor load_waveform(const Clip& clip, std::int64_t sample_rate) {
-  const auto wave = audio::resample(audio::decode_file(clip.path, clip.segment), static_cast<int>(sample_rate));
-  return torch::tensor(wave.samples);
+  return audio::as_tensor(audio::resample(audio::decode_file(clip.path, clip.segment), static_cast<int>(sample_rate)));
 }
 
 torch::Tensor Dataset::features(std::int64_t clip) {
@@ -28,11 +27,11 @@ torch::Tensor Dataset::features(std::int64_t clip) {
   }
   const torch::NoGradGuard no_grad;
   const Clip source = manifest_.clips[static_cast<std::size_t>(clip)];
-  const auto log_mel = log_mel_(load_waveform(source, log_mel_.options().sample_rate));
-  const auto statistics = audio::clip_statistics(log_mel, log_mel_.options().clip_std);
+  auto features = log_mel_(load_waveform(source, log_mel_.options().sample_rate));
+  const auto statistics = audio::clip_statistics(features, log_mel_.options().clip_std);
   AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), source.path.string(),
                ": its spectrogram is not finite; the samples are too large");
-  const auto features = audio::normalize(log_mel, statistics);
+  features = audio::normalize(features, statistics);
   const auto bytes = static_cast<std::int64_t>(features.nbytes());
   const std::lock_guard lock(mutex_);
   if (cached_bytes_ + bytes <= cache_bytes_ && cache_.emplace(clip, features).second) cached_bytes_ += bytes;

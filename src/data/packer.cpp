@@ -55,16 +55,16 @@ Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, Encoding e
   packed.clip.labels = item.clip.labels;
   try {
     AXLSTM_CHECK(item.failure.empty(), item.failure);
-    const auto decoded = item.bytes ? audio::decode_memory(*item.bytes, item.clip.path.string(), item.clip.segment)
-                                    : audio::decode_file(item.clip.path, item.clip.segment);
-    const auto wave = audio::resample(decoded, static_cast<int>(log_mel.options().sample_rate));
+    auto decoded = item.bytes ? audio::decode_memory(*item.bytes, item.clip.path.string(), item.clip.segment)
+                              : audio::decode_file(item.clip.path, item.clip.segment);
+    auto wave = audio::resample(std::move(decoded), static_cast<int>(log_mel.options().sample_rate));
     packed.seconds = wave.seconds();
-    auto samples = torch::tensor(wave.samples);
+    const auto samples = audio::as_tensor(std::move(wave));
     if (encoding == Encoding::kPcm16) {
-      samples = (samples * 32768).round().clamp(-32768, 32767);
+      samples.mul_(32768).round_().clamp_(-32768, 32767);
       packed.clip.data = bytes_of(samples.to(torch::kInt16));
-      packed.clip.length = wave.samples.size();
-      samples = samples / 32768;  // the statistics are those of what is kept
+      packed.clip.length = static_cast<std::uint64_t>(samples.numel());
+      samples.div_(32768);  // the statistics are those of what is kept
     }
     const auto features = log_mel(samples);
     const auto statistics = audio::clip_statistics(features, audio::ClipStd::kUnbiased);

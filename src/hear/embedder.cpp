@@ -33,20 +33,24 @@ std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& wav
   for (const auto& waveform : waveforms) {
     AXLSTM_CHECK(waveform.dim() == 1 && waveform.numel() > 0, "embed: a waveform must be [samples], got ",
                  waveform.sizes());
-    const auto log_mel = log_mel_(waveform.to(device_));
-    const auto normalised = audio::normalize(log_mel, audio::clip_statistics(log_mel, log_mel_.options().clip_std));
-    const auto frames = normalised.size(0);
-    const auto pad = (options.frames - frames % options.frames) % options.frames;
-    chunks.push_back(torch::constant_pad_nd(normalised, {0, 0, 0, pad}).view({-1, 1, options.frames, options.mels}));
+    auto features = log_mel_(waveform.to(device_));
+    features = audio::normalize(features, audio::clip_statistics(features, log_mel_.options().clip_std));
+    const auto pad = (options.frames - features.size(0) % options.frames) % options.frames;
+    features = torch::constant_pad_nd(features, {0, 0, 0, pad});
+    chunks.push_back(features.view({-1, 1, options.frames, options.mels}));
     padded_frames.push_back(pad);
   }
 
-  std::vector<torch::Tensor> encoded;
-  for (const auto& part : torch::cat(chunks).split(batch_chunks_)) {
-    encoded.push_back(arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_)
-                          .to(torch::kCPU, torch::kFloat32));
+  const bool alone = chunks.size() == 1;  // perhaps hours: not to be copied
+  const auto inputs = alone ? chunks[0] : torch::cat(chunks);
+  torch::Tensor all;  // [chunks of all clips, rows, W]
+  std::int64_t done = 0;
+  for (const auto& part : inputs.split(batch_chunks_)) {
+    const auto encoded = arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_);
+    if (!all.defined()) all = torch::empty({inputs.size(0), encoded.size(1), encoded.size(2)});
+    all.narrow(0, done, encoded.size(0)).copy_(encoded);
+    done += encoded.size(0);
   }
-  const auto all = torch::cat(encoded);  // [chunks of all clips, rows, W]
 
   std::vector<ClipEmbedding> embeddings;
   std::int64_t first = 0;
@@ -54,7 +58,8 @@ std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& wav
     const auto count = chunks[clip].size(0);
     const auto steps = count * options.grid_rows() - options.grid_rows() * padded_frames[clip] / options.frames;
     ClipEmbedding embedding;
-    embedding.timestamps = all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps).clone();
+    embedding.timestamps = all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps);
+    if (!alone) embedding.timestamps = embedding.timestamps.clone();  // or all clips would live as long as one
     embedding.scene = embedding.timestamps.mean(0);
     const double duration_ms =
         1000.0 * static_cast<double>(waveforms[clip].numel()) / static_cast<double>(sample_rate());

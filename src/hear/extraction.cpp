@@ -8,7 +8,7 @@
 #include <span>
 #include <sstream>
 
-#include "axlstm/audio/decode.h"
+#include "axlstm/audio/log_mel.h"
 #include "axlstm/audio/resample.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -178,10 +178,10 @@ void embed_jobs(ClipEncoder& encoder, const std::vector<Job>& jobs, const Extrac
   };
   for (std::size_t index = 0; index < jobs.size(); ++index) {
     attempt(jobs[index], [&] {
-      const auto wave = audio::resample(audio::decode_file(jobs[index].file), encoder.sample_rate());
-      waveforms.push_back(torch::tensor(wave.samples));
-      batch.push_back(jobs[index]);
+      auto wave = audio::resample(audio::decode_file(jobs[index].file), encoder.sample_rate());
       seconds += wave.seconds();
+      waveforms.push_back(audio::as_tensor(std::move(wave)));
+      batch.push_back(jobs[index]);
     });
     const bool last = index + 1 == jobs.size();
     if (last || seconds >= options.batch_seconds) {
@@ -235,7 +235,7 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
       auto wave = audio::decode_file(file);
       AXLSTM_CHECK(wave.sample_rate == rate, file.string(), ": is at ", wave.sample_rate, " Hz in the folder of ", rate,
                    " Hz");
-      waveforms.push_back(torch::tensor(audio::resample(std::move(wave), encoder.sample_rate()).samples));
+      waveforms.push_back(audio::as_tensor(audio::resample(std::move(wave), encoder.sample_rate())));
     }
     std::vector<FileEmbedding> results;
     for (ClipEmbedding& clip : encoder.embed(waveforms)) {

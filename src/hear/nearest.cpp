@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "axlstm/audio/decode.h"
+#include "axlstm/audio/log_mel.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/random.h"
 #include "axlstm/hear/embeddings.h"
@@ -79,10 +79,10 @@ torch::Tensor NearestNeighbourProbe::embed(ClipEncoder& encoder, const Clips& cl
     at::parallel_for(0, static_cast<std::int64_t>(waveforms.size()), 1, [&](std::int64_t begin, std::int64_t end) {
       for (auto n = static_cast<std::size_t>(begin); n < static_cast<std::size_t>(end); ++n) {
         const auto& file = clips.files[first + n];
-        const auto wave = audio::decode_file(file);
+        auto wave = audio::decode_file(file);
         AXLSTM_CHECK(wave.sample_rate == sample_rate_, file.string(), ": is at ", wave.sample_rate, " Hz instead of ",
                      sample_rate_);
-        waveforms[n] = torch::tensor(wave.samples);
+        waveforms[n] = audio::as_tensor(std::move(wave));
       }
     });
     for (const ClipEmbedding& embedding : encoder.embed(waveforms)) embeddings.push_back(embedding.scene);

@@ -58,6 +58,15 @@ TEST(LogMel, LongClipsAreComputedInPiecesWithoutSeams) {
   // Around the seam at frame 60,000, as part of a short clip; two frames at its ends see the reflection.
   const auto part = log_mel(waveform.narrow(0, 160 * 59'950, 160 * 100));
   EXPECT_LE(test::absolute_error(features.slice(0, 59'952, 60'048), part.slice(0, 2, 98)), 1e-4);
+  // The end is reflected as that of a short clip.
+  const auto end = log_mel(waveform.narrow(0, 160 * 60'000, 160 * 100));
+  EXPECT_LE(test::absolute_error(features.slice(0, 60'002), end.slice(0, 2)), 1e-4);
+  for (const auto kind : {ClipStd::kBiased, ClipStd::kUnbiased}) {
+    const auto statistics = clip_statistics(features, kind);
+    const auto [variance, mean] = torch::var_mean(features.to(torch::kFloat64), kind == ClipStd::kUnbiased);
+    EXPECT_NEAR(statistics.mean, mean.item<double>(), 1e-12);
+    EXPECT_NEAR(statistics.std, std::sqrt(variance.item<double>()), 1e-12);
+  }
 }
 
 TEST(LogMel, SilenceIsFinite) {

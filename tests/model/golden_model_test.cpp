@@ -138,7 +138,8 @@ TEST(GoldenTraining, TwentySteps) {
       return std::abs(actual - expected) / std::max(std::abs(expected), 1e-12);
     };
     test::expect_golden(kName, "loss", relative(result.loss, "out.loss"), 1e-4);
-    test::expect_golden(kName, "gradient norm", relative(result.grad_norm, "out.grad_norm"), 1e-3);
+    // Steps amplify rounding: 8e-5 to 1.1e-3 were seen, by processor and number of threads.
+    test::expect_golden(kName, "gradient norm", relative(result.grad_norm, "out.grad_norm"), 5e-3);
     test::expect_golden(kName, "learning rate", relative(lr, "out.lr"), 1e-12);
   }
   const auto parameters = model->named_parameters();

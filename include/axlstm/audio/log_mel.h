@@ -4,12 +4,16 @@
 
 #include <torch/types.h>
 
+#include "axlstm/audio/decode.h"
 #include "axlstm/audio/options.h"
 
 namespace axlstm::audio {
 
 inline constexpr double kLogOffset = 1.1920929e-07;  ///< float32's epsilon: log(power + offset)
 inline constexpr double kStdOffset = 1e-8;
+
+/// The samples [T] as a float32 tensor, without a copy.
+torch::Tensor as_tensor(Waveform wave);
 
 /// Triangular filters [n_fft/2 + 1, mels] in float32 arithmetic, as torchaudio builds them.
 torch::Tensor mel_filterbank(const LogMelOptions& options);
