@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Injects every fault, measures every load and fuzzes every parser that docs/reliability.md promises something about; hours on two cores.
-# Usage: reliability.sh [EXPERIMENT]...   as the table there names them; without names: all. --ten-minutes: a part of each.
+# Usage: reliability.sh [--ten-minutes] [--jobs N] [EXPERIMENT]...   as the table there names them; without names: all.
+# --ten-minutes: a part of each. --jobs: so many faults at a time; loads are measured one after the other.
 # Writes build/reliability/results and the table, build/reliability/table.md; exits with 1 if a promise was broken.
 . "$(dirname "$0")/setup.sh"
 
-count=() scale=1 executions=10000000
-if [ "${1:-}" = --ten-minutes ]; then
-  count=(--count 5) scale=0.01 executions=100000
-  shift
-fi
+count=() scale=1 executions=10000000 jobs=1
+while true; do
+  case ${1:-} in
+    --ten-minutes) count=(--count 5) scale=0.01 executions=100000; shift ;;
+    --jobs) jobs=$2; shift 2 ;;
+    *) break ;;
+  esac
+done
 faults=(kill-{pretrain,pack,extract,hear-eval,sweep} full-{pretrain,pack,extract,hear-eval,sweep}
   read-only-{pretrain,pack,extract,hear-eval,sweep} metrics read-error damage ranks signals two-processes clock locales numbers no-gpu full-output)
 load=(manifest shards long-wav extract steps)
@@ -27,7 +31,7 @@ for name in "${names[@]}"; do
   case $name in
     fuzz) "$REPO/scripts/fuzz.sh" --executions "$executions" | tee /dev/stderr | sed -n '/^fuzz /p' >> "$output/results" || broken=1 ;;
     load-*) run "$REPO/tests/faults/load.py" --bin "$bin" --scale "$scale" "${name#load-}" ;;
-    *) run "$REPO/tests/faults/run.py" --bin "$bin" --shim "$REPO/build/ci/tests/libaxlstm_fault_shim.so" "${count[@]}" "$name" ;;
+    *) run "$REPO/tests/faults/run.py" --bin "$bin" --shim "$REPO/build/ci/tests/libaxlstm_fault_shim.so" "${count[@]}" --jobs "$jobs" "$name" ;;
   esac
 done
 "$PYTHON" -B "$REPO/tests/faults/table.py" "$output/results" | tee "$output/table.md"

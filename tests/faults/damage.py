@@ -27,24 +27,27 @@ def damage(space: Workspace, count: int | None) -> int:
     space.expect(space.pretrain(pristine, train__max_steps=12))
     newest = Path("checkpoints/step-00000012")
     run = space.folder / "damaged"
-    faults = 0
+    chosen = []
     for file in ("model.safetensors", "optimizer.safetensors", "ema.safetensors"):
-        data = (pristine / newest / file).read_bytes()
         tensors = [tensor for tensor in tensors_of(pristine / newest / file) if tensor[2] > tensor[1]]
-        chosen = tensors if count is None else tensors[:: max(1, len(tensors) // count)]
-        for name, begin, end in chosen:
-            flipped = bytearray(data)
-            flipped[(begin + end) // 2] ^= 1 << faults % 8
-            # Cut there, all tensors behind are missing, and any of them may be named.
-            for damaged, named in ((data[:begin], "tensor '"), (bytes(flipped), f"tensor '{name}'")):
-                shutil.rmtree(run, ignore_errors=True)
-                shutil.copytree(pristine, run)
-                (run / newest / file).write_bytes(damaged)
-                faults += 1
-                # The run goes on from the checkpoint before.
-                ended = space.expect(space.pretrain(run), 0, "passing over a damaged checkpoint", run / newest / file,
-                                     named, "resuming", "at step 10")
-                check(Pretrain(space).result(run) == expected, "ended otherwise after damage to", name, ended.err)
+        chosen += [(file, *tensor) for tensor in (tensors if count is None else tensors[:: max(1, len(tensors) // count)])]
+    faults = 0
+    for file, name, begin, end in space.share(chosen):
+        data = (pristine / newest / file).read_bytes()
+        flipped = bytearray(data)
+        flipped[(begin + end) // 2] ^= 1 << faults % 8
+        # Cut there, all tensors behind are missing, and any of them may be named.
+        for damaged, named in ((data[:begin], "tensor '"), (bytes(flipped), f"tensor '{name}'")):
+            shutil.rmtree(run, ignore_errors=True)
+            shutil.copytree(pristine, run)
+            (run / newest / file).write_bytes(damaged)
+            faults += 1
+            # The run goes on from the checkpoint before.
+            ended = space.expect(space.pretrain(run), 0, "passing over a damaged checkpoint", run / newest / file,
+                                 named, "resuming", "at step 10")
+            check(Pretrain(space).result(run) == expected, "ended otherwise after damage to", name, ended.err)
+    if space.part > 0:
+        return faults
     # Weights that travelled without the rest are checked too.
     alone = space.folder / "alone"
     alone.mkdir()

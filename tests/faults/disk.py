@@ -16,17 +16,18 @@ def points(total: int, count: int | None) -> list[int]:
 
 
 def disk_full(space: Workspace, program: str, count: int | None) -> dict[str, int]:
-    """The disk is full from the n-th write on and stays so, or refuses that one; for `count` n, or all."""
+    """The disk is full from the program's n-th write on and stays so, or refuses that one; for `count` n, or all. (The programs
+    that a sweep starts have their own experiments.)"""
     recipe = RECIPES[program](space, small=True)
     whole = space.output()
-    space.expect(recipe.command(whole), environment=space.fault("disk-full", whole, first=0))
+    space.expect(recipe.command(whole), environment=space.fault("disk-full", whole, first=0, program=program))
     expected, total = recipe.result(whole), space.calls()
     check(total > 10, "only", total, "writes of", program, "were seen")
     faults = 0
-    for n in points(total, count):
+    for n in space.share(points(total, count)):
         for calls in (None, 1):
             output = space.output()
-            ended = space.run(recipe.command(output), space.fault("disk-full", output, n, calls))
+            ended = space.run(recipe.command(output), space.fault("disk-full", output, n, calls, program=program))
             if space.calls() < n:  # threads that make the same folder make a call more or less
                 check(n > total - 5 and ended.code == 0, "write", n, "of", total, "did not come\n", ended.err)
                 continue

@@ -5,6 +5,7 @@
  *   AXLSTM_FAULT_FIRST    number of the first call that fails, counted from 1; 0: none, calls are only counted
  *   AXLSTM_FAULT_CALLS    how many calls fail from there on; default: all
  *   AXLSTM_FAULT_OFFSET   read-error: only reads that touch this byte of the file count
+ *   AXLSTM_FAULT_PROGRAM  only in the program of this name, not in those that it starts; default: in all
  *   AXLSTM_FAULT_COUNTER  file with a 64-bit number, which counts the calls of all processes together
  *   AXLSTM_CLOCK_BACK     "N S": from the N-th look on the clock (not the monotonic one) is S seconds late
  */
@@ -39,6 +40,7 @@ __attribute__((constructor)) static void begin(void) {
   if (text) sscanf(text, "%lld %lld", &clock_first, &clock_seconds);
   fault_kind = getenv("AXLSTM_FAULT_KIND");
   if (!fault_kind) return;
+  if ((text = getenv("AXLSTM_FAULT_PROGRAM")) && strcmp(text, program_invocation_short_name) != 0) return;
   if ((text = getenv("AXLSTM_FAULT_FIRST"))) fault_first = atoll(text);
   fault_calls = (text = getenv("AXLSTM_FAULT_CALLS")) ? atoll(text) : 1LL << 60;
   if ((text = getenv("AXLSTM_FAULT_OFFSET"))) fault_offset = atoll(text);

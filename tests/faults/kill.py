@@ -10,6 +10,7 @@ from workspace import Process, Workspace, check
 
 def kill(space: Workspace, program: str, count: int) -> int:
     """Kills it `count` times, every second time with all its children. Returns the number of kills that met it running."""
+    count = len(space.share(list(range(count))))
     recipe = RECIPES[program](space)
     whole = space.output()
     begin = time.monotonic()

@@ -153,7 +153,7 @@ class Load:
             usage = Usage(start())
             usage.until_end()
             outcome[f"{program}: seconds"], outcome[f"{program}: MiB"] = round(usage.seconds), usage.peak // MIB
-            check(usage.peak < 12 << 30, program, "takes", usage.peak // MIB, "MiB for", outcome["hours"], "hours")
+            check(usage.peak < 8 << 30, program, "takes", usage.peak // MIB, "MiB for", outcome["hours"], "hours")
         return outcome
 
     def extract(self) -> dict:

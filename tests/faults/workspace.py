@@ -97,9 +97,10 @@ def wait_until(condition, process: Process, seconds: float = 120) -> None:
 class Workspace:
     """A folder with audio, a HEAR task, embeddings and packed clips, and the five programs' recipes."""
 
-    def __init__(self, programs: Path, shim: Path, folder: Path) -> None:
-        self.programs, self.shim, self.folder = programs, shim, folder
-        self.random = random.Random(20)
+    def __init__(self, programs: Path, shim: Path, folder: Path, part: int = 0, parts: int = 1) -> None:
+        """`part` of `parts` of an experiment: share() says which faults are its own."""
+        self.programs, self.shim, self.folder, self.part, self.parts = programs, shim, folder, part, parts
+        self.random = random.Random(20 + part)
         self.outputs = 0
         folder.mkdir(parents=True)
         for n in range(12):
@@ -111,6 +112,9 @@ class Workspace:
         self.expect(self.command("pack", "--output", folder / "packed", "--shard-mb", 1, f"data.root={folder}/more"))
         self.expect(self.command("extract", "--model", f"random:{folder}/nano.yaml", "--device", "cpu", "--output",
                                  folder / "embeddings/nano", folder / "pitch-v1-full"))
+
+    def share(self, faults: list) -> list:
+        return faults[self.part :: self.parts]
 
     def write_task(self, task: Path) -> None:
         for split in ("train", "valid", "test"):
@@ -150,8 +154,9 @@ class Workspace:
         shutil.rmtree(self.folder / f"out{self.outputs - 2}", ignore_errors=True)
         return self.folder / f"out{self.outputs}"
 
-    def fault(self, kind: str, path: Path, first: int = 1, calls: int | None = None, offset: int | None = None) -> dict[str, str]:
-        """The environment in which calls to `path` fail from the first-th on; they are counted in calls()."""
+    def fault(self, kind: str, path: Path, first: int = 1, calls: int | None = None, offset: int | None = None,
+              program: str | None = None) -> dict[str, str]:
+        """The environment in which calls to `path` (of `program` alone) fail from the first-th on; they are counted in calls()."""
         counter = self.folder / "calls"
         counter.write_bytes(bytes(8))
         environment = {"LD_PRELOAD": self.shim, "AXLSTM_FAULT_KIND": kind, "AXLSTM_FAULT_PATH": path,
@@ -160,6 +165,8 @@ class Workspace:
             environment["AXLSTM_FAULT_CALLS"] = calls
         if offset is not None:
             environment["AXLSTM_FAULT_OFFSET"] = offset
+        if program is not None:
+            environment["AXLSTM_FAULT_PROGRAM"] = program
         return {name: str(value) for name, value in environment.items()}
 
     def calls(self) -> int:
