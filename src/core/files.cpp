@@ -179,8 +179,8 @@ FileLock::FileLock(const fs::path& path) {
     ::close(descriptor_);
     AXLSTM_CHECK(reason == EWOULDBLOCK, path.string(), ": cannot be locked (", std::strerror(reason),
                  "); choose a folder on a file system with locks");
-    throw Error(str(path.parent_path().string(),
-                    ": another process is writing to this folder; wait for it or choose another one"));
+    throw LockedError(str(path.parent_path().string(),
+                          ": another process is writing to this folder; wait for it or choose another one"));
   }
 }
 

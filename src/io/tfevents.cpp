@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstring>
@@ -102,7 +103,7 @@ EventWriter::EventWriter(const std::filesystem::path& folder, std::int64_t first
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   path_ = folder / str(kPrefix, std::max<std::int64_t>(seconds, newest_time(folder) + 1), ".", host, ".", ::getpid());
   out_.open(path_, std::ios::binary);
-  AXLSTM_CHECK(out_, path_.string(), ": cannot be created");
+  AXLSTM_CHECK(out_, path_.string(), ": cannot be created (", std::strerror(errno), ")");
   event(0, bytes_field(3, "brain.Event:2"));  // file_version
   // session_log {status: START}: what older files hold from this step on is void.
   event(first_step, bytes_field(7, varint_field(1, 1)));

@@ -98,7 +98,7 @@ class Scheduler {
         auto lock = std::make_unique<FileLock>(run.folder / ".sweep.lock");
         const FileLock of_pretrain(run.folder / ".lock");
         return lock;
-      } catch (const Error&) {
+      } catch (const LockedError&) {
         if (stopped() || std::chrono::steady_clock::now() >= deadline) return nullptr;
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(200));

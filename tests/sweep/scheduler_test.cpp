@@ -132,6 +132,15 @@ TEST_F(SchedulerTest, LeavesRunsOfOthersAlone) {
   EXPECT_EQ(statuses[3].state, RunState::kDone);
 }
 
+TEST_F(SchedulerTest, ALockThatCannotBeMadeIsNoOtherProcess) {
+  fs::create_directories(plan_.output / "cells/b.s0/.sweep.lock");
+  const auto statuses = run();
+  EXPECT_EQ(statuses[1].state, RunState::kFailed);
+  EXPECT_NE(statuses[1].error.find("cells/b.s0/.sweep.lock: cannot be created (Is a directory)"), std::string::npos)
+      << statuses[1].error;
+  EXPECT_EQ(statuses[0].state, RunState::kDone);
+}
+
 TEST_F(SchedulerTest, AStopEndsThePrograms) {
   program("pretrain", "sleep 60 & child=$!; trap 'kill $child; exit 75' TERM; wait");
   std::atomic<bool> stop = false;

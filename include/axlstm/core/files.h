@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "axlstm/core/error.h"
+
 namespace axlstm {
 
 /// The file's bytes. Throws Error naming the path and the system's reason.
@@ -76,8 +78,14 @@ std::string hex(std::uint64_t checksum);
 std::string fnv1a64_hex(std::string_view bytes);
 std::string fnv1a64_hex(const InputFile& file);
 
+/// Another process holds a lock.
+class LockedError : public Error {
+ public:
+  using Error::Error;
+};
+
 /// Holds an exclusive advisory lock on `path` (created if missing) for as long as it lives.
-/// Throws Error if another process holds it.
+/// Throws LockedError if another process holds it, Error if it cannot be created.
 class FileLock {
  public:
   explicit FileLock(const std::filesystem::path& path);
