@@ -78,10 +78,7 @@ std::vector<fs::path> embed(const std::vector<NamedModel>& models, const std::ve
 
 ExitCode run_hear(const config::HearConfig& config) {
   const std::vector<NamedModel> models = parse_models(config.models);
-  std::vector<fs::path> tasks;
-  for (const std::string& input : config.tasks) {
-    for (const fs::path& task : hear::find_tasks(expand_home(input))) tasks.push_back(fs::canonical(task));
-  }
+  const std::vector<fs::path> tasks = hear::find_all_tasks(config.tasks, "hear.tasks");
   const fs::path output = expand_home(config.output);
   EvaluateArguments arguments;
   arguments.inputs = embed(models, tasks, config);

@@ -51,13 +51,7 @@ std::vector<std::string> gpus() {
 
 fs::path program_folder() { return fs::canonical("/proc/self/exe").parent_path(); }
 
-std::vector<fs::path> tasks_of(const sweep::Plan& plan) {
-  std::vector<fs::path> tasks;
-  for (const std::string& input : plan.hear.tasks) {
-    for (const fs::path& task : hear::find_tasks(expand_home(input))) tasks.push_back(fs::canonical(task));
-  }
-  return tasks;
-}
+std::vector<fs::path> tasks_of(const sweep::Plan& plan) { return hear::find_all_tasks(plan.hear.tasks, "hear.tasks"); }
 
 hear::Report table_of(const sweep::Plan& plan) {
   sweep::TableOptions options;

@@ -19,7 +19,7 @@ void describe(HearConfig& config, Visitor& v) {
   v.texts("models", config.models,
           "what `extract --model` takes: checkpoint or run folders, naive, random:CONFIG.yaml; `name=` before one sets "
           "the name in the report (else: the folder's)");
-  v.texts("tasks", config.tasks, "HEAR task folders, or folders of such");
+  v.texts("tasks", config.tasks, "a HEAR task's folder, a folder of such, or a list of both");
   v.text("output", config.output, "gets embeddings/, scores/ and report/; the same command resumes");
   v.choice("layout", config.layout, {"model", "time_frequency", "released"},
            "of the embeddings; model: what the checkpoint's embedding.layout says");

@@ -72,6 +72,44 @@ void check_range(const Node& node, const std::string& path, double value, Range 
   throw UsageError(str(node.origin.str(), ": ", path, " is ", node.scalar, ", allowed is ", print(range)));
 }
 
+std::string without_outer_spaces(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+/// A text in the place of a list, as the command line gives one: "a,b", or "[a, b]" as YAML writes lists, in which a
+/// name with a comma can stand in quotes.
+Node list_of(const Node& text, const std::string& path) {
+  Node list;
+  list.kind = Node::Kind::kSequence;
+  list.origin = text.origin;
+  const std::string trimmed = without_outer_spaces(text.scalar);
+  if (trimmed.starts_with("[")) {
+    const auto refuse = [&] {
+      throw UsageError(str(text.origin.str(), ": ", path, " is '", text.scalar, "', it takes [a, b] or a,b",
+                           trimmed.ends_with("]") ? "; quote names with brackets or colons" : "; the ']' is missing"));
+    };
+    Node parsed;
+    try {
+      parsed = parse("list: " + trimmed, path);
+    } catch (const UsageError&) {
+      refuse();
+    }
+    // Of several lines the others may be keys of their own.
+    if (parsed.entries.size() != 1 || parsed.entries.front().value.kind != Node::Kind::kSequence) refuse();
+    list.items = parsed.entries.front().value.items;
+    for (Node& item : list.items) item.origin = text.origin;
+    return list;
+  }
+  std::istringstream parts(text.scalar);
+  for (std::string part; std::getline(parts, part, ',');) {
+    Node item = text;
+    item.scalar = without_outer_spaces(part);
+    list.items.push_back(std::move(item));
+  }
+  return list;
+}
+
 }  // namespace
 
 Reader::Reader(const Node& root) : root_(root) {}
@@ -138,16 +176,19 @@ void Reader::texts(const char* key, std::vector<std::string>& values, const char
   const Node* node = take(key);
   if (!node) return;
   values.clear();
-  if (node->kind == Node::Kind::kSequence) {
-    for (const Node& item : node->items) {
-      if (item.kind != Node::Kind::kScalar) wrong_type(item, path(key), "texts");
-      values.push_back(item.scalar);
-    }
-  } else if (node->kind == Node::Kind::kScalar) {
-    std::istringstream parts(node->scalar);
-    for (std::string part; std::getline(parts, part, ',');) values.push_back(part);
+  Node list;
+  if (node->kind == Node::Kind::kScalar) {
+    list = list_of(*node, path(key));
+  } else if (node->kind == Node::Kind::kSequence) {
+    list = *node;
   } else if (node->kind != Node::Kind::kNull) {
     wrong_type(*node, path(key), "a list of texts");
+  }
+  for (const Node& item : list.items) {
+    if (item.kind != Node::Kind::kScalar) wrong_type(item, path(key), "texts");
+    if (item.scalar.empty())
+      throw UsageError(str(node->origin.str(), ": ", path(key), " has an empty text in its list"));
+    values.push_back(item.scalar);
   }
 }
 

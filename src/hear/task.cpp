@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <utility>
 
 #include "axlstm/core/csv.h"
@@ -119,6 +120,29 @@ std::vector<fs::path> find_tasks(const fs::path& input) {
   }
   AXLSTM_CHECK(!tasks.empty(), input.string(), ": holds no HEAR task (a folder with task_metadata.json)");
   std::sort(tasks.begin(), tasks.end());
+  return tasks;
+}
+
+std::vector<fs::path> find_all_tasks(const std::vector<std::string>& inputs, const std::string& key) {
+  std::vector<fs::path> tasks;
+  std::map<std::string, fs::path> by_name;
+  for (const std::string& input : inputs) {
+    std::vector<fs::path> found;
+    try {
+      for (const fs::path& task : find_tasks(expand_home(input))) found.push_back(fs::canonical(task));
+    } catch (const std::exception& failure) {
+      throw UsageError(str(key, ": ", message_of(failure)));
+    }
+    for (const fs::path& task : found) {
+      const auto [first, is_new] = by_name.emplace(task.filename().string(), task);
+      if (is_new) {
+        tasks.push_back(task);
+      } else if (first->second != task) {
+        throw UsageError(str(key, ": two tasks have the folder name '", first->first, "': ", first->second.string(),
+                             " and ", task.string(), "; rename one or give them to separate runs"));
+      }
+    }
+  }
   return tasks;
 }
 

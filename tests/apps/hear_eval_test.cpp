@@ -37,7 +37,7 @@ TEST_F(HearEval, FromAudioToThePageInOneCommand) {
       "hear-eval",
       "--config",
       (kData.parent_path() / "configs/hear/paper.yaml").string(),
-      "hear.tasks=" + (kData / "data/hear/tasks").string(),
+      "hear.tasks=[" + (kData / "data/hear/tasks").string() + "]",
       "hear.models=naive,untrained=random:" + (kData.parent_path() / "configs/quickstart/pretrain.yaml").string(),
       "hear.output=" + path("out"),
       "hear.grid=faster",
@@ -69,6 +69,9 @@ TEST_F(HearEval, NothingEmbeddedIsAFailure) {
   expect(run({"hear-eval", "--config", (kData.parent_path() / "configs/hear/paper.yaml").string(),
               "hear.models=a/x,b/x", "hear.tasks=" + path("tasks")}),
          2, "two models are called 'x'");
+  expect(run({"hear-eval", "--config", (kData.parent_path() / "configs/hear/paper.yaml").string(), "hear.models=naive",
+              "hear.tasks=[" + path("nowhere") + "]"}),
+         2, "hear.tasks: " + path("nowhere") + ": no such folder");
 }
 
 TEST_F(HearEval, ReportsSeedsAndRefusesOtherGrids) {

@@ -27,6 +27,36 @@ TEST(HearConfigTest, TakesListsAndSingleTexts) {
   EXPECT_EQ(texts.layout, hear::LayoutChoice::kReleased);
 }
 
+TEST(HearConfigTest, TheCommandLineTakesListsAsYamlDoes) {
+  const auto tasks = [](const std::string& value) {
+    Node root = parse("hear: {models: naive, tasks: from_file}\n", "x.yaml");
+    apply_override(root, "hear.tasks=" + value);
+    return read_hear(root).tasks;
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(tasks("a"), Texts{"a"});
+  EXPECT_EQ(tasks("[a]"), Texts{"a"});
+  EXPECT_EQ(tasks("[a, b/c d]"), (Texts{"a", "b/c d"}));
+  EXPECT_EQ(tasks("a, b"), (Texts{"a", "b"}));
+  EXPECT_EQ(tasks("[\"with, comma\", '[brackets]', ~/home]"), (Texts{"with, comma", "[brackets]", "~/home"}));
+  EXPECT_EQ(read_text("hear: {models: naive, tasks: \"[a, b]\"}\n").tasks, (Texts{"a", "b"}));
+  EXPECT_EQ(read_text("hear:\n  models: naive\n  tasks:\n    - a\n    - b\n").tasks, (Texts{"a", "b"}));
+
+  const auto refused = [&](const std::string& value, std::initializer_list<std::string> parts) {
+    test::expect_usage_error([&] { tasks(value); }, parts);
+  };
+  refused("[a", {"command line 'hear.tasks=[a'", "hear.tasks is '[a', it takes [a, b] or a,b", "']' is missing"});
+  refused("[a]b]", {"hear.tasks is '[a]b]'", "quote names with brackets"});
+  refused("[a]\nhear: [b]", {"hear.tasks"});
+  refused("[[a]]", {"hear.tasks is a list, it takes texts"});
+  refused("[a: b]", {"command line", "hear.tasks is a section, it takes texts"});
+  refused("[]", {"hear.tasks is empty"});
+  refused("", {"hear.tasks is empty"});
+  refused("a,,b", {"hear.tasks has an empty text"});
+  refused("[a, '']", {"hear.tasks has an empty text"});
+  refused("[a, ~]", {"hear.tasks is nothing, it takes texts"});
+}
+
 TEST(HearConfigTest, ShippedFileIsThePapersEvaluation) {
   const auto configs = std::filesystem::path(AXLSTM_TEST_DATA).parent_path() / "configs" / "hear";
   const HearConfig paper = read_hear(load(configs / "paper.yaml"));

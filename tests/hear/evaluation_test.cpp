@@ -20,10 +20,9 @@ using nlohmann::json;
 
 const fs::path kGolden = fs::path(AXLSTM_TEST_DATA) / "golden" / "hear";
 
-/// The official digits are those of MKL's AVX2 path, which it takes on AMD's CPUs. On Intel's it takes AVX-512 or AMX,
-/// which sum in another order: scores differ in the fifth digit, and the best epoch may move. So do the losses of tasks
-/// with a softmax on an AMD CPU without AVX-512 (a Zen 3); that LibTorch's functions for AVX-512 are the reason is a
-/// guess.
+/// The official digits are those of MKL on AMD's CPUs. On Intel's it sums in another order: scores differ in the fifth
+/// digit, and the best epoch may move (the kit's do too, and are ours there: docs/hear.md). So do the losses of tasks
+/// with a softmax where LibTorch computes without AVX-512.
 bool computes_official_digits(bool softmax) {
   if (softmax && at::get_cpu_capability() != "AVX512") return false;
   std::ifstream cpu("/proc/cpuinfo");

@@ -4,6 +4,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "core/expect_error.h"
 
 namespace axlstm::hear {
 namespace {
@@ -56,6 +57,27 @@ TEST_F(TaskTest, ReadsAllKeysOfTheMetadata) {
   EXPECT_FALSE(metadata.use_scoring_for_early_stopping);
   EXPECT_EQ(metadata.event_postprocessing_grid.at("min_duration"), (std::vector<double>{50.0, 75.5}));
   EXPECT_EQ(metadata.task_specific_param_grid.at("max_epochs"), std::vector<double>{50.0});
+}
+
+TEST_F(TaskTest, FindsTheTasksOfFoldersAndListsOnce) {
+  for (const char* task : {"some/b-v1-full", "some/a-v1-full", "other/a-v1-full"}) {
+    fs::create_directories(folder_ / task);
+    write((std::string(task) + "/task_metadata.json").c_str(), kMetadata);
+  }
+  fs::create_directories(folder_ / "none");
+  const fs::path some = fs::canonical(folder_) / "some";
+  const auto find = [&](const std::vector<std::string>& inputs) { return find_all_tasks(inputs, "hear.tasks"); };
+  const std::vector<fs::path> both{some / "a-v1-full", some / "b-v1-full"};
+  EXPECT_EQ(find({some}), both);
+  EXPECT_EQ(find({some / "b-v1-full"}), std::vector<fs::path>{some / "b-v1-full"});
+  EXPECT_EQ(find({some / "b-v1-full/", some}), (std::vector<fs::path>{both[1], both[0]}));
+  test::expect_usage_error([&] { find({some / "missing"}); }, {"hear.tasks: ", "some/missing: no such folder"});
+  test::expect_usage_error([&] { find({folder_ / "none"}); }, {"hear.tasks: ", "none: holds no HEAR task"});
+  test::expect_usage_error(
+      [&] {
+        find({some, folder_ / "other"});
+      },
+      {"hear.tasks: two tasks have the folder name 'a-v1-full'", "some/a-v1-full", "other/a-v1-full"});
 }
 
 TEST_F(TaskTest, ReadsOfficialMetadataWithDefaults) {

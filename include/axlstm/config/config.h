@@ -69,7 +69,7 @@ class Visitor {
   virtual void number(const char* key, double& value, Range range, const char* doc) = 0;
   virtual void boolean(const char* key, bool& value, const char* doc) = 0;
   virtual void text(const char* key, std::string& value, const char* doc) = 0;
-  /// A list of texts; a single text is split at its commas, so that it can be given on the command line.
+  /// A list of texts. So that one can be given on the command line, a single text is taken apart: "a,b" or "[a, b]".
   virtual void texts(const char* key, std::vector<std::string>& values, const char* doc) = 0;
   virtual void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) = 0;
 

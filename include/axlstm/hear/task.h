@@ -44,6 +44,10 @@ bool is_task_folder(const std::filesystem::path& path);
 /// there are none.
 std::vector<std::filesystem::path> find_tasks(const std::filesystem::path& input);
 
+/// The tasks of all `inputs`, absolute and each once, in the order given. What cannot be used is a UsageError naming
+/// `key`, the configuration's; so are two tasks of one name, whose results would go to the same place.
+std::vector<std::filesystem::path> find_all_tasks(const std::vector<std::string>& inputs, const std::string& key);
+
 /// Reads task_metadata.json of a task or embeddings folder. Throws Error naming file and key.
 TaskMetadata load_task_metadata(const std::filesystem::path& directory);
 
