@@ -183,5 +183,21 @@ TEST(CellKernelOnTheCpu, IsRefusedWithTheReason) {
   EXPECT_THROW(mlstm(q, q, q, gate, gate, {.backend = Backend::kCell}), Error);
 }
 
+#ifndef AXLSTM_EMULATED
+TEST(Isa, InstructionsThatCannotRunAreRefusedWithTheKey) {
+  EXPECT_EQ(resolve_isa(Isa::kAuto, torch::kCPU, torch::kFloat32, 251), Isa::kPortable);
+  EXPECT_EQ(resolve_isa(Isa::kPortable, torch::kCPU, torch::kBFloat16, 251), Isa::kPortable);
+  try {
+    resolve_isa(Isa::kHopper, torch::kCPU, torch::kFloat32, 251);
+    FAIL() << "no error";
+  } catch (const UsageError& failure) {
+    const std::string message = failure.what();
+    for (const char* part : {"kernel.isa hopper cannot be used: ", "set kernel.isa=auto"}) {
+      EXPECT_NE(message.find(part), std::string::npos) << message;
+    }
+  }
+}
+#endif
+
 }  // namespace
 }  // namespace axlstm::ops
