@@ -50,11 +50,20 @@ void write_text(const fs::path& path, const std::string& text) {
   writer.finish();
 }
 
+/// What there is to do about a checkpoint that is damaged.
+constexpr const char* kUseAnother = "use another checkpoint of the run, or move this one away";
+
+/// The contents of state.json. Throws Error naming it if it is cut, empty or holds something else.
 nlohmann::json read_state(const fs::path& folder) {
-  const auto state = nlohmann::json::parse(read_file(folder / kState), nullptr, /*allow_exceptions=*/false);
-  const bool whole = state.is_object() && state.value("format", 0) == kFormat && state.contains("step") &&
-                     state["step"].is_number_integer() && state.contains("files") && state["files"].is_object();
-  AXLSTM_CHECK(whole, (folder / kState).string(), ": not a checkpoint state of format ", kFormat);
+  const std::string name = (folder / kState).string(), text = read_file(folder / kState);
+  AXLSTM_CHECK(!text.empty(), name, ": is empty (0 bytes); ", kUseAnother);
+  const auto state = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  AXLSTM_CHECK(!state.is_discarded(), name, ": damaged, its ", text.size(), " bytes are no whole JSON; ", kUseAnother);
+  AXLSTM_CHECK(state.is_object() && state.contains("format") && state["format"] == kFormat, name,
+               ": not a checkpoint's state of format ", kFormat, "; ", kUseAnother);
+  AXLSTM_CHECK(state.contains("step") && state["step"].is_number_integer() && state.contains("files") &&
+                   state["files"].is_object(),
+               name, ": damaged, 'step' or 'files' is missing or of the wrong type; ", kUseAnother);
   return state;
 }
 
@@ -69,7 +78,7 @@ void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose
       const bool listed = state["files"].contains(name);
       if (name == kOptimizer && purpose == Purpose::kUse && !fs::exists(path)) continue;
       if (name == kEma && !listed && !fs::exists(path)) continue;
-      AXLSTM_CHECK(listed, (folder / kState).string(), ": does not list ", name);
+      AXLSTM_CHECK(listed, (folder / kState).string(), ": damaged, does not list ", name, "; ", kUseAnother);
       const auto& record = state["files"][name];
       const InputFile file(path);
       const auto written = record.value("bytes", std::uint64_t{0});
@@ -81,7 +90,7 @@ void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose
       throw Error(path.string() + ": the content does not match its checksum; the file is damaged");
     }
   } catch (const nlohmann::json::exception& failure) {
-    throw Error(str((folder / kState).string(), ": damaged (", failure.what(), ")"));
+    throw Error(str((folder / kState).string(), ": damaged (", failure.what(), "); ", kUseAnother));
   }
 }
 
@@ -189,7 +198,7 @@ Checkpoint load_checkpoint(const fs::path& folder) {
             state.value("skipped_in_a_row", std::int64_t{0}),
             state["files"].contains(kEma) ? io::load_tensors(folder / kEma) : std::map<std::string, torch::Tensor>{}};
   } catch (const nlohmann::json::exception& failure) {
-    throw Error(str((folder / kState).string(), ": damaged (", failure.what(), ")"));
+    throw Error(str((folder / kState).string(), ": damaged (", failure.what(), "); ", kUseAnother));
   }
 }
 
@@ -197,8 +206,8 @@ std::optional<Checkpoint> load_newest_checkpoint(const fs::path& run_dir) {
   if (list_checkpoints(run_dir).empty()) return std::nullopt;
   return newest_of(run_dir, [](const fs::path& folder) {
     auto checkpoint = load_checkpoint(folder);
-    AXLSTM_CHECK(folder.filename() == folder_name(checkpoint.step), (folder / kState).string(), ": claims step ",
-                 checkpoint.step);
+    AXLSTM_CHECK(folder.filename() == folder_name(checkpoint.step), (folder / kState).string(),
+                 ": damaged, claims step ", checkpoint.step, "; ", kUseAnother);
     return checkpoint;
   });
 }

@@ -175,6 +175,29 @@ TEST_F(CheckpointTest, EveryBitOfTheStateCounts) {
   }
 }
 
+TEST_F(CheckpointTest, ADamagedStateIsNamedWithWhatToDo) {
+  const std::vector<std::pair<std::string, std::string>> damages{
+      {"", "is empty"},
+      {R"({"format": 1, "st)", "are no whole JSON"},
+      {std::string(200, '\xff'), "are no whole JSON"},
+      {"[]", "not a checkpoint's state"},
+      {R"({"format": "1", "step": 2, "files": {}})", "not a checkpoint's state"},
+      {R"({"format": 1, "step": "2", "files": {}})", "'step' or 'files'"},
+      {R"({"format": 1, "step": 2, "files": {"model.safetensors": {"bytes": "many"}}})", "damaged"}};
+  save(1);
+  save(2);
+  const fs::path newest = folder("step-00000002");
+  for (const auto& [text, reason] : damages) {
+    write_file_atomic(newest / "state.json", text);
+    const std::string file = (newest / "state.json").string(), fix = "use another checkpoint";
+    test::expect_error([&] { load_checkpoint(newest); }, {file, reason, fix});
+    test::expect_error([&] { load_model(newest); }, {file, reason, fix});
+    // A run goes on from the checkpoint before, also where its model is only used.
+    EXPECT_EQ(newest_step(), 1) << reason;
+    EXPECT_EQ(load_model(run()).folder, folder("step-00000001")) << reason;
+  }
+}
+
 TEST_F(CheckpointTest, ALeftoverOfAnInterruptedWriteIsIgnored) {
   save(1);
   folder_.write("checkpoints/.writing-step-00000002/model.safetensors", "half");
