@@ -151,7 +151,7 @@ __device__ std::uint32_t shared_address(const void* pointer);
 #endif  // __CUDACC__
 
 /// How wgmma finds a tile: address, 1,024 bytes from one eight rows to the next, swizzle of 128 bytes (PTX ISA, matrix
-/// descriptor).
+/// descriptor). The other distance, 1, does not count: a tile is as wide as the swizzle.
 __device__ inline std::uint64_t tile_descriptor(const void* tile) {
   constexpr std::uint64_t kAtoms = (std::uint64_t{1024} >> 4) << 32, kSwizzle128 = std::uint64_t{1} << 62;
   return kSwizzle128 | kAtoms | (std::uint64_t{1} << 16) | ((shared_address(tile) & 0x3ffffU) >> 4);

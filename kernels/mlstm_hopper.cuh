@@ -117,7 +117,7 @@ class HopperChunk {
     return {before != nullptr ? before[at(token)] : 0.0F, bound,
             n != nullptr ? normaliser(n[at(token)], bound, shape_.eps).sign : 0.0F};
   }
-  /// Fills the terms. Afterwards both warpgroups have left the chunk before, too.
+  /// Fills the terms. Nobody may read those of the chunk before any more: they are read until its last weights_done().
   __device__ void fill(const TokenGates& gates, const TokenRow& row) const {
     const int token = static_cast<int>(threadIdx.x);
     put_gates(terms(), token, gates);
@@ -185,7 +185,7 @@ class HopperChunk {
   }
 
   /// Calls visit(slot, eighth of its columns, half of its rows, strip, gate factors scale·exp(g_j − G_i) / N_i of two
-  /// columns) for all of this thread's elements of its scores, two by two.
+  /// columns; in the forward pass without N_i) for all of this thread's elements of its scores, two by two.
   template <typename Visit>
   __device__ void visit(float scale, const Visit& visit) const {
     const Terms& all = terms();
