@@ -78,7 +78,7 @@ void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose
       const bool listed = state["files"].contains(name);
       if (name == kOptimizer && purpose == Purpose::kUse && !fs::exists(path)) continue;
       if (name == kEma && !listed && !fs::exists(path)) continue;
-      AXLSTM_CHECK(listed, (folder / kState).string(), ": damaged, does not list ", name, "; ", kUseAnother);
+      AXLSTM_CHECK(listed, (folder / kState).string(), ": does not list ", name);
       const auto& record = state["files"][name];
       const InputFile file(path);
       const auto written = record.value("bytes", std::uint64_t{0});
@@ -206,8 +206,8 @@ std::optional<Checkpoint> load_newest_checkpoint(const fs::path& run_dir) {
   if (list_checkpoints(run_dir).empty()) return std::nullopt;
   return newest_of(run_dir, [](const fs::path& folder) {
     auto checkpoint = load_checkpoint(folder);
-    AXLSTM_CHECK(folder.filename() == folder_name(checkpoint.step), (folder / kState).string(),
-                 ": damaged, claims step ", checkpoint.step, "; ", kUseAnother);
+    AXLSTM_CHECK(folder.filename() == folder_name(checkpoint.step), (folder / kState).string(), ": claims step ",
+                 checkpoint.step);
     return checkpoint;
   });
 }
