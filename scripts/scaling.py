@@ -1,11 +1,12 @@
-"""Measures and checks pre-training on several GPUs of one machine, in one go.
+"""Measures and checks pre-training and evaluation on several GPUs of one machine, in one go.
 
 Usage: scaling.py --bin build/release/bin --output scaling.jsonl [--ranks 1,2,4,8] [--limit 420]
        scaling.py --bin build/release/bin --output tiny.jsonl --tiny    (two ranks on the CPU, to try the script)
 
 Speed: three models on noise and on packed clips, with the same batch for each GPU and with the same batch in total,
 with and without overlap of communication. Checks: losses do not depend on the number of ranks; a run goes on with
-another number of ranks; a rank that is killed is named, the others end, the launcher starts all again. One JSON object
+another number of ranks; a rank that is killed is named, the others end, the launcher starts all again. Evaluation:
+extract and hear-eval with all GPUs give what they give with one. One JSON object
 a line: first the machine, then every measurement with its command. Exit code 1 if a measurement or a check failed.
 """
 
@@ -276,6 +277,64 @@ class Bench:
         return {"heartbeat_s": patience, "seconds_to_name_it": round(named, 2), "seconds_to_end": round(ended, 2), "exit_code": code,
                 "holds": code == 1 and ended < 60}
 
+    # Evaluation --------------------------------------------------------------------------------------------------------
+
+    def make_tasks(self, tasks: int, clips: int) -> list[Path]:
+        """HEAR tasks of `clips` clips for each of three splits, in four classes of periodic noise."""
+        metadata = {"version": "v1", "mode": "full", "embedding_type": "scene", "prediction_type": "multiclass", "split_mode": "trainvaltest",
+                    "splits": ["train", "valid", "test"], "sample_duration": 2000, "evaluation": ["top1_acc"], "use_scoring_for_early_stopping": True}
+        folders = []
+        for task in range(tasks):
+            folder = self.scratch / "tasks" / f"noise{task}-v1-full"
+            for split in metadata["splits"]:
+                audio = folder / "16000" / split
+                audio.mkdir(parents=True)
+                for clip in range(clips):
+                    period = 40 + 40 * (clip % 4)
+                    with wave.open(str(audio / f"{clip}.wav"), "wb") as file:
+                        file.setnchannels(1)
+                        file.setsampwidth(2)
+                        file.setframerate(16000)
+                        file.writeframes(os.urandom(2 * period) * (32000 // period))
+                (folder / f"{split}.json").write_text(json.dumps({f"{clip}.wav": [f"class{clip % 4}"] for clip in range(clips)}))
+            (folder / "task_metadata.json").write_text(json.dumps({"task_name": f"noise{task}", **metadata}))
+            (folder / "labelvocabulary.csv").write_text("idx,label\n" + "".join(f"{c},class{c}\n" for c in range(4)))
+            folders.append(folder)
+        return folders
+
+    def timed(self, command: list, gpus: int) -> float:
+        self.count += 1
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(str(gpu) for gpu in range(gpus))}
+        start = time.monotonic()
+        with (self.scratch / f"{self.count:03d}.log").open("a") as log:
+            code = self.finish(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, env=environment, start_new_session=True), 120)
+        if code:
+            raise Failed(f"exit code {code}: {self.log()[-2000:]}")
+        return time.monotonic() - start
+
+    def evaluation(self) -> None:
+        tasks, clips, seeds = (2, 8, 1) if self.tiny else (8, 400, 4)
+        device = "cpu" if self.tiny else "cuda"
+        folders, config = self.make_tasks(tasks, clips), self.scratch / "model.yaml"
+        config.write_text("model:\n" + "".join(f"  {key.removeprefix('model.').replace('=', ': ')}\n" for key in MODELS[self.check_model]))
+        embeddings, scores = {}, {}
+
+        def once(gpus: int) -> dict:
+            made, out = self.scratch / f"embeddings{gpus}", self.scratch / f"scores{gpus}"
+            extracting = self.timed([self.bin / "extract", "--model", f"random:{config}", "--device", device, "--output", made / "noise", *folders], gpus)
+            scoring = self.timed([self.bin / "hear-eval", "--device", device, "--seeds", seeds, "--output", out, made / "noise"], gpus)
+            embeddings[gpus] = [file.read_bytes() for file in sorted(made.rglob("*.embeddings.npy"))]
+            scores[gpus] = [json.loads(file.read_text())["test"]["test_score"] for file in sorted(out.rglob("test.predicted-scores.json"))]
+            if len(embeddings[gpus]) != 3 * tasks or len(scores[gpus]) != tasks * seeds:
+                raise Failed(f"{len(embeddings[gpus])} splits and {len(scores[gpus])} scores")
+            shifts = [abs(a - b) for a, b in zip(scores[gpus], scores[self.ranks[0]])]
+            same = embeddings[gpus] == embeddings[self.ranks[0]]
+            return {"tasks": tasks, "clips": 3 * clips * tasks, "seeds": seeds, "extract_s": round(extracting, 2), "hear_eval_s": round(scoring, 2),
+                    "embeddings_equal": same, "largest_difference_of_scores": max(shifts), "holds": same and sum(shifts) / len(shifts) < 0.05}
+
+        for gpus in self.ranks:
+            self.measure("extract and hear-eval", {"model": self.check_model, "gpus": gpus}, lambda: once(gpus))
+
 
 def machine(bin_dir: Path) -> dict:
     def output(*command: str) -> str:
@@ -306,20 +365,19 @@ def table(path: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, required=True, help="folder of pretrain and pack")
+    parser.add_argument("--bin", type=Path, required=True, help="folder of the programs")
     parser.add_argument("--output", type=Path, required=True, help="file of JSON lines to write")
     parser.add_argument("--ranks", default="1,2", help="numbers of GPUs to measure with, 1 first [1,2]")
     parser.add_argument("--limit", type=float, default=420, help="seconds for everything [420]")
-    parser.add_argument("--only", choices=["speed", "checks"], help="one half only")
+    parser.add_argument("--only", choices=["speed", "checks", "evaluation"], help="one part only")
     parser.add_argument("--tiny", action="store_true", help="a nano model on the CPU")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="axlstm-scaling-") as scratch:
         bench = Bench(arguments, Path(scratch))
         bench.write(machine(bench.bin))
-        if arguments.only != "speed":
-            bench.checks()  # first: they are what must hold
-        if arguments.only != "checks":
-            bench.speeds()
+        for part in ("checks", "evaluation", "speed"):  # what must hold comes first
+            if arguments.only in (None, part):
+                {"checks": bench.checks, "evaluation": bench.evaluation, "speed": bench.speeds}[part]()
         bench.output.close()
     print(table(arguments.output))
     print("\n".join(["FAILED:", *bench.failures]) if bench.failures else "everything was measured, every check holds")

@@ -134,7 +134,7 @@ TEST(FileLock, ASecondHolderIsRefusedUntilTheFirstIsGone) {
   const test::TemporaryFolder folder;
   const auto path = folder.path() / ".lock";
   auto first = std::make_unique<FileLock>(path);
-  test::expect_error([&] { FileLock second(path); }, {folder.path().string(), "another process"});
+  test::expect_error_of<LockedError>([&] { FileLock second(path); }, {folder.path().string(), "another process"});
   first.reset();
   EXPECT_NO_THROW(FileLock second(path));
 }
