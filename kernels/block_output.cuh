@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_backward_kernel(B
   for (int n = 0; n < kOutputChunks; ++n) {
     const int channel = 8 * (n * Lanes + lane);
     dh[n] = {};
-    if (channel >= DH) continue;
+    if (!inside || channel >= DH) continue;
     const Eight dout = load_eight(static_cast<const T*>(b.dout) + at + channel);
     const Eight c = load_eight(static_cast<const T*>(p.c) + at + channel);
     const Eight z = load_eight(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first + channel);
@@ -119,7 +119,6 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_backward_kernel(B
       mean += dh[n].v[e];
       mean_h += dh[n].v[e] * h[n].v[e];
     }
-    if (!inside) continue;
     store_eight(static_cast<T*>(p.out) + at + channel, out);
     store_eight(static_cast<T*>(b.dmix) + at + channel, dmix);
     store_eight(static_cast<T*>(b.dup) + token * 2 * shape.I + shape.I + first + channel, dz);

@@ -76,7 +76,6 @@ class Chunk {
     while (free_ > 0) start_next();
     const TokenGates gates = token_gates(state, n, shape_.eps, at(token), inside(token));
     put_gates(all, token, gates);
-    all.signed_delta[token] = 0.0F;
     __syncthreads();
     put_factors(all, token, tokens_, gates);
     // The first step's barrier shows the terms to all.

@@ -86,7 +86,7 @@ __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk
         if (Block::lane() % 4 == 0) store_row_terms(params.rows, at, sum, norm);
       }
       signed_delta[strip][half] = sign * sum;
-      chunk.terms().signed_delta[token] = sign * sum;  // all four lanes write the same
+      if (Block::lane() % 4 == 0) chunk.terms().signed_delta[token] = sign * sum;
     }
   }
 }
@@ -119,13 +119,13 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
       typename Block::Scores dA = {};
       chunk.add_scores(dA);
       if (by_columns == 0) row_delta<Block, T>(own, chunk, params, P_sum, dA);
-      const float passing = by_columns != 0 ? 1.0F : 0.0F;  // or of the columns, in the second
-      const float* signed_delta = chunk.terms().signed_delta;
+      const float* signed_delta = chunk.terms().signed_delta;  // in the second pass, of the columns
       chunk.visit(sum, 1.0F, [&](int slot, int half, int row, int column, bool is_short, const float(&gate)[2]) {
-        const float2 other = *reinterpret_cast<const float2*>(signed_delta + column);
+        const float2 other =
+            by_columns != 0 ? *reinterpret_cast<const float2*>(signed_delta + column) : make_float2(0.0F, 0.0F);
         const float mine = is_short ? own[1][row] : own[0][row];
-        const float x = dA[slot][half][2 * row] - mine - passing * other.x;
-        const float y = dA[slot][half][2 * row + 1] - mine - passing * other.y;
+        const float x = dA[slot][half][2 * row] - mine - other.x;
+        const float y = dA[slot][half][2 * row + 1] - mine - other.y;
         const float2 p = unpack<T>(chunk.held(slot, 2 * half + row));
         dS[slot][2 * half + row] = pack<T>(x * gate[0], y * gate[1]);
         return x * p.x + y * p.y;

@@ -1,7 +1,8 @@
 // Runs CUDA kernels on the CPU, one block after the other, so that their logic is tested where there is no GPU. Each
 // thread of a block is a fiber; a fiber gives way where CUDA would wait for others: at barriers and at the warp-level
 // functions of kernels/warp.cuh, which are given here. Asynchronous copies happen as late as they may, and shared
-// memory starts as NaN, so that a forgotten wait shows. Include before any header of kernels/.
+// memory starts as NaN, so that a forgotten wait shows; under ThreadSanitizer a forgotten barrier does
+// (emulator_races.h). Include before any header of kernels/.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -18,6 +19,8 @@
 #include <memory>
 #include <stdexcept>
 #include <vector>
+
+#include "emulator_races.h"
 
 #undef __global__
 #undef __device__
@@ -63,6 +66,7 @@ struct TransactionBarrier {
   std::size_t bytes = 0;
   std::vector<std::function<std::size_t()>> copies;
   unsigned phase = 0;
+  Meetings meetings;
 
   void next_phase() {
     awaited = arrivals;
@@ -74,12 +78,14 @@ struct TransactionBarrier {
 struct NamedBarrier {
   std::uint64_t number = 0;
   unsigned waiting = 0;
+  Meetings meetings;
 };
 
 /// What the lanes of a warp hand to each other; two buffers, since none can be two exchanges ahead.
 struct Exchange {
   std::uint64_t number = ~std::uint64_t{0};
   unsigned arrived = 0;
+  Meeting meeting;  // of __syncwarp
   alignas(16) std::byte values[32][32];
 };
 
@@ -90,6 +96,9 @@ struct Block {
   std::size_t current = 0;
   unsigned alive = 0, waiting = 0;
   std::uint64_t barrier = 0;
+  Meetings barrier_meetings;
+  Meeting start, end, copy_engine;
+  Agent launcher = Agent::running();
   std::array<NamedBarrier, 16> named_barriers;
   std::map<const void*, TransactionBarrier> transaction_barriers;
   ucontext_t host{};
@@ -105,34 +114,65 @@ inline axlstm::emulator::Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace axlstm::emulator {
 
-/// Lets the next fiber run.
-inline void give_way() {
-  Fiber& from = self();
+/// Makes the next fiber the current one; its agent and stack are to follow. False if there is no other.
+inline bool choose_next() {
+  const Unwatched unwatched;
   std::size_t next = block->current;
   do {
     next = (next + 1) % block->fibers.size();
   } while (block->fibers[next]->done && next != block->current);
-  if (next == block->current) return;
+  if (next == block->current) return false;
   block->current = next;
   threadIdx = self().thread;
-  swapcontext(&from.context, &self().context);
+  return true;
+}
+
+/// Goes on as `agent`, who finds all of the emulator's own in the arguments: it has not seen what others wrote there.
+inline void change_stack(Agent agent, ucontext_t& from, const ucontext_t& to) {
+  agent.run();
+  swapcontext(&from, &to);
+}
+
+/// Lets the next fiber run.
+inline void give_way() {
+  const Unwatched unwatched;
+  Fiber& from = self();
+  if (!choose_next()) return;
+  change_stack(Agent::numbered(block->current), from.context, self().context);
+}
+
+/// Ends this fiber. Nothing of it may be left unwatched: the next block's has its agent.
+inline void leave() {
+  const ucontext_t* next = &block->host;
+  Agent agent = block->launcher;
+  {
+    const Unwatched unwatched;
+    self().done = true;
+    if (--block->alive > 0) {
+      choose_next();
+      next = &self().context;
+      agent = Agent::numbered(block->current);
+    }
+  }
+  block->end.reach();
+  agent.run();
+  setcontext(next);
 }
 
 inline void fiber_main() {
-  block->kernel();
-  Fiber& fiber = self();
-  fiber.done = true;
-  if (--block->alive == 0) {
-    setcontext(&block->host);
-  } else {
-    give_way();
+  {
+    const Unwatched unwatched;
+    block->start.pass();
   }
+  block->kernel();
+  leave();
 }
 
 /// Hands `value` to the warp and waits for the other lanes' values.
 template <typename Value>
 const Value* exchange(const Value& value) {
   static_assert(sizeof(Value) <= 32);
+  const Unwatched unwatched;
   Fiber& fiber = self();
   Exchange& x = block->warps[fiber.warp][fiber.exchanges % 2];
   if (x.number != fiber.exchanges) {
@@ -177,7 +217,9 @@ void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_byte
     running.alive = threads;
     for (unsigned n = 0; n < threads; ++n) running.fibers.push_back(make_fiber(n));
     threadIdx = self().thread;
-    swapcontext(&running.host, &self().context);
+    running.start.reach();
+    change_stack(Agent::numbered(0), running.host, self().context);
+    running.end.pass();
   }
   block = nullptr;
 }
@@ -186,7 +228,9 @@ void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_byte
 
 inline void __syncthreads() {
   using namespace axlstm::emulator;
+  const Unwatched unwatched;
   const std::uint64_t mine = block->barrier;
+  block->barrier_meetings[mine].reach();
   ++block->waiting;
   while (block->barrier == mine) {
     if (block->waiting >= block->alive) {
@@ -196,8 +240,16 @@ inline void __syncthreads() {
       give_way();
     }
   }
+  block->barrier_meetings[mine].pass();
 }
-inline void __syncwarp() { axlstm::emulator::exchange(0); }
+inline void __syncwarp() {
+  using namespace axlstm::emulator;
+  const Unwatched unwatched;
+  Meeting& meeting = block->warps[self().warp][self().exchanges % 2].meeting;
+  meeting.reach();
+  exchange(0);
+  meeting.pass();
+}
 
 template <typename Value>
 Value __shfl_xor_sync(unsigned, Value value, int mask, int = 32) {
@@ -249,9 +301,11 @@ T* dynamic_shared() {
 }
 
 inline void copy_async_16(void* to, const void* from, bool inside) {
+  emulator::watch_write(to, 16);  // may happen at once
   emulator::self().open_copies.push_back({to, from, 16, inside});
 }
 inline void copy_async_8(void* to, const void* from, bool inside) {
+  emulator::watch_write(to, 8);
   emulator::self().open_copies.push_back({to, from, 8, inside});
 }
 inline void copy_async_commit() {

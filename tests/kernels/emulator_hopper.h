@@ -25,19 +25,28 @@ inline emulator::TransactionBarrier& state_of(Barrier& barrier) {
   return emulator::block->transaction_barriers[&barrier];
 }
 
-inline void barrier_init(Barrier& barrier, unsigned arrivals) { state_of(barrier) = {arrivals, arrivals, 0, {}}; }
+inline void barrier_init(Barrier& barrier, unsigned arrivals) {
+  const emulator::Unwatched unwatched;
+  auto& state = state_of(barrier);
+  state.arrivals = state.awaited = arrivals;
+}
 inline void barrier_init_done() {}
 inline void barrier_arrive(Barrier& barrier) {
+  const emulator::Unwatched unwatched;
   auto& state = state_of(barrier);
+  state.meetings[state.phase].reach();
   if (state.awaited-- == 0) throw std::logic_error("more arrivals at a barrier than it awaits");
   if (state.awaited == 0 && state.copies.empty()) state.next_phase();
 }
 inline void barrier_expect(Barrier& barrier, unsigned bytes) {
+  const emulator::Unwatched unwatched;
   auto& state = state_of(barrier);
+  state.meetings[state.phase].reach();
   state.bytes = bytes;
   if (state.awaited-- == 0) throw std::logic_error("more arrivals at a barrier than it awaits");
 }
 inline void barrier_wait(Barrier& barrier, unsigned parity) {
+  const emulator::Unwatched unwatched;
   while (state_of(barrier).phase % 2 == parity) {
     auto& state = state_of(barrier);
     if (state.awaited == 0) {
@@ -49,12 +58,15 @@ inline void barrier_wait(Barrier& barrier, unsigned parity) {
       emulator::give_way();
     }
   }
+  state_of(barrier).meetings[parity].pass();
 }
 
 template <int kBarrier>
 void sync_threads(int threads) {
+  const emulator::Unwatched unwatched;
   auto& barrier = emulator::block->named_barriers[kBarrier];
   const std::uint64_t mine = barrier.number;
+  barrier.meetings[mine].reach();
   ++barrier.waiting;
   while (barrier.number == mine) {
     if (barrier.waiting == static_cast<unsigned>(threads)) {
@@ -64,14 +76,33 @@ void sync_threads(int threads) {
       emulator::give_way();
     }
   }
+  barrier.meetings[mine].pass();
 }
 
 /// Where an element of a tile lies, of which the unswizzled address is `at`.
 inline std::uint32_t swizzled(std::uint32_t at) { return at ^ (at >> 3 & 0x70U); }
 
+/// Tells that the copy engine may write from now on, until the phase of this barrier ends.
+inline void watch_copy(void* to, std::size_t bytes, Barrier& announced) {
+  const emulator::Unwatched unwatched;  // this thread, not the engine
+  emulator::Block& block = *emulator::block;
+  auto& barrier = state_of(announced);
+  const emulator::Agent asking = emulator::Agent::running();
+  const auto engine = emulator::Agent::numbered(block.fibers.size());
+  block.copy_engine.reach();
+  engine.run();
+  block.start.pass();
+  block.copy_engine.pass();
+  emulator::watch_write(to, bytes);
+  barrier.meetings[barrier.phase].reach();
+  asking.run();
+}
+
 inline void copy_box(void* to, const TensorMap& map, Barrier& barrier, int channel, int head, int token, int batch) {
   constexpr int kTokens = 256;
+  watch_copy(to, kTokens * kTileRowBytes, barrier);
   const std::uint32_t tile = shared_address(to);
+  const emulator::Unwatched unwatched;
   std::byte* base = shared_base();
   state_of(barrier).copies.push_back([=, x = map.x, shape = map.shape] {
     for (int row = 0; row < kTokens; ++row) {
@@ -123,10 +154,25 @@ float operand(std::uint64_t descriptor, int own, int k) {
   return static_cast<float>(element);
 }
 
+/// Tells that the 64 × 16 elements that a descriptor points to are read, with what lies beside them in their rows.
+template <bool kTransposed>
+void watch_operand(std::uint64_t descriptor) {
+  const auto begin = (static_cast<std::uint32_t>(descriptor & 0x3fff) << 4) / kTileRowBytes * kTileRowBytes;
+  emulator::watch_read(shared_base() + begin, (kTransposed ? 16 : 64) * kTileRowBytes);
+}
+
 template <typename T, bool kATransposed, bool kBTransposed>
 void wgmma(float (&s)[8][4], std::uint64_t a, std::uint64_t b) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp % 4;
-  emulator::self().open_products.push_back([&s, a, b, lane, warp] {
+  // They are read some time between this call and the wait.
+  const auto watch = [a, b] {
+    watch_operand<kATransposed>(a);
+    watch_operand<kBTransposed>(b);
+  };
+  watch();
+  emulator::self().open_products.push_back([&s, a, b, lane, warp, watch] {
+    watch();
+    const emulator::Unwatched unwatched;
     for (int half = 0; half < 2; ++half) {
       const int m = warp * 16 + lane / 4 + 8 * half;
       float left[16];
