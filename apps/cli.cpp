@@ -50,6 +50,12 @@ config::RunConfig ConfigArguments::read() const {
   return config::read(root);
 }
 
+void refuse_given(const CLI::App& group, const std::string& why) {
+  for (const CLI::Option* option : group.get_options()) {
+    if (option->count() > 0) throw UsageError(option->get_name() + " " + why);
+  }
+}
+
 void add_common_flags(CLI::App& app) {
   app.set_version_flag("--version", AXLSTM_VERSION);
   app.add_flag_callback(
@@ -81,8 +87,8 @@ int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) 
   }
 }
 
-void log_banner(const std::string& program, const config::RunConfig& config) {
-  log::info(program + " " + AXLSTM_VERSION + ", " + platform_summary(config));
+void log_banner(const std::string& program, train::DeviceChoice device, const std::string& more) {
+  log::info(program + " " + AXLSTM_VERSION + ", " + platform_summary(device) + more);
 }
 
 const std::atomic<bool>& stop_on_signal() {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <csignal>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -32,14 +33,33 @@ struct ConfigArguments {
   config::RunConfig read() const;
 };
 
+/// For an option whose values have names.
+template <typename Enum>
+CLI::Validator one_of(const std::map<std::string, Enum>& choices) {
+  const auto to_number = [choices](std::string& text) -> std::string {
+    const auto found = choices.find(text);
+    if (found != choices.end()) {
+      text = std::to_string(static_cast<int>(found->second));
+      return "";
+    }
+    std::string names;
+    for (const auto& choice : choices) names += (names.empty() ? "" : ", ") + choice.first;
+    return "'" + text + "' is none of " + names;
+  };
+  return CLI::Validator(to_number, "");
+}
+
+/// Refuses options of `group` that were given where they mean nothing; `why` goes behind their name.
+void refuse_given(const CLI::App& group, const std::string& why);
+
 /// Adds --version, --doctor and --quiet.
 void add_common_flags(CLI::App& app);
 
 /// Parses, runs `body` and turns every failure into one line on stderr and an exit code.
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
-/// Logs program, device, mLSTM backend, LibTorch, CUDA and cuDNN versions.
-void log_banner(const std::string& program, const config::RunConfig& config);
+/// Logs program, device, LibTorch, CUDA and cuDNN versions, and `more`.
+void log_banner(const std::string& program, train::DeviceChoice device, const std::string& more = "");
 
 /// What asks a program to save and end.
 inline constexpr std::array kStopSignals{SIGINT, SIGTERM, SIGUSR1};

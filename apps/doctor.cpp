@@ -43,17 +43,21 @@ std::string gpu_names() {
 
 }  // namespace
 
-std::string platform_summary(const config::RunConfig& config) {
-  const auto device = train::choose_device(config.train.device);
+std::string platform_summary(train::DeviceChoice choice) {
+  const auto device = train::choose_device(choice);
   const std::string name = device.is_cuda() ? gpu_names() : str("CPU (", torch::get_num_threads(), " threads)");
-  const auto& model = config.model;
-  const auto dtype = train::compute_dtype(train::resolve_precision(config.train.precision, device));
+  return str("device ", device.is_cuda() && name.empty() ? "GPU" : name, ", LibTorch ", TORCH_VERSION, ", ",
+             cuda_versions());
+}
+
+std::string mlstm_summary(const model::EncoderOptions& model, train::Precision precision, torch::Device device) {
+  if (model.arch != model::Arch::kAxlstm) return "";
+  const auto dtype = train::compute_dtype(train::resolve_precision(precision, device));
   const auto backend =
       ops::resolve_backend(model.backend, device, dtype, model.dim, model.expansion * model.dim, nn::kHeads);
   const bool kernels = backend == ops::Backend::kCell || backend == ops::Backend::kFused;
   const auto isa = ops::resolve_isa(model.isa, device, dtype, model.patches() + 1);
-  return str("device ", device.is_cuda() && name.empty() ? "GPU" : name, ", mLSTM backend ", ops::backend_name(backend),
-             kernels ? str(" (", ops::isa_name(isa), ")") : "", ", LibTorch ", TORCH_VERSION, ", ", cuda_versions());
+  return str(", mLSTM backend ", ops::backend_name(backend), kernels ? str(" (", ops::isa_name(isa), ")") : "");
 }
 
 std::string doctor_report() {

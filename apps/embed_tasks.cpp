@@ -20,7 +20,7 @@ std::vector<fs::path> embed_tasks(const ModelArguments& model, const std::vector
   devices.resize(std::min(devices.size(), std::max<std::size_t>(1, tasks.size())), devices.front());
   // All are loaded before any computes: what is wrong with the model is said once, and ends everything.
   std::vector<std::unique_ptr<hear::ClipEncoder>> encoders;
-  for (const torch::Device& device : devices) encoders.push_back(load_encoder(model, device));
+  for (const torch::Device& device : devices) encoders.push_back(load_encoder(model, device, encoders.empty()));
 
   std::atomic<std::size_t> next = 0;
   std::vector<char> embedded(tasks.size(), 0);

@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
 #include <vector>
 
 #include "axlstm/hear/runner.h"
@@ -18,7 +17,7 @@ struct EvaluateArguments {
   std::filesystem::path output;  ///< <output>/<model>_<seed>/<task>/; empty: into the embedding folders, as HEAR's kit
   std::uint64_t first_seed = 0;
   int seeds = 1;
-  int jobs = 0;  ///< 0: cores / threads, on a GPU 4
+  int jobs = 0;  ///< 0: cores / threads, or 4 for each GPU
   hear::RunnerOptions runner;
 };
 

@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 using namespace axlstm;
 
 int extract(const cli::ModelArguments& model, const std::vector<fs::path>& inputs,
-            const hear::ExtractionOptions& options) {
+            const hear::ExtractionOptions& options, const CLI::App& for_tasks, const CLI::App& for_files) {
+  cli::log_banner("extract", model.device);
   std::vector<fs::path> tasks, audio;
   for (const fs::path& input : inputs) {
     if (hear::is_task_folder(input)) {
@@ -24,6 +25,8 @@ int extract(const cli::ModelArguments& model, const std::vector<fs::path>& input
       audio.push_back(input);
     }
   }
+  if (audio.empty()) cli::refuse_given(for_files, "is for sound files; HEAR tasks say themselves");
+  if (tasks.empty()) cli::refuse_given(for_tasks, "is for HEAR tasks (folders with task_metadata.json)");
   std::size_t failed = 0, written = 0;
   if (!tasks.empty()) {
     written = cli::embed_tasks(model, tasks, options).size();
@@ -64,28 +67,32 @@ int main(int argc, char** argv) {
                                                              {"released", hear::EmbeddingLayout::kReleased}};
   const std::map<std::string, train::DeviceChoice> devices{
       {"auto", train::DeviceChoice::kAuto}, {"cpu", train::DeviceChoice::kCpu}, {"cuda", train::DeviceChoice::kCuda}};
-  app.add_option("--kind", options.kind, "One vector a clip, or one a time step (HEAR tasks say themselves)")
-      ->transform(CLI::CheckedTransformer(kinds))
+  CLI::App& for_files = *app.add_option_group("Sound files and folders of them");
+  for_files.add_option("--kind", options.kind, "One vector a clip, or one a time step")
+      ->transform(cli::one_of(kinds))
       ->option_text("scene|timestamp [scene]");
-  app.add_option("--format", options.format, "A .npy file for each clip, or one embeddings.csv")
-      ->transform(CLI::CheckedTransformer(formats))
+  for_files.add_option("--format", options.format, "A .npy file for each clip, or one embeddings.csv")
+      ->transform(cli::one_of(formats))
       ->option_text("npy|csv [npy]");
   app.add_option("--layout", model.layout, "Instead of the checkpoint's embedding.layout")
-      ->transform(CLI::CheckedTransformer(layouts))
+      ->transform(cli::one_of(layouts))
       ->option_text("time_frequency|released");
   app.add_flag("--ema", model.ema, "The checkpoint's averaged weights (train.ema_decay)");
   app.add_option("--device", model.device, "Where to compute; HEAR tasks on all GPUs that are visible")
-      ->transform(CLI::CheckedTransformer(devices))
+      ->transform(cli::one_of(devices))
       ->option_text("auto|cpu|cuda [auto]");
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
       ->check(CLI::Range(0.1, 1e6))
       ->capture_default_str();
-  app.add_option("--seed", model.seed, "Of random: weights")->check(CLI::NonNegativeNumber)->capture_default_str();
-  app.add_flag("--resample", options.resample, "HEAR tasks: take audio of another rate than the model's");
-  app.add_flag("!--no-per-file", options.per_file, "HEAR tasks: leave out each clip's own .npy");
+  app.add_option("--seed", model.seed, "Of random: weights")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
+      ->capture_default_str();
+  CLI::App& for_tasks = *app.add_option_group("HEAR tasks");
+  for_tasks.add_flag("--resample", options.resample, "Take audio of another rate than the model's");
+  for_tasks.add_flag("!--no-per-file", options.per_file, "Leave out each clip's own .npy");
   cli::add_common_flags(app);
   return cli::run(app, argc, argv, [&] {
     if (model.name == "naive") options.resample = true;  // the features are defined at 44.1 kHz
-    return extract(model, inputs, options);
+    return extract(model, inputs, options, for_tasks, for_files);
   });
 }

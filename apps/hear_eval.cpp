@@ -24,8 +24,8 @@ struct MainArguments {
 /// Returns the group of the options that do not go with --config.
 const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
   auto& arguments = main.evaluate;
-  const std::map<std::string, train::DeviceChoice> devices{{"cpu", train::DeviceChoice::kCpu},
-                                                           {"cuda", train::DeviceChoice::kCuda}};
+  const std::map<std::string, train::DeviceChoice> devices{
+      {"auto", train::DeviceChoice::kAuto}, {"cpu", train::DeviceChoice::kCpu}, {"cuda", train::DeviceChoice::kCuda}};
   app.add_option(
          "embeddings", main.inputs,
          "Embedding folders of tasks, or folders of such; with --config: hear.key=value, stronger than the file")
@@ -41,32 +41,23 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
                   "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
       ->capture_default_str();
   options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
       ->capture_default_str();
   options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   options.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per core; 4 for each GPU]");
   options.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")
-      ->transform(CLI::CheckedTransformer(devices))
-      ->option_text("cpu|cuda [cpu]");
+      ->transform(cli::one_of(devices))
+      ->option_text("auto|cpu|cuda [cpu]");
   return options;
-}
-
-/// The file says all of that: a flag beside it would be ignored silently.
-void refuse_options_beside_config(const CLI::App& options) {
-  for (const CLI::Option* option : options.get_options()) {
-    if (option->count() > 0) {
-      throw UsageError(str(option->get_name(), " cannot be given with --config; set the key as hear.key=value"));
-    }
-  }
 }
 
 void add_report_options(CLI::App& app, cli::ReportArguments& arguments) {
@@ -96,9 +87,12 @@ int main(int argc, char** argv) {
                                              "Example: hear-eval report --output report scores");
   add_report_options(report_app, report);
   return cli::run(app, argc, argv, [&]() -> int {
-    if (report_app.parsed()) return cli::report(report);
+    if (report_app.parsed()) {
+      cli::refuse_given(options, "says nothing to `report`; its own options come behind the word");
+      return cli::report(report);
+    }
     if (!arguments.config_file.empty()) {
-      refuse_options_beside_config(options);
+      cli::refuse_given(options, "cannot be given with --config; set the key as hear.key=value");
       config::Node root = config::load(arguments.config_file);
       for (const std::string& assignment : arguments.inputs) config::apply_override(root, assignment);
       return cli::run_hear(config::read_hear(root));
@@ -106,9 +100,7 @@ int main(int argc, char** argv) {
     if (arguments.inputs.empty()) {
       throw UsageError("hear-eval: give folders of embeddings, --config or `report`; see --help");
     }
-    config::RunConfig platform;
-    platform.train.device = arguments.device;
-    cli::log_banner("hear-eval", platform);
+    cli::log_banner("hear-eval", arguments.device);
     arguments.evaluate.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
     arguments.evaluate.runner.devices = train::choose_devices(arguments.device);
     return cli::evaluate(arguments.evaluate);

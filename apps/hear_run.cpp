@@ -4,9 +4,9 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/log.h"
 #include "axlstm/hear/task.h"
 #include "axlstm/train/trainer.h"
+#include "cli.h"
 #include "embed_tasks.h"
 #include "evaluate.h"
 #include "models.h"
@@ -52,6 +52,7 @@ ModelArguments model_arguments(const NamedModel& model, const config::HearConfig
   ModelArguments arguments;
   arguments.name = model.checkpoint;
   arguments.device = config.extract_device;
+  if (model.checkpoint == "naive") return arguments;  // has no layout
   if (config.layout == hear::LayoutChoice::kTimeFrequency) arguments.layout = hear::EmbeddingLayout::kTimeFrequency;
   if (config.layout == hear::LayoutChoice::kReleased) arguments.layout = hear::EmbeddingLayout::kReleased;
   return arguments;
@@ -80,6 +81,7 @@ ExitCode run_hear(const config::HearConfig& config) {
   const std::vector<NamedModel> models = parse_models(config.models);
   const std::vector<fs::path> tasks = hear::find_all_tasks(config.tasks, "hear.tasks");
   const fs::path output = expand_home(config.output);
+  log_banner("hear-eval", config.extract_device);
   EvaluateArguments arguments;
   arguments.inputs = embed(models, tasks, config);
   if (arguments.inputs.empty()) return kFailed;

@@ -11,7 +11,7 @@
 #include "axlstm/hear/naive.h"
 #include "axlstm/io/tensors.h"
 #include "axlstm/train/checkpoint.h"
-#include "cli.h"
+#include "doctor.h"
 
 namespace axlstm::cli {
 namespace {
@@ -39,8 +39,11 @@ class NaiveEncoder final : public hear::ClipEncoder {
 
 std::unique_ptr<hear::ClipEncoder> embedder(const config::RunConfig& config, model::Encoder encoder,
                                             const ModelArguments& arguments, torch::Device device,
-                                            const std::string& weights) {
-  log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters"));
+                                            const std::string& weights, bool announced) {
+  if (announced) {
+    log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters",
+                  mlstm_summary(config.model, train::Precision::kFp32, device)));
+  }
   const auto layout = arguments.layout.value_or(config.embedding_layout);
   const std::string description =
       weights + (layout == hear::EmbeddingLayout::kReleased ? ", layout released" : ", layout time_frequency");
@@ -49,36 +52,36 @@ std::unique_ptr<hear::ClipEncoder> embedder(const config::RunConfig& config, mod
 
 }  // namespace
 
-std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments, torch::Device device) {
+std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments, torch::Device device, bool announced) {
   if (arguments.name == "naive") {
-    log_banner("extract", {});
-    log::info("HEAR-naive features at 44.1 kHz");
+    if (arguments.ema || arguments.layout) {
+      throw UsageError("the features of HEAR-naive have neither averaged weights (--ema) nor a layout (--layout)");
+    }
+    if (announced) log::info("HEAR-naive features at 44.1 kHz");
     return std::make_unique<NaiveEncoder>();
   }
   config::RunConfig config;
   const auto adapt_to_extraction = [&] {
-    config.train.device = arguments.device;
-    config.train.precision = train::Precision::kFp32;
     config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
     config.model.isa = ops::Isa::kAuto;
-    log_banner("extract", config);
   };
   if (arguments.name.rfind(kRandomPrefix, 0) == 0) {
     config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
     adapt_to_extraction();
     torch::manual_seed(derive_seed({static_cast<std::uint64_t>(arguments.seed), kInitStream}));
     return embedder(config, model::Encoder(config.model), arguments, device,
-                    str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)));
+                    str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)), announced);
   }
   const train::SavedModel saved = train::load_model(expand_home(arguments.name), arguments.ema);
   config = config::read(config::parse(saved.config_yaml, (saved.folder / "config.yaml").string()));
   adapt_to_extraction();
   const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
-  log::info("weights of " + weights.string());
+  if (announced) log::info("weights of " + weights.string());
   model::Encoder encoder(config.model);
   io::load_state_dict(*encoder, saved.tensors, weights.string(), /*ignored_prefix=*/"pred.");
   const std::string hash = fnv1a64_hex(InputFile(weights));
-  return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash));
+  return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash),
+                  announced);
 }
 
 }  // namespace axlstm::cli

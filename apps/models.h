@@ -21,7 +21,8 @@ struct ModelArguments {
   bool ema = false;       ///< a checkpoint's averaged weights
 };
 
-/// On `device`, if it computes on one. Throws UsageError or Error naming what cannot be loaded.
-std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments, torch::Device device);
+/// On `device`, if it computes on one; `announced` in the log. Throws UsageError or Error naming what cannot be loaded.
+std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments, torch::Device device,
+                                                bool announced = true);
 
 }  // namespace axlstm::cli

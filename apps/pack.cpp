@@ -78,13 +78,16 @@ int main(int argc, char** argv) {
       ->type_name("PATH");
   app.add_option("--format", options.encoding,
                  "16-bit samples, or float16 log-mel: half the computing and the size, but rounded")
-      ->transform(CLI::CheckedTransformer(encodings))
+      ->transform(cli::one_of(encodings))
       ->option_text("pcm16|logmel16 [pcm16]");
   app.add_option("--shard-mb", options.shard_mb, "Size of a shard")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  app.add_option("--info", to_describe, "Print what a packed folder holds, and exit")->type_name("DIR");
-  app.add_option("--verify", to_verify, "Compare a packed folder with its checksums, and exit")->type_name("DIR");
+  CLI::Option* info =
+      app.add_option("--info", to_describe, "Print what a packed folder holds, and exit")->type_name("DIR");
+  app.add_option("--verify", to_verify, "Compare a packed folder with its checksums, and exit")
+      ->excludes(info)
+      ->type_name("DIR");
   cli::add_common_flags(app);
   return cli::run(app, argc, argv, [&]() -> int {
     const config::RunConfig config = arguments.read();
@@ -99,6 +102,9 @@ int main(int argc, char** argv) {
     options.audio = config.audio;
     cli::stop_on_signal();  // before a list of millions is read
     if (!tars.empty()) return pack(*data::stream_tars(tars), options);
+    if (config.data.root.empty() && config.data.manifest.empty()) {
+      throw UsageError("nothing to pack: set data.root=FOLDER (all audio under it), data.manifest=FILE.csv or --tar");
+    }
     data::Manifest manifest = data::load_manifest(config.data);
     fs::create_directories(options.output);
     data::report_unmatched(manifest.unmatched, options.output);

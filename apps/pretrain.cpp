@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <memory>
 #include <optional>
 
 #include "axlstm/core/error.h"
@@ -11,6 +10,7 @@
 #include "axlstm/core/log.h"
 #include "axlstm/train/trainer.h"
 #include "cli.h"
+#include "doctor.h"
 #include "launcher.h"
 #include "probe.h"
 #include "ranks.h"
@@ -20,19 +20,17 @@ namespace {
 namespace fs = std::filesystem;
 using namespace axlstm;
 
-/// Refuses to continue a run under another recipe; stores the configuration of a new one.
-void store_config(const fs::path& run_dir, const std::string& yaml) {
+/// Refuses to continue a run under another recipe.
+void compare_with_stored(const fs::path& run_dir, const std::string& yaml) {
   const fs::path stored = run_dir / "config.yaml";
-  if (fs::exists(stored) && !train::list_checkpoints(run_dir).empty()) {
-    std::string changed;
-    for (const std::string& key : config::changed_keys(read_file(stored), yaml))
-      changed += (changed.empty() ? "" : ", ") + key;
-    if (!changed.empty()) {
-      throw UsageError(str(run_dir.string(), " holds a run with other values of ", changed, "; give the old ones (",
-                           stored.string(), ") or another train.run_dir"));
-    }
+  if (!fs::exists(stored) || train::list_checkpoints(run_dir).empty()) return;
+  std::string changed;
+  for (const std::string& key : config::changed_keys(read_file(stored), yaml))
+    changed += (changed.empty() ? "" : ", ") + key;
+  if (!changed.empty()) {
+    throw UsageError(str(run_dir.string(), " holds a run with other values of ", changed, "; give the old ones (",
+                         stored.string(), ") or another train.run_dir"));
   }
-  write_file_atomic(stored, yaml);
 }
 
 train::RunSpec spec_of(const config::RunConfig& config) {
@@ -43,13 +41,17 @@ train::RunSpec spec_of(const config::RunConfig& config) {
 int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGroup* group,
                 const std::atomic<bool>& stop) {
   const bool leads = !group || group->rank() == 0;
-  cli::log_banner("pretrain", config);
+  const torch::Device device = group ? group->device() : train::choose_device(config.train.device);
+  cli::log_banner("pretrain", config.train.device, cli::mlstm_summary(config.model, config.train.precision, device));
   if (group) cli::compare_configurations(*group, config::dump(config));
+  const fs::path run_dir = config.train.run_dir;
   if (dry_run) {
-    std::cout << train::Trainer(spec_of(config), group).dry_run();
+    if (leads) compare_with_stored(run_dir, config::dump(config));
+    train::Trainer trainer(spec_of(config), group);
+    if (leads && !config.eval.probe.empty()) cli::open_probe(config, device);
+    std::cout << trainer.dry_run();
     return cli::kOk;
   }
-  const fs::path run_dir = config.train.run_dir;
   std::optional<FileLock> lock;
   if (leads) {
     std::error_code failure;
@@ -57,11 +59,11 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
     AXLSTM_CHECK(!failure, run_dir.string(), ": cannot be created (", failure.message(), ")");
     lock.emplace(run_dir / ".lock");
     train::remove_unfinished_checkpoints(run_dir);
-    store_config(run_dir, config::dump(config));
+    compare_with_stored(run_dir, config::dump(config));
+    write_file_atomic(run_dir / "config.yaml", config::dump(config));
   }
   train::Trainer trainer(spec_of(config), group);
-  if (leads && !config.eval.probe.empty())
-    trainer.set_probe(cli::open_probe(config, group ? group->device() : train::choose_device(config.train.device)));
+  if (leads && !config.eval.probe.empty()) trainer.set_probe(cli::open_probe(config, device));
   if (trainer.run(stop) == train::RunStatus::kInterrupted) {
     if (leads) log::warn("interrupted; everything is saved, the same command resumes");
     return cli::kInterrupted;
@@ -106,12 +108,15 @@ int main(int argc, char** argv) {
   bool dump_config = false, config_reference = false, dry_run = false;
   std::int64_t nproc = 0;
   cli::LaunchOptions launch;
-  app.add_option("--nproc", nproc, "Train with so many processes on this machine, one a GPU (docs/distributed.md)")
-      ->check(CLI::Range(1, 1024));
+  CLI::Option* several =
+      app.add_option("--nproc", nproc, "Train with so many processes on this machine, one a GPU (docs/distributed.md)")
+          ->check(CLI::Range(1, 1024));
   app.add_option("--max-restarts", launch.max_restarts, "With --nproc: start again so often after a failure [0]")
-      ->check(CLI::NonNegativeNumber);
+      ->needs(several)
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--stop-timeout", launch.stop_timeout_s,
                  "With --nproc: seconds that the processes have to save and end after a signal; then they are killed")
+      ->needs(several)
       ->check(CLI::Range(1, 86400))
       ->capture_default_str();
   app.add_flag(

@@ -7,12 +7,17 @@
 #include "axlstm/core/log.h"
 #include "axlstm/hear/embedder.h"
 #include "axlstm/hear/nearest.h"
+#include "axlstm/hear/task.h"
 
 namespace axlstm::cli {
 
 train::Probe open_probe(const config::RunConfig& config, const torch::Device& device) {
-  const auto task = std::make_shared<hear::NearestNeighbourProbe>(
-      expand_home(config.eval.probe), static_cast<int>(config.audio.sample_rate), config.eval.probe_clips);
+  const auto folder = expand_home(config.eval.probe);
+  if (!hear::is_task_folder(folder)) {
+    throw UsageError(str("eval.probe: ", folder.string(), " is no HEAR task (a folder with task_metadata.json)"));
+  }
+  const auto task = std::make_shared<hear::NearestNeighbourProbe>(folder, static_cast<int>(config.audio.sample_rate),
+                                                                  config.eval.probe_clips);
   log::info("probe of " + task->description());
   return [task, config, device](model::MaskedModel& model) -> std::optional<double> {
     const std::shared_ptr<model::EncoderImpl> encoder = model.ptr();

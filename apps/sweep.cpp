@@ -174,9 +174,9 @@ int main(int argc, char** argv) {
   app.add_option("--stages", arguments.stages, "Which ones; machines may differ, given the folder cells/")
       ->capture_default_str();
   app.add_option("--jobs", arguments.jobs, "Runs at once, each on one GPU if there are any")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per GPU, else 1]");
-  app.add_option("--cell", arguments.cell, "This run only, as --list numbers them")->check(CLI::NonNegativeNumber);
+  app.add_option("--cell", arguments.cell, "This run only, as --list numbers them")->check(CLI::Range(0, 1'000'000));
   app.add_flag("--list", arguments.list, "Print the runs and exit");
   app.add_flag("--slurm", arguments.slurm, "Print a batch script with an array task for each run, and exit");
   cli::add_common_flags(app);
@@ -188,8 +188,13 @@ int main(int argc, char** argv) {
   report_app.add_option("-o,--output", report.report_output,
                         "Write report.md, .tex, .csv and .html here instead of <sweep.output>/report");
   return cli::run(app, argc, argv, [&]() -> int {
-    const Arguments& used = report_app.parsed() ? report : arguments;
-    if (used.config.empty()) throw UsageError("sweep: give --config FILE; see --help");
+    if (report_app.parsed() && report.config.empty()) {  // `sweep --config FILE report` is meant as it reads
+      report.config = arguments.config;
+      report.assignments.insert(report.assignments.begin(), arguments.assignments.begin(), arguments.assignments.end());
+    }
+    if ((report_app.parsed() ? report : arguments).config.empty()) {
+      throw UsageError("sweep: give --config FILE; see --help");
+    }
     if (!report_app.parsed()) return run(arguments);
     const sweep::Plan plan = report.plan();
     cli::show_report(table_of(plan), report.report_output.empty() ? plan.output / "report" : report.report_output);

@@ -25,7 +25,7 @@ PRETRAIN=${PRETRAIN:-build/release/bin/pretrain}
 [ $# -gt 0 ] || { echo "usage: sbatch [SBATCH OPTIONS] $0 --config FILE section.key=value…" >&2; exit 2; }
 
 # --kill-on-bad-exit: when a rank fails the others end at once. srun's own code is the highest of its tasks'.
-srun --kill-on-bad-exit=1 "$PRETRAIN" "$@" data.workers="${SLURM_CPUS_PER_TASK:-0}"
+srun --kill-on-bad-exit=1 "$PRETRAIN" data.workers="${SLURM_CPUS_PER_TASK:-0}" "$@"
 code=$?
 if [ "$code" = 75 ]; then
   echo "interrupted after saving; queueing job ${SLURM_JOB_ID:-?} again"

@@ -32,7 +32,7 @@ void describe(HearConfig& config, Visitor& v) {
   v.integer("grid_points", config.grid_points, {1, 1e6}, "points of the shuffled grid to try");
   v.integer("first_seed", config.first_seed, {0, 1e15}, "of initialisation, dropout and grid order");
   v.integer("seeds", config.seeds, {1, 1e6}, "how many; the paper has 10");
-  v.integer("jobs", config.jobs, {0, 1024}, "tasks and seeds evaluated at once; 0: one per core, 4 on a GPU");
+  v.integer("jobs", config.jobs, {0, 1024}, "tasks and seeds evaluated at once; 0: one per core, 4 for each GPU");
   v.integer("threads", config.threads, {1, 1024}, "CPU threads of each; 1 gives the official kit's digits");
   v.choice("device", config.device, {"auto", "cpu", "cuda"},
            "where downstream models are trained; cpu gives the official kit's digits");

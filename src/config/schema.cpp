@@ -67,7 +67,7 @@ void describe_model(RunConfig& config, Visitor& v) {
   v.end_section();
   v.begin_section("kernel", "What computes the model; results agree to rounding. docs/kernel.md, docs/performance.md.");
   v.choice("backend", model.backend, {"auto", "reference", "recurrent", "cell", "fused"},
-           "of AxLSTM blocks: LibTorch operators (reference), step by step (recurrent), CUDA kernels for the cell "
+           "of blocks: LibTorch operators (reference; SSAST too), step by step (recurrent), CUDA kernels for the cell "
            "(cell) or for the whole block (fused: bf16, fp16); auto: the fastest that can run");
   v.choice(
       "isa", model.isa, {"auto", "portable", "hopper"},
@@ -132,7 +132,10 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
   v.integer("max_steps", train.max_steps, kNotNegative, "stop here without changing the schedule; 0: at its end");
   v.integer("max_skipped_steps", train.max_skipped_steps, kPositive,
             "a step whose loss or gradient is not finite is skipped; this many in a row end the run");
-  v.integer("log_every_steps", train.log_every_steps, kPositive, "plain progress lines where stderr is no terminal");
+  v.integer(
+      "log_every_steps", train.log_every_steps, kPositive,
+      "progress lines where stderr is no terminal, TensorBoard's records, and the steps over which clips/s, MFU and "
+      "waiting are measured");
   v.integer("save_every_steps", train.save_every_steps, kPositive, "checkpoints");
   v.integer("validate_every_steps", train.validate_every_steps, kPositive, "loss on data.validation");
   v.integer("keep_last", train.keep_last, kPositive, "newest checkpoints kept");

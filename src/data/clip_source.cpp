@@ -29,7 +29,7 @@ std::int64_t ClipSource::bad_count() const {
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio) {
   if (options.synthetic > 0) {
     if (!options.root.empty() || !options.manifest.empty() || !options.packed.empty())
-      throw UsageError("data.synthetic is set beside data.root, data.manifest or data.packed; leave one of them empty");
+      throw UsageError("data.synthetic is set beside data.root, data.manifest or data.packed; leave those empty");
     return std::make_shared<Synthetic>(options.synthetic, audio);
   }
   if (options.packed.empty()) return std::make_shared<Dataset>(load_manifest(options), audio, options);

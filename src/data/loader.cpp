@@ -19,8 +19,10 @@ constexpr std::int64_t kMaxReplacements = 100;
 Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options, std::int64_t first_step)
     : source_(std::move(source)), options_(options), steps_per_epoch_(source_->size() / options.batch_size) {
   if (options_.rows == 0) options_.rows = options_.batch_size - options_.first_row;
-  AXLSTM_CHECK(steps_per_epoch_ > 0, "the training set has ", source_->size(), " clips, fewer than one batch of ",
-               options.batch_size, "; lower optim.global_batch");
+  if (steps_per_epoch_ == 0) {
+    throw UsageError(str("the training set has ", source_->size(), " clips, fewer than one batch of ",
+                         options.batch_size, "; lower optim.global_batch"));
+  }
   AXLSTM_CHECK(
       options_.first_row >= 0 && options_.rows > 0 && options_.first_row + options_.rows <= options_.batch_size,
       "rows ", options_.first_row, " … ", options_.first_row + options_.rows - 1, " are no part of a batch of ",

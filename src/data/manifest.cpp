@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 std::vector<fs::path> audio_files(const fs::path& root) {
   std::error_code failure;
-  AXLSTM_CHECK(fs::is_directory(root, failure), root.string(), ": no such folder (data.root)");
+  if (!fs::is_directory(root, failure)) throw UsageError(root.string() + ": no such folder (data.root)");
   return audio::list_audio_files(root);
 }
 
@@ -241,13 +241,15 @@ Manifest load_manifest(const DataOptions& options) {
     manifest.clips = ClipList(root);
     for (const fs::path& file : audio_files(root)) manifest.clips.add(file.lexically_relative(root).string());
     manifest.source = root.string();
-    AXLSTM_CHECK(!manifest.clips.empty(), root.string(),
-                 ": no audio under this folder (data.root); .wav .flac .ogg .opus .mp3 and the like are taken");
+    if (manifest.clips.empty()) {
+      throw UsageError(root.string() +
+                       ": no audio under this folder (data.root); .wav .flac .ogg .opus .mp3 and the like are taken");
+    }
     return manifest;
   }
   const fs::path path = expand_home(options.manifest);
   std::error_code ignored;
-  AXLSTM_CHECK(fs::exists(path, ignored), path.string(), ": no such file (data.manifest)");
+  if (!fs::exists(path, ignored)) throw UsageError(path.string() + ": no such file (data.manifest)");
   const std::string text = read_file(path);
   const fs::path base = options.root.empty() ? path.parent_path() : expand_home(options.root);
   if (path.extension() == ".jsonl" || path.extension() == ".json") {

@@ -120,6 +120,14 @@ class PlanReader {
       }
     }
     if (plan_.layouts.empty()) throw UsageError(file_.string() + ": sweep.layouts is empty");
+    const Node known = config::parse(config::dump(config::RunConfig{}), "defaults");
+    for (const std::string& column : plan_.columns) {
+      const std::size_t dot = column.find('.');
+      const Node* section = known.find(column.substr(0, dot));
+      if (dot == std::string::npos || section == nullptr || section->find(column.substr(dot + 1)) == nullptr) {
+        throw UsageError(str(file_.string(), ": sweep.columns: unknown key '", column, "'; all keys: docs/config.md"));
+      }
+    }
   }
 
   /// hear-eval's own keys; models and output are the sweep's.

@@ -34,9 +34,7 @@ std::vector<std::string> facts_of(const Plan& plan, const Cell& cell, const Tabl
   } else {
     const auto values = values_of(cell.config);
     for (const std::string& key : plan.columns) {
-      const auto found = values.find(key);
-      if (found == values.end()) throw UsageError("sweep.columns: unknown key '" + key + "'");
-      facts.push_back(found->second);
+      facts.push_back(values.at(key));
     }
     facts.push_back(millions(options.parameters(cell.config)));
   }

@@ -3,7 +3,6 @@
 #include <ATen/record_function.h>
 #include <torch/torch.h>
 
-#include <cmath>
 #include <limits>
 #include <unordered_map>
 

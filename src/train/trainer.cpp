@@ -89,8 +89,9 @@ torch::Device choose_device(DeviceChoice choice) {
   if (choice == DeviceChoice::kAuto && !available) {
     std::call_once(told, [] {
       log::warn(
-          "no usable GPU (LibTorch sees none, or no driver that is new enough): computing on the CPU; the device cpu "
-          "says that it is meant");
+          "no usable GPU (LibTorch sees none, or no driver that is new enough): computing on the CPU; ask for the "
+          "device "
+          "cpu to silence this");
     });
   }
   return choice == DeviceChoice::kCpu || !available ? torch::kCPU : torch::kCUDA;

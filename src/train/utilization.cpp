@@ -8,6 +8,7 @@
 #endif
 
 #include <array>
+#include <cctype>
 
 #include "axlstm/nn/mlstm_block.h"
 
@@ -17,13 +18,23 @@ namespace {
 constexpr std::int64_t kGates = 2, kMlpExpansion = 4;
 
 struct Peak {
-  const char* name;  ///< part of the device's name; the first that is found counts
+  const char* name;  ///< whole words of the device's name; the first that are found count
   double teraflops;  ///< bf16 and fp16, dense, accumulated in float32
 };
-constexpr std::array kPeaks{Peak{"H100 PCIe", 756}, Peak{"H100 NVL", 835}, Peak{"H100", 989},   Peak{"H200", 989},
-                            Peak{"H800", 989},      Peak{"GH200", 989},    Peak{"B200", 2250},  Peak{"A100", 312},
-                            Peak{"A800", 312},      Peak{"A40", 149.7},    Peak{"A30", 165},    Peak{"L40S", 362},
-                            Peak{"L4", 121},        Peak{"RTX 4090", 165}, Peak{"RTX 3090", 71}};
+constexpr std::array kPeaks{Peak{"H100 PCIe", 756}, Peak{"H100 NVL", 835}, Peak{"H100", 989},     Peak{"H200", 989},
+                            Peak{"H800", 989},      Peak{"GH200", 989},    Peak{"B200", 2250},    Peak{"A100", 312},
+                            Peak{"A800", 312},      Peak{"A40", 149.7},    Peak{"A30", 165},      Peak{"L40S", 362},
+                            Peak{"L40", 181},       Peak{"L4", 121},       Peak{"RTX 4090", 165}, Peak{"RTX 3090", 71}};
+
+bool has_words(const std::string& text, const std::string& words) {
+  const auto is_part = [&](std::size_t at) {
+    return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])) != 0;
+  };
+  for (std::size_t at = text.find(words); at != std::string::npos; at = text.find(words, at + 1)) {
+    if ((at == 0 || !is_part(at - 1)) && !is_part(at + words.size())) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -46,8 +57,7 @@ double forward_flops(const model::EncoderOptions& encoder) {
 std::optional<double> peak_flops(const std::string& gpu_name, Precision precision) {
   if (precision == Precision::kFp32) return std::nullopt;
   for (const Peak& peak : kPeaks) {
-    if (gpu_name.find(peak.name) != std::string::npos)
-      return 1e12 * peak.teraflops / (precision == Precision::kTf32 ? 2 : 1);
+    if (has_words(gpu_name, peak.name)) return 1e12 * peak.teraflops / (precision == Precision::kTf32 ? 2 : 1);
   }
   return std::nullopt;
 }

@@ -27,6 +27,7 @@ data::DataOptions validation_data(const data::DataOptions& options) {
   held_out.synthetic = 0;
   const fs::path path = expand_home(options.validation);
   std::error_code failure;
+  if (!fs::exists(path, failure)) throw UsageError(path.string() + ": no such file or folder (data.validation)");
   if (fs::exists(path / "pack.json", failure)) {
     held_out.packed = path.string();
   } else if (fs::is_directory(path, failure)) {

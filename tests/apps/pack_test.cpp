@@ -50,13 +50,15 @@ TEST_F(Pack, KilledAnywhereItGoesOnToTheSameBytes) {
   for (int n = 0; n < 30; ++n)
     write_audio(folder_.path() / "audio" / ("long" + std::to_string(n) + ".wav"), tone(300 + 10 * n, 6.0));
   const std::vector<std::string> small{"--shard-mb", "1", "data.workers=2"};
+  const auto begin = std::chrono::steady_clock::now();
   ASSERT_EQ(run(pack("whole", small)).exit_code, 0);
+  const auto unbroken = std::chrono::steady_clock::now() - begin;
   for (const int number : {SIGKILL, SIGTERM}) {
     const std::string name = "broken" + std::to_string(number);
     int broken = 0;
-    for (const int delay_ms : {300, 500, 700, 900}) {  // each call goes on where the one before was killed
+    for (const int percent : {40, 55, 70, 85}) {  // of its time; each call goes on where the one before was killed
       Process process(pack(name, small));
-      std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+      std::this_thread::sleep_for(unbroken * percent / 100);
       process.signal(number);
       const int code = process.wait().exit_code;
       EXPECT_TRUE(code == 0 || code == (number == SIGKILL ? 128 + SIGKILL : 75) || code == 128 + SIGTERM) << code;

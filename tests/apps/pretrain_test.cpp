@@ -147,8 +147,11 @@ TEST_F(Pretrain, AProbeScoresAndChangesNothingOfTheTraining) {
   }
   EXPECT_EQ(steps, (std::vector<int>{12, 24, 36}));
   const auto missing = run(pretrain("r", {"eval.probe=" + path("audio")}));
-  EXPECT_EQ(missing.exit_code, 1) << missing.err;
-  EXPECT_NE(missing.err.find("task_metadata.json"), std::string::npos) << missing.err;
+  EXPECT_EQ(missing.exit_code, 2) << missing.err;
+  EXPECT_NE(missing.err.find("eval.probe: " + path("audio") + " is no HEAR task"), std::string::npos) << missing.err;
+  auto tried = pretrain("r", {"eval.probe=" + path("audio")});
+  tried.emplace_back("--dry-run");
+  EXPECT_EQ(run(tried).exit_code, 2);
 }
 
 TEST_F(Pretrain, WorkersDoNotChangeTheNumbers) {
@@ -209,10 +212,10 @@ TEST_F(Pretrain, MistakesAreNamed) {
     EXPECT_EQ(result.err.find("Exception raised"), std::string::npos) << result.err;
   };
   std::filesystem::create_directories(folder_.path() / "nothing");
-  expect(pretrain("r", {"data.root=" + path("nothing")}), 1, "no audio under this folder");
-  expect(pretrain("r", {"data.root=" + path("missing")}), 1, "no such folder");
+  expect(pretrain("r", {"data.root=" + path("nothing")}), 2, "no audio under this folder");
+  expect(pretrain("r", {"data.root=" + path("missing")}), 2, "no such folder");
   expect(pretrain("r", {"model.expnasion=3"}), 2, "did you mean 'model.expansion'");
-  expect(pretrain("r", {"optim.global_batch=1000"}), 1, "lower optim.global_batch");
+  expect(pretrain("r", {"optim.global_batch=1000"}), 2, "lower optim.global_batch");
   expect({"pretrain"}, 2, "data.root");
   expect({"pretrain", "--config", path("none.yaml")}, 2, "none.yaml: no such configuration file");
   const auto typo = folder_.write("typo.yaml", "model:\n  size: tiny\n  depht: 3\n");

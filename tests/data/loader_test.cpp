@@ -147,7 +147,8 @@ TEST_F(LoaderTest, TheSeedDecides) {
 }
 
 TEST_F(LoaderTest, TooFewClipsAreAnError) {
-  test::expect_error([&] { Loader loader(dataset_, small(1, 9), 0); }, {"8 clips", "batch of 9", "optim.global_batch"});
+  test::expect_usage_error([&] { Loader loader(dataset_, small(1, 9), 0); },
+                           {"8 clips", "batch of 9", "optim.global_batch"});
 }
 
 TEST_F(LoaderTest, NoWorkersAndNothingToPrefetchAreErrors) {

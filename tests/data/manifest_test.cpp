@@ -76,9 +76,9 @@ TEST_F(ManifestTest, ALinkBackToItsFolderIsNotFollowed) {
 }
 
 TEST_F(ManifestTest, AFolderWithoutAudioAndAMissingOneAreNamed) {
-  test::expect_error([&] { scan(); }, {folder_.path().string(), "no audio"});
-  test::expect_error([&] { load_manifest(options("no/such/folder", "")); }, {"no/such/folder", "data.root"});
-  test::expect_error([&] { load_manifest(options("", "no/such.csv")); }, {"no/such.csv", "data.manifest"});
+  test::expect_usage_error([&] { scan(); }, {folder_.path().string(), "no audio"});
+  test::expect_usage_error([&] { load_manifest(options("no/such/folder", "")); }, {"no/such/folder", "data.root"});
+  test::expect_usage_error([&] { load_manifest(options("", "no/such.csv")); }, {"no/such.csv", "data.manifest"});
   test::expect_usage_error([&] { load_manifest({}); }, {"data.root", "data.manifest"});
 }
 

@@ -79,6 +79,8 @@ TEST_F(PlanTest, NamesWhatIsWrong) {
   for (int n = 0; n < 60; ++n) lists += "  model.key" + std::to_string(n) + ": [1, 2]\n";
   expect(kHead + "grid:\n" + lists, {"sweep.yaml:3:", "more than 1000 cells"});  // 2^60
   expect("sweep: {output: out}\nhear: {tasks: [t]}\ncells:\n  - {name: a}\n", {"no configuration"});
+  expect("sweep: {base: base.yaml, columns: [model.bogus]}\nhear: {tasks: [t]}\ncells:\n  - {name: a}\n",
+         {"sweep.columns", "'model.bogus'"});
   expect("sweep: {base: base.yaml, layouts: [mixed]}\nhear: {tasks: [t]}\ncells:\n  - {name: a}\n", {"'mixed'"});
   expect("sweep: {base: base.yaml}\nhear: {tasks: [t], models: [m]}\ncells:\n  - {name: a}\n",
          {"hear.models: a sweep sets this itself"});

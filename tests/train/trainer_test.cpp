@@ -165,7 +165,7 @@ TEST_F(TrainerTest, CheckpointsOfAnotherArchitectureAreNamed) {
 TEST_F(TrainerTest, TooFewClipsForABatchAreAnError) {
   auto spec = this->spec("run");
   spec.optim.global_batch = 10;
-  test::expect_error([&] { train(spec); }, {"9 clips", "optim.global_batch"});
+  test::expect_usage_error([&] { train(spec); }, {"9 clips", "optim.global_batch"});
 }
 
 TEST_F(TrainerTest, AveragedWeightsAreResumedToTheLastBit) {

@@ -41,6 +41,9 @@ TEST(PeakFlops, ByNameAndPrecision) {
   EXPECT_EQ(peak_flops("NVIDIA H100 PCIe", Precision::kFp16), 756e12);
   EXPECT_EQ(peak_flops("NVIDIA A100-SXM4-40GB", Precision::kBf16), 312e12);
   EXPECT_EQ(peak_flops("NVIDIA L40S", Precision::kBf16), 362e12);
+  EXPECT_EQ(peak_flops("NVIDIA L40", Precision::kBf16), 181e12);
+  EXPECT_EQ(peak_flops("NVIDIA GH200 480GB", Precision::kBf16), 989e12);
+  EXPECT_FALSE(peak_flops("NVIDIA RTX A4000", Precision::kBf16));
   EXPECT_FALSE(peak_flops("NVIDIA H100 80GB HBM3", Precision::kFp32));
   EXPECT_FALSE(peak_flops("", Precision::kBf16));
   EXPECT_FALSE(peak_flops("Some GPU", Precision::kBf16));

@@ -1,7 +1,6 @@
 // Comma-separated values as RFC 4180 and pandas write them.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>

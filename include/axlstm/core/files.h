@@ -1,4 +1,4 @@
-// Reading and writing whole files so that a half-written one is never taken for whole.
+// Files: read and written whole, so that a half-written one is never taken for whole; checksums; locks.
 #pragma once
 
 #include <cstdint>

@@ -57,7 +57,7 @@ class ClipSource {
   std::set<std::int64_t> bad_;
 };
 
-/// Opens what `options` name: data.packed, or else files. Throws UsageError if they name both.
+/// Opens what `options` name: data.synthetic, data.packed, or files. Throws UsageError if they name several.
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio);
 
 }  // namespace axlstm::data

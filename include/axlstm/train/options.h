@@ -32,7 +32,7 @@ struct TrainOptions {
   std::int64_t threads = 0;             ///< CPU threads of one operator; 0: LibTorch's choice
   std::int64_t device_batch = 0;        ///< clips per forward pass; gradients are accumulated. 0: the whole batch
   std::int64_t max_steps = 0;           ///< stop here without changing the schedule; 0: at its end
-  std::int64_t max_skipped_steps = 10;  ///< in a row, for a loss or gradient that is not finite; more end the run
+  std::int64_t max_skipped_steps = 10;  ///< in a row, for a loss or gradient that is not finite; so many end the run
   std::int64_t log_every_steps = 20;
   std::int64_t save_every_steps = 1000;
   std::int64_t validate_every_steps = 1000;
