@@ -83,10 +83,10 @@ int main(int argc, char** argv) {
       ->option_text("auto|cpu|cuda [auto]");
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
       ->check(CLI::Range(0.1, 1e6))
-      ->capture_default_str();
+      ->option_text("SECONDS [128]");
   app.add_option("--seed", model.seed, "Of random: weights")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
-      ->capture_default_str();
+      ->option_text("N [0]");
   CLI::App& for_tasks = *app.add_option_group("HEAR tasks");
   for_tasks.add_flag("--resample", options.resample, "Take audio of another rate than the model's");
   for_tasks.add_flag("!--no-per-file", options.per_file, "Leave out each clip's own .npy");

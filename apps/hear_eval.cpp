@@ -42,18 +42,18 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
       ->capture_default_str();
   options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
       ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
+      ->option_text("N [8]");
   options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
       ->capture_default_str();
   options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
       ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
+      ->option_text("N [1]");
   options.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per core; 4 for each GPU]");
   options.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
       ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
+      ->option_text("N [1]");
   options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")
       ->transform(cli::one_of(devices))
       ->option_text("auto|cpu|cuda [cpu]");

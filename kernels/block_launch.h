@@ -8,8 +8,7 @@
 
 namespace axlstm::kernels {
 
-inline constexpr std::int64_t kMaxBlockWidth = 1280;       // D: even
-inline constexpr std::int64_t kMaxBlockInnerWidth = 4096;  // I: a multiple of 32 with heads of at most 768
+inline constexpr std::int64_t kMaxBlockWidth = 1280;  // D: even
 
 /// Parts in which sums over tokens are to be stored; fixed, so that results are the same on every GPU.
 int norm_parts(std::int64_t tokens);

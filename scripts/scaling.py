@@ -323,12 +323,15 @@ class Bench:
             made, out = self.scratch / f"embeddings{gpus}", self.scratch / f"scores{gpus}"
             extracting = self.timed([self.bin / "extract", "--model", f"random:{config}", "--device", device, "--output", made / "noise", *folders], gpus)
             scoring = self.timed([self.bin / "hear-eval", "--device", device, "--seeds", seeds, "--output", out, made / "noise"], gpus)
-            embeddings[gpus] = [file.read_bytes() for file in sorted(made.rglob("*.embeddings.npy"))]
-            scores[gpus] = [json.loads(file.read_text())["test"]["test_score"] for file in sorted(out.rglob("test.predicted-scores.json"))]
-            if len(embeddings[gpus]) != 3 * tasks or len(scores[gpus]) != tasks * seeds:
-                raise Failed(f"{len(embeddings[gpus])} splits and {len(scores[gpus])} scores")
-            shifts = [abs(a - b) for a, b in zip(scores[gpus], scores[self.ranks[0]])]
-            same = embeddings[gpus] == embeddings[self.ranks[0]]
+            splits = [file.read_bytes() for file in sorted(made.rglob("*.embeddings.npy"))]
+            found = [json.loads(file.read_text())["test"]["test_score"] for file in sorted(out.rglob("test.predicted-scores.json"))]
+            if len(splits) != 3 * tasks or len(found) != tasks * seeds:
+                raise Failed(f"{len(splits)} splits and {len(found)} scores")
+            embeddings[gpus], scores[gpus] = splits, found
+            if self.ranks[0] not in scores:
+                raise Failed(f"nothing of {self.ranks[0]} GPUs to compare with")
+            shifts = [abs(a - b) for a, b in zip(found, scores[self.ranks[0]])]
+            same = splits == embeddings[self.ranks[0]]
             return {"tasks": tasks, "clips": 3 * clips * tasks, "seeds": seeds, "extract_s": round(extracting, 2), "hear_eval_s": round(scoring, 2),
                     "embeddings_equal": same, "largest_difference_of_scores": max(shifts), "holds": same and sum(shifts) / len(shifts) < 0.05}
 

@@ -1,5 +1,7 @@
 #include "axlstm/data/clip_source.h"
 
+#include <filesystem>
+
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
@@ -35,6 +37,9 @@ std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::
   if (options.packed.empty()) return std::make_shared<Dataset>(load_manifest(options), audio, options);
   if (!options.root.empty() || !options.manifest.empty())
     throw UsageError("data.packed and data.root or data.manifest are both set; leave one of them empty (data.root=)");
+  std::error_code failure;
+  if (!std::filesystem::is_directory(expand_home(options.packed), failure))
+    throw UsageError(options.packed + ": no such folder of packed clips (data.packed)");
   return std::make_shared<PackedDataset>(expand_home(options.packed), audio, options.max_bad_fraction);
 }
 

@@ -289,9 +289,9 @@ std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType 
   const std::string of_norm = add_norm_obstacle(device, dtype, dim);
   if (!of_norm.empty()) return of_norm;
   if (heads != kernels::kGates / 2) return str(heads, " heads are not ", kernels::kGates / 2);
-  if (inner_dim > kernels::kMaxBlockInnerWidth || !kernels::supports_head_dim(inner_dim / heads)) {
-    return str("the inner width ", inner_dim, " is not up to ", kernels::kMaxBlockInnerWidth,
-               " in heads of a multiple of ", kernels::kHeadDimMultiple, " up to ", kernels::kMaxHeadDim);
+  if (inner_dim % heads != 0 || !kernels::supports_head_dim(inner_dim / heads)) {
+    return str("the inner width ", inner_dim, " is not ", heads, " heads of a multiple of ", kernels::kHeadDimMultiple,
+               " up to ", kernels::kMaxHeadDim);
   }
   return "";
 }

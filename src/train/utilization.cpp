@@ -21,10 +21,11 @@ struct Peak {
   const char* name;  ///< whole words of the device's name; the first that are found count
   double teraflops;  ///< bf16 and fp16, dense, accumulated in float32
 };
-constexpr std::array kPeaks{Peak{"H100 PCIe", 756}, Peak{"H100 NVL", 835}, Peak{"H100", 989},     Peak{"H200", 989},
-                            Peak{"H800", 989},      Peak{"GH200", 989},    Peak{"B200", 2250},    Peak{"A100", 312},
-                            Peak{"A800", 312},      Peak{"A40", 149.7},    Peak{"A30", 165},      Peak{"L40S", 362},
-                            Peak{"L40", 181},       Peak{"L4", 121},       Peak{"RTX 4090", 165}, Peak{"RTX 3090", 71}};
+constexpr std::array kPeaks{Peak{"H100 PCIe", 756}, Peak{"H100 NVL", 835}, Peak{"H100", 989},  Peak{"H200", 989},
+                            Peak{"H800", 989},      Peak{"GH200", 989},    Peak{"B200", 2250}, Peak{"GB200", 2500},
+                            Peak{"A100", 312},      Peak{"A800", 312},     Peak{"A40", 149.7}, Peak{"A30", 165},
+                            Peak{"L40S", 362},      Peak{"L40", 181},      Peak{"L4", 121},    Peak{"RTX 4090", 165},
+                            Peak{"RTX 3090", 71}};
 
 bool has_words(const std::string& text, const std::string& words) {
   const auto is_part = [&](std::size_t at) {

@@ -54,12 +54,12 @@ class Usage:
         return max(sample[1] for sample in self.samples)
 
     def growth(self) -> tuple[int, int]:
-        """Most memory and open files in the last fifth, less those in the second."""
-        def most(first: float, last: float) -> tuple[int, int]:
-            part = [s for s in self.samples if first * self.seconds <= s[0] <= last * self.seconds]
-            return max(s[1] for s in part), max(s[2] for s in part)
+        """Of the second to the last fifth: by how much the most memory grew, and the fewest open files (some are open for a moment)."""
+        def part(first: float, last: float) -> tuple[int, int]:
+            samples = [s for s in self.samples if first * self.seconds <= s[0] <= last * self.seconds]
+            return max(s[1] for s in samples), min(s[2] for s in samples)
 
-        early, late = most(0.2, 0.4), most(0.8, 1.0)
+        early, late = part(0.2, 0.4), part(0.8, 1.0)
         return late[0] - early[0], late[1] - early[1]
 
 

@@ -217,6 +217,7 @@ void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_byte
     running.alive = threads;
     for (unsigned n = 0; n < threads; ++n) running.fibers.push_back(make_fiber(n));
     threadIdx = self().thread;
+    Agent::numbered(threads);  // all are made here, the copy engine too: an agent begins behind what its maker has done
     running.start.reach();
     change_stack(Agent::numbered(0), running.host, self().context);
     running.end.pass();

@@ -24,7 +24,7 @@ void swap_kernel(Meet meet, bool far, int* out) {
 
 void run(Meet meet, bool far) {
   int out[kThreads] = {};
-  launch(swap_kernel, {2, 1, 1}, kThreads, 0, meet, far, &out[0]);
+  launch(swap_kernel, {1, 1, 1}, kThreads, 0, meet, far, &out[0]);
 }
 
 /// Thread 0 has the copy engine fill a slice that thread 32 reads, twice.

@@ -43,6 +43,7 @@ TEST(PeakFlops, ByNameAndPrecision) {
   EXPECT_EQ(peak_flops("NVIDIA L40S", Precision::kBf16), 362e12);
   EXPECT_EQ(peak_flops("NVIDIA L40", Precision::kBf16), 181e12);
   EXPECT_EQ(peak_flops("NVIDIA GH200 480GB", Precision::kBf16), 989e12);
+  EXPECT_EQ(peak_flops("NVIDIA GB200", Precision::kBf16), 2500e12);
   EXPECT_FALSE(peak_flops("NVIDIA RTX A4000", Precision::kBf16));
   EXPECT_FALSE(peak_flops("NVIDIA H100 80GB HBM3", Precision::kFp32));
   EXPECT_FALSE(peak_flops("", Precision::kBf16));

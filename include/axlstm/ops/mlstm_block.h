@@ -35,8 +35,8 @@ struct BlockOptions {
   Isa isa = Isa::kAuto;    ///< of the cell
 };
 
-/// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280, an
-/// inner width up to 4096 of four heads of a multiple of 16 channels up to 768); empty if it can.
+/// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280,
+/// four heads of a multiple of 16 channels up to 768); empty if it can.
 std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
                                  std::int64_t inner_dim, std::int64_t heads);
 
