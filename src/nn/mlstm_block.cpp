@@ -79,7 +79,8 @@ ops::ResidualStream MlstmBlockImpl::forward(const ops::ResidualStream& stream) {
                                             options_.expansion * options_.dim, kHeads);
   if (backend == ops::Backend::kFused) {
     return ops::fused_mlstm_block(
-        stream, weights(), {options_.reverse, options_.cell.input_gate, dtype, options_.recompute, options_.cell.isa});
+        stream, weights(),
+        {options_.reverse, options_.cell.input_gate, dtype, options_.recompute, options_.cell.isa, options_.cell.eps});
   }
   const auto x = stream.sum();
   const auto u = norm_->forward(x);

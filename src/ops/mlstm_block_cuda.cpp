@@ -13,8 +13,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-constexpr double kCellEps = 1e-6;
-
 /// Order of the function's tensor arguments, and of their gradients.
 enum Argument {
   kX,
@@ -39,6 +37,7 @@ struct Flags {
   bool reverse_delta, reverse, sigmoid_input;
   Isa isa;
   torch::ScalarType dtype;
+  double eps;  // of the cell
 };
 
 const float* floats(const torch::Tensor& x) { return x.const_data_ptr<float>(); }
@@ -59,7 +58,7 @@ struct Block {
   CellInputs cell(const torch::Tensor& qkv, const torch::Tensor& gates, const Flags& flags) const {
     return {heads(qkv[0]), heads(qkv[1]),
             heads(qkv[2]), {floats(gates), floats(gates) + tokens() * NH, flags.sigmoid_input},
-            flags.isa,     kCellEps};
+            flags.isa,     flags.eps};
   }
 
   kernels::AddNormParams add_norm(const Flags& flags, const torch::Tensor& weight, const torch::Tensor& sum) const {
@@ -120,8 +119,9 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
   /// `arguments` in the order of Argument, the float32 ones contiguous; returns sum and delta.
   static tensor_list forward(AutogradContext* context, const torch::Tensor& x,
                              const std::optional<torch::Tensor>& delta, at::TensorList weights, bool reverse_delta,
-                             bool reverse, bool sigmoid_input, Isa isa, bool recompute, torch::ScalarType dtype) {
-    const Flags flags{reverse_delta, reverse, sigmoid_input, isa, dtype};
+                             bool reverse, bool sigmoid_input, Isa isa, bool recompute, torch::ScalarType dtype,
+                             double eps) {
+    const Flags flags{reverse_delta, reverse, sigmoid_input, isa, dtype, eps};
     tensor_list arguments{x, torch::Tensor()};
     arguments.insert(arguments.end(), weights.begin(), weights.end());
     const Block block(x, arguments[kSkip], dtype);
@@ -158,6 +158,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     context->saved_data["reverse"] = reverse;
     context->saved_data["sigmoid_input"] = sigmoid_input;
     context->saved_data["isa"] = static_cast<std::int64_t>(isa);
+    context->saved_data["eps"] = eps;
     context->saved_data["has_delta"] = delta.has_value();
     context->set_materialize_grads(false);
     return {sum, result};
@@ -171,9 +172,12 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     tensor_list arguments(kArguments);
     std::copy(saved.begin() + 11, saved.end(), arguments.begin() + kNorm);
     const auto dtype = u.scalar_type();
-    const Flags flags{context->saved_data["reverse_delta"].toBool(), context->saved_data["reverse"].toBool(),
+    const Flags flags{context->saved_data["reverse_delta"].toBool(),
+                      context->saved_data["reverse"].toBool(),
                       context->saved_data["sigmoid_input"].toBool(),
-                      static_cast<Isa>(context->saved_data["isa"].toInt()), dtype};
+                      static_cast<Isa>(context->saved_data["isa"].toInt()),
+                      dtype,
+                      context->saved_data["eps"].toDouble()};
     const Block block(sum, arguments[kSkip], dtype);
     const KernelContext call(sum);
     const auto narrow = u.options(), wide = sum.options();
@@ -267,7 +271,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     norm.parts = norm_parts;
     check_launch(kernels::add_norm_backward(norm, block.type, call.stream()));
     result[kNorm] = norm_sums.sum(0);
-    result.resize(kArguments + 6);  // the flags have none
+    result.resize(kArguments + 7);  // the flags have none
     return result;
   }
 };
@@ -318,7 +322,7 @@ ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeight
   if (stream.delta.defined()) delta = dense(stream.delta.to(options.dtype));
   const auto results = BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors),
                                             stream.reversed, options.reverse, options.input_gate == InputGate::kSigmoid,
-                                            options.isa, options.recompute, options.dtype);
+                                            options.isa, options.recompute, options.dtype, options.eps);
   return {results[0], results[1], options.reverse};
 }
 

@@ -33,6 +33,7 @@ struct BlockOptions {
   torch::ScalarType dtype = torch::kBFloat16;  ///< of what is stored between the products: bfloat16 or float16
   bool recompute = false;  ///< compute c, q, k, v again in the backward pass instead of keeping them
   Isa isa = Isa::kAuto;    ///< of the cell
+  double eps = 1e-6;       ///< added to the cell's normaliser
 };
 
 /// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280,
