@@ -44,7 +44,7 @@ for part in "$@"; do
       "$folder/tests/cuda_test" > "$output/test.log" || failed+=(test)
       grep -E '^\[ .* \] [0-9]+ tests?[,.]' "$output/test.log" || tail -5 "$output/test.log"
       # Only an older card may skip, and only Hopper's instructions.
-      ! grep '^\[  SKIPPED \].*/' "$output/test.log" | grep -qv hopper || failed+=("test (skipped)")
+      ! sed '/hopper/d' "$output/test.log" | grep '^\[  SKIPPED \].*/' > /dev/null || failed+=("test (skipped)")
       ;;
     checks) "$PYTHON" "$REPO/scripts/gpu_checks.py" --bin "$folder/bin" --output "$output/checks.jsonl" || failed+=(checks) ;;
     sanitize)
