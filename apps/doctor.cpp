@@ -11,6 +11,7 @@
 #include "axlstm/audio/decode.h"
 #include "axlstm/core/error.h"
 #include "axlstm/nn/mlstm_block.h"
+#include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "axlstm/train/amp.h"
 #include "axlstm/train/process_group.h"
@@ -51,8 +52,15 @@ std::string platform_summary(train::DeviceChoice choice) {
 }
 
 std::string mlstm_summary(const model::EncoderOptions& model, train::Precision precision, torch::Device device) {
-  if (model.arch != model::Arch::kAxlstm) return "";
   const auto dtype = train::compute_dtype(train::resolve_precision(precision, device));
+  if (model.arch != model::Arch::kAxlstm) {  // whose fused part is the sum with its layer norm
+    const std::string obstacle =
+        model.backend == ops::Backend::kFused ? ops::add_norm_obstacle(device, dtype, model.dim) : "";
+    if (!obstacle.empty()) {
+      throw UsageError("kernel.backend fused cannot be used: " + obstacle + "; set kernel.backend=auto");
+    }
+    return "";
+  }
   const auto backend =
       ops::resolve_backend(model.backend, device, dtype, model.dim, model.expansion * model.dim, nn::kHeads);
   const bool kernels = backend == ops::Backend::kCell || backend == ops::Backend::kFused;

@@ -216,6 +216,8 @@ TEST_F(Pretrain, MistakesAreNamed) {
   expect(pretrain("r", {"data.root=" + path("missing")}), 2, "no such folder");
   expect(pretrain("r", {"model.expnasion=3"}), 2, "did you mean 'model.expansion'");
   expect(pretrain("r", {"optim.global_batch=1000"}), 2, "lower optim.global_batch");
+  expect(pretrain("r", {"model.arch=ssast", "model.attention_heads=4", "kernel.backend=fused"}), 2,
+         "kernel.backend fused cannot be used");
   expect({"pretrain"}, 2, "data.root");
   expect({"pretrain", "--config", path("none.yaml")}, 2, "none.yaml: no such configuration file");
   const auto typo = folder_.write("typo.yaml", "model:\n  size: tiny\n  depht: 3\n");
