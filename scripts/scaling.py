@@ -1,6 +1,6 @@
 """Measures and checks pre-training and evaluation on several GPUs of one machine, in one go.
 
-Usage: scaling.py --bin build/release/bin --output scaling.jsonl [--ranks 1,2,4,8] [--limit 420]
+Usage: scaling.py --bin build/release/bin --output scaling.jsonl [--ranks 1,2,4,8] [--limit 420] [--only PART] [--models ssast-base]
        scaling.py --bin build/release/bin --output tiny.jsonl --tiny    (two ranks on the CPU, to try the script)
 
 Speed: three models on noise and on packed clips, with the same batch for each GPU and with the same batch in total,
@@ -30,6 +30,7 @@ MODELS = {
     "ssast-base": ["model.arch=ssast", "model.size=base"],
     "nano": ["model.size=custom", "model.dim=16", "model.depth=2", "model.expansion=2"],
 }
+SPEED_MODELS = ["axlstm-tiny-E3", "axlstm-base-E3", "ssast-base"]
 BATCH = {"axlstm-tiny-E3": 1024, "axlstm-base-E3": 512, "ssast-base": 512, "nano": 4}  # clips of one GPU
 # Steps of one timed stretch; the one before it warms up.
 STEPS = {"axlstm-tiny-E3": 16, "axlstm-base-E3": 8, "ssast-base": 8, "nano": 4}
@@ -69,7 +70,7 @@ class Bench:
         self.failures: list[str] = []
         self.count = 0
         # Steps of T make the checks quick; in the tiny mode everything is small.
-        self.models = ["nano"] if self.tiny else list(MODELS)[:3]
+        self.models = ["nano"] if self.tiny else arguments.models.split(",")
         self.check_model, self.check_batch = ("nano", 4) if self.tiny else ("axlstm-tiny-E3", 256)
 
     def write(self, record: dict) -> None:
@@ -373,8 +374,12 @@ def main() -> int:
     parser.add_argument("--ranks", default="1,2", help="numbers of GPUs to measure with, 1 first [1,2]")
     parser.add_argument("--limit", type=float, default=420, help="seconds for everything [420]")
     parser.add_argument("--only", choices=["speed", "checks", "evaluation"], help="one part only")
+    parser.add_argument("--models", default=",".join(SPEED_MODELS), help="models of the speed part [%(default)s]")
     parser.add_argument("--tiny", action="store_true", help="a nano model on the CPU")
     arguments = parser.parse_args()
+    for model in arguments.models.split(","):
+        if model not in SPEED_MODELS:
+            parser.error(f"--models: '{model}' is none of {', '.join(SPEED_MODELS)}")
     with tempfile.TemporaryDirectory(prefix="axlstm-scaling-") as scratch:
         bench = Bench(arguments, Path(scratch))
         bench.write(machine(bench.bin))
