@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "block_input.cuh"
+#include "block_input_backward.cuh"
 #include "block_norm.cuh"
 #include "block_output.cuh"
 
@@ -32,16 +33,6 @@ void launch_norm_backward(const AddNormBackwardParams& params, cudaStream_t stre
   add_norm_backward_kernel<Pairs, T><<<params.parts, kNormThreads, kBytes, stream>>>(params);
 }
 
-/// Parts of about `threads` threads, one for each four channels and part, and at most `most`.
-int parts_of(const BlockShape& shape, std::int64_t threads, std::int64_t most) {
-  const std::int64_t parts = threads / (shape.I / kBlockChannels);
-  return static_cast<int>(std::max<std::int64_t>(1, std::min(parts, most)));
-}
-
-unsigned channel_blocks(const BlockShape& shape, int parts) {
-  return ceil_div(parts * (shape.I / kBlockChannels), kChannelThreads);
-}
-
 /// Lanes that share a head's channels.
 int output_lanes(const BlockShape& shape) {
   const std::int64_t DH = shape.I / shape.NH;
@@ -55,10 +46,9 @@ int norm_parts(std::int64_t tokens) {
 }
 
 int input_parts(const BlockShape& shape) {
-  return parts_of(shape, kParts * kChannelThreads, shape.B * ceil_div(shape.S, kInputBackwardTokens));
+  const std::int64_t parts = kParts * kInputBackwardWarps / (shape.I / kTileChannels);
+  return static_cast<int>(std::clamp<std::int64_t>(parts, 1, shape.B * ceil_div(shape.S, kInputBackwardTokens)));
 }
-
-int gate_parts(const BlockShape& shape) { return parts_of(shape, 3 * kParts * kChannelThreads, shape.B * shape.S); }
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
@@ -109,19 +99,15 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t stream) {
-  return by_type(type, [&](auto element) {
+  cudaError_t failure = cudaSuccess;
+  const cudaError_t launched = by_type(type, [&](auto element) {
     using T = decltype(element);
-    block_input_backward_kernel<T>
-        <<<channel_blocks(params.forward.shape, params.part_count), kChannelThreads, InputStep<T>::kBytes, stream>>>(
-            params);
+    failure = cudaFuncSetAttribute(block_input_backward_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   InputStep<T>::kBytes);
+    const unsigned blocks = ceil_div(params.part_count * (params.forward.shape.I / kTileChannels), kInputBackwardWarps);
+    block_input_backward_kernel<T><<<blocks, kInputBackwardWarps * kWarp, InputStep<T>::kBytes, stream>>>(params);
   });
-}
-
-cudaError_t gate_weight_gradient(const GateWeightParams& params, DataType type, cudaStream_t stream) {
-  return by_type(type, [&](auto element) {
-    gate_weight_kernel<decltype(element)>
-        <<<channel_blocks(params.shape, params.part_count), kChannelThreads, 0, stream>>>(params);
-  });
+  return failure != cudaSuccess ? failure : launched;
 }
 
 cudaError_t block_output(const BlockOutputParams& params, DataType type, cudaStream_t stream) {

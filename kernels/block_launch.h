@@ -13,13 +13,11 @@ inline constexpr std::int64_t kMaxBlockWidth = 1280;  // D: even
 /// Parts in which sums over tokens are to be stored; fixed, so that results are the same on every GPU.
 int norm_parts(std::int64_t tokens);
 int input_parts(const BlockShape& shape);
-int gate_parts(const BlockShape& shape);
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t stream);
 cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type, cudaStream_t stream);
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t stream);
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t stream);
-cudaError_t gate_weight_gradient(const GateWeightParams& params, DataType type, cudaStream_t stream);
 cudaError_t block_output(const BlockOutputParams& params, DataType type, cudaStream_t stream);
 cudaError_t block_output_backward(const BlockOutputBackwardParams& params, DataType type, cudaStream_t stream);
 

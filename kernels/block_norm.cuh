@@ -101,12 +101,14 @@ __global__ void __launch_bounds__(kNormThreads) add_norm_backward_kernel(AddNorm
        row += static_cast<std::int64_t>(gridDim.x) * kWarps) {
     const auto* sum = reinterpret_cast<const float2*>(p.sum + row * p.D);
     const auto* du = static_cast<const std::uint32_t*>(b.du) + place_of(row, p.S, p.reverse_u) * p.D / 2;
-    float2 x[Pairs], dx[Pairs];
+    const auto* dsum = reinterpret_cast<const float2*>(b.dsum + row * p.D);
+    float2 x[Pairs], dx[Pairs], direct[Pairs];  // all read before the first reduction waits for any of them
 #pragma unroll
     for (int n = 0; n < Pairs; ++n) {
       const int at = n * kWarp + lane;
       x[n] = 2 * at < p.D ? sum[at] : float2{0.0F, 0.0F};
       dx[n] = 2 * at < p.D ? unpack<T>(du[at]) : float2{0.0F, 0.0F};
+      direct[n] = 2 * at < p.D && b.dsum != nullptr ? dsum[at] : float2{0.0F, 0.0F};
     }
     const float2 norm = row_statistics(x, lane, p.D, p.eps);
     float mean = 0.0F, mean_x = 0.0F;
@@ -124,16 +126,14 @@ __global__ void __launch_bounds__(kNormThreads) add_norm_backward_kernel(AddNorm
     }
     mean = sum_of_warp(mean) / static_cast<float>(p.D);
     mean_x = sum_of_warp(mean_x) / static_cast<float>(p.D);
-    const auto* dsum = reinterpret_cast<const float2*>(b.dsum + row * p.D);
     auto* out = reinterpret_cast<float2*>(b.dx + row * p.D);
     auto* dy = static_cast<std::uint32_t*>(b.dy) + place_of(row, p.S, p.reverse_y) * p.D / 2;
 #pragma unroll
     for (int n = 0; n < Pairs; ++n) {
       const int at = n * kWarp + lane;
       if (2 * at >= p.D) continue;
-      const float2 direct = b.dsum != nullptr ? dsum[at] : float2{0.0F, 0.0F};
-      const float2 total{direct.x + norm.y * (dx[n].x - mean - x[n].x * mean_x),
-                         direct.y + norm.y * (dx[n].y - mean - x[n].y * mean_x)};
+      const float2 total{direct[n].x + norm.y * (dx[n].x - mean - x[n].x * mean_x),
+                         direct[n].y + norm.y * (dx[n].y - mean - x[n].y * mean_x)};
       out[at] = total;
       if (b.dy != nullptr) dy[at] = pack<T>(total.x, total.y);
     }

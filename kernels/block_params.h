@@ -55,15 +55,17 @@ struct BlockInputParams {
   float* gates = nullptr;                                                      ///< [2, B, S, 4]: i, f; written
 };
 
-/// Rows of BlockInputBackwardParams::parts, each [I/4].
-inline constexpr int kConvRows = 0;                   // dconv_weight [4 (channel of the block), 4 (tap)]
-inline constexpr int kConvBiasRows = kConvRows + 16;  // [4]
-inline constexpr int kSkipRows = kConvBiasRows + 4;   // [4]
-inline constexpr int kNormRows = kSkipRows + 4;       // [4]
-inline constexpr int kQRows = kNormRows + 4;          // [4 (out), 4 (in)], then k's and v's
-inline constexpr int kBlockInputRows = kQRows + 3 * 16;
-/// Rows of the gates' parts.
-inline constexpr int kGateRows = 2 * kGates * kBlockChannels;  // [c or a, 8, 4]
+/// Rows of BlockInputBackwardParams::parts, each [I].
+inline constexpr int kConvRows = 0;  // dconv_weight [4 (tap)]
+inline constexpr int kConvBiasRow = kConvRows + kConvTaps;
+inline constexpr int kSkipRow = kConvBiasRow + 1;
+inline constexpr int kNormRow = kSkipRow + 1;
+inline constexpr int kQRows = kNormRow + 1;  // [4 (out)]: [4 (out), I/4, 4 (in)]
+inline constexpr int kKRows = kQRows + kBlockChannels;
+inline constexpr int kVRows = kKRows + kBlockChannels;
+inline constexpr int kCGateRows = kVRows + kBlockChannels;  // [8]
+inline constexpr int kAGateRows = kCGateRows + kGates;      // [8]
+inline constexpr int kInputRows = kAGateRows + kGates;
 
 struct BlockInputBackwardParams {
   BlockInputParams forward;                                ///< c, q, k, v, gates are not used
@@ -74,15 +76,7 @@ struct BlockInputBackwardParams {
   const float2* h_norm = nullptr;                          ///< [B, S, NH] mean and 1 / deviation of h's heads
   const float* skip = nullptr;                             ///< [I]
   void* dup = nullptr;                                     ///< [B, S, 2I] narrow: its first half is written
-  float* parts = nullptr;                                  ///< [part_count, 76, I/4], to be summed; written
-  int part_count = 0;
-};
-
-struct GateWeightParams {
-  BlockShape shape;
-  const void *up = nullptr, *c = nullptr;  ///< [B, S, 2I], [B, S, I] narrow
-  const float* dgates = nullptr;           ///< [2, B, S, 4]
-  float* parts = nullptr;                  ///< [part_count, 64, I/4], to be summed; written
+  float* parts = nullptr;                                  ///< [part_count, kInputRows, I], to be summed; written
   int part_count = 0;
 };
 

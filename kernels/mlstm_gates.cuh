@@ -13,12 +13,6 @@ __device__ inline float gate_factor(const GateState& state, std::int64_t base, s
   return exp2f((state.g_high[base + j] - state.G_high[base + i]) + (state.g_low[base + j] - state.G_low[base + i]));
 }
 
-/// Sums over the four lanes that share a row of an accumulator.
-__device__ inline float sum_of_quad(float x) {
-  x += __shfl_xor_sync(kAllLanes, x, 1);
-  return x + __shfl_xor_sync(kAllLanes, x, 2);
-}
-
 /// What the backward pass needs of a token's normaliser N = max(|n|, exp(−m)) + eps.
 struct Normaliser {
   float inverse;  ///< 1 / N

@@ -104,6 +104,13 @@ __device__ inline void load_matrices(std::uint32_t (&matrices)[4], const void* r
   }
 }
 
+/// An 8×8 matrix of 16-bit elements, of which lane l has row l / 4's elements 2 (l % 4) + {0, 1}, transposed.
+__device__ inline std::uint32_t transpose_matrix(std::uint32_t pair) {
+  std::uint32_t transposed;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(pair));
+  return transposed;
+}
+
 /// sum [16, 8] += a [16, 16] · b [16, 8], accumulated in float32. With g = lane / 4 and t = lane % 4 a lane holds of a
 /// rows g, g + 8, g, g + 8 at columns 2t, 2t, 2t + 8, 2t + 8 (pairs); of b column g at rows 2t, 2t + 8 (pairs); of the
 /// sum (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
@@ -133,6 +140,12 @@ __device__ inline void multiply_add<__half>(float (&sum)[4], const std::uint32_t
 __device__ inline float sum_of_warp(float x) {
   for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
   return x;
+}
+
+/// Sums over the four lanes that share a row of an accumulator.
+__device__ inline float sum_of_quad(float x) {
+  x += __shfl_xor_sync(kAllLanes, x, 1);
+  return x + __shfl_xor_sync(kAllLanes, x, 2);
 }
 
 }  // namespace axlstm::kernels

@@ -214,8 +214,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
                   call.stream());
 
     const int parts = kernels::input_parts(block.shape());
-    const auto blocks = block.I / kernels::kBlockChannels;
-    const auto input_sums = torch::empty({parts, kernels::kBlockInputRows, blocks}, wide);
+    const auto input_sums = torch::empty({parts, kernels::kInputRows, block.I}, wide);
     kernels::BlockInputBackwardParams input;
     input.forward = block.input(arguments, up);
     input.dq = dqkv[0].data_ptr();
@@ -230,27 +229,17 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     input.parts = input_sums.data_ptr<float>();
     input.part_count = parts;
     check_launch(kernels::block_input_backward(input, block.type, call.stream()));
-    const int gate_parts = kernels::gate_parts(block.shape());
-    const auto gate_sums = torch::empty({gate_parts, kernels::kGateRows, blocks}, wide);
-    const kernels::GateWeightParams gate_weights{
-        block.shape(), up.data_ptr(), cqkv[0].data_ptr(), dgates.data_ptr<float>(), gate_sums.data_ptr<float>(),
-        gate_parts};
-    check_launch(kernels::gate_weight_gradient(gate_weights, block.type, call.stream()));
-    const auto input_sum = input_sums.sum(0);  // [76, I/4]
+    const auto input_sum = input_sums.sum(0);
     const auto rows = [&](std::int64_t first, std::int64_t count) { return input_sum.narrow(0, first, count); };
-    result[kConvWeight] = rows(kernels::kConvRows, 16).t().reshape_as(arguments[kConvWeight]);
-    result[kConvBias] = rows(kernels::kConvBiasRows, 4).t().reshape({block.I});
-    result[kSkip] = rows(kernels::kSkipRows, 4).t().reshape({block.I});
-    result[kOutNorm] = rows(kernels::kNormRows, 4).t().reshape({block.I});
-    for (int n = 0; n < 3; ++n) {
-      result[static_cast<std::size_t>(kQProj + n)] =
-          rows(kernels::kQRows + 16 * n, 16).view({4, 4, blocks}).transpose(1, 2);
-    }
-    // [2, 8, 4, I/4] → [8, I] each
-    const auto gate_sum =
-        gate_sums.sum(0).view({2, kernels::kGates, kernels::kBlockChannels, blocks}).transpose(2, 3).flatten(2);
-    result[kCGate] = gate_sum[0];
-    result[kAGate] = gate_sum[1];
+    result[kConvWeight] = rows(kernels::kConvRows, kernels::kConvTaps).t().reshape_as(arguments[kConvWeight]);
+    result[kConvBias] = input_sum[kernels::kConvBiasRow];
+    result[kSkip] = input_sum[kernels::kSkipRow];
+    result[kOutNorm] = input_sum[kernels::kNormRow];
+    result[kQProj] = rows(kernels::kQRows, kernels::kBlockChannels).view_as(arguments[kQProj]);
+    result[kKProj] = rows(kernels::kKRows, kernels::kBlockChannels).view_as(arguments[kKProj]);
+    result[kVProj] = rows(kernels::kVRows, kernels::kBlockChannels).view_as(arguments[kVProj]);
+    result[kCGate] = rows(kernels::kCGateRows, kernels::kGates);
+    result[kAGate] = rows(kernels::kAGateRows, kernels::kGates);
     result[kGateBias] = dgates.sum({1, 2}).flatten();
 
     const auto du = dup.mm(up_weight);  // [B·S, D]

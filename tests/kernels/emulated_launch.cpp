@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "block_input.cuh"
+#include "block_input_backward.cuh"
 #include "block_launch.h"
 #include "block_norm.cuh"
 #include "block_output.cuh"
@@ -52,10 +53,6 @@ cudaError_t by_type(DataType type, const Run& run) {
     run(__nv_bfloat16{});
   }
   return cudaSuccess;
-}
-
-unsigned channel_blocks(const BlockShape& shape, int parts) {
-  return ceil_div(parts * (shape.I / kBlockChannels), kChannelThreads);
 }
 
 emulator::Index link_blocks(const MlstmShape& shape, unsigned parts) {
@@ -171,7 +168,6 @@ cudaError_t merge_links(const MergeParams& params, DataType type, cudaStream_t) 
 
 int norm_parts(std::int64_t) { return 2; }
 int input_parts(const BlockShape&) { return 2; }
-int gate_parts(const BlockShape&) { return 3; }
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
@@ -197,17 +193,11 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t) {
+  const unsigned blocks = ceil_div(params.part_count * (params.forward.shape.I / kTileChannels), kInputBackwardWarps);
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    emulator::launch(block_input_backward_kernel<T>, {channel_blocks(params.forward.shape, params.part_count), 1, 1},
-                     kChannelThreads, InputStep<T>::kBytes, params);
-  });
-}
-
-cudaError_t gate_weight_gradient(const GateWeightParams& params, DataType type, cudaStream_t) {
-  return by_type(type, [&](auto element) {
-    emulator::launch(gate_weight_kernel<decltype(element)>, {channel_blocks(params.shape, params.part_count), 1, 1},
-                     kChannelThreads, 0, params);
+    emulator::launch(block_input_backward_kernel<T>, {blocks, 1, 1}, kInputBackwardWarps * kWarp, InputStep<T>::kBytes,
+                     params);
   });
 }
 

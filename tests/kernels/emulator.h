@@ -343,6 +343,13 @@ void load_matrices(std::uint32_t (&matrices)[4], const void* row) {
   }
 }
 
+inline std::uint32_t transpose_matrix(std::uint32_t pair) {
+  const std::uint32_t* pairs = emulator::exchange(pair);
+  const unsigned row = emulator::self().lane / 4, column = 2 * (emulator::self().lane % 4);
+  const auto element = [&](unsigned r, unsigned c) { return pairs[4 * r + c / 2] >> (c % 2 * 16) & 0xffffU; };
+  return element(column, row) | element(column + 1, row) << 16;
+}
+
 template <typename T>
 void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   struct Fragments {
