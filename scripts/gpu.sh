@@ -2,7 +2,7 @@
 # Builds, tests, sanitizes and times the CUDA kernels; needs a GPU. Usage: gpu.sh [--build FOLDER] [PART]...
 #   test      the GPU tests
 #   checks    bfloat16 with the kernels follows float32; a stopped run ends with the bytes of the unbroken one
-#   sanitize  the small GPU tests under compute-sanitizer: memcheck, racecheck, initcheck
+#   sanitize  the small GPU tests under compute-sanitizer: memcheck, racecheck (initcheck does not follow what cuBLAS writes)
 #   bench     the cell, its peers in Python, whole steps
 # Without a part: all. --build: a folder built before (for machines that cannot install anything), else build/ci is built.
 # Writes build/gpu: logs, and cells.jsonl, peers.jsonl, steps.jsonl, checks.jsonl as in docs/benchmarks. Exits with 1 if a part failed.
@@ -28,13 +28,21 @@ done
 output=$REPO/build/gpu failed=()
 mkdir -p "$output"
 
+# sanitizer TOOL SHARDS [FILTER]: in so many processes side by side.
 sanitizer() {
-  local tool=$1
-  rm -f "$output/$tool.log"
-  # A report for each pair of places in the code; LibTorch's allocator would hide accesses beyond a tensor.
-  PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 40 --log-file "$output/$tool.log" \
-    "$folder/tests/cuda_test" --gtest_filter="${2:-Small/*}" > "$output/$tool.tests.log" || failed+=("$tool")
-  tail -1 "$output/$tool.log" || true
+  local tool=$1 shards=$2 shard running=()
+  rm -f "$output/$tool".*log
+  for ((shard = 0; shard < shards; ++shard)); do
+    # A report for each pair of places in the code; LibTorch's allocator would hide accesses beyond a tensor.
+    PYTORCH_NO_CUDA_MEMORY_CACHING=1 GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard \
+      compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 40 --log-file "$output/$tool.$shard.log" \
+      "$folder/tests/cuda_test" --gtest_filter="${3:-Small/*}" > "$output/$tool.$shard.tests.log" &
+    running+=($!)
+  done
+  for shard in "${!running[@]}"; do
+    wait "${running[shard]}" || failed+=("$tool $shard")
+    echo "$tool $shard: $(grep -c '^\[       OK' "$output/$tool.$shard.tests.log" || true) tests passed; $(tail -1 "$output/$tool.$shard.log" || true)"
+  done
 }
 
 for part in "$@"; do
@@ -48,9 +56,8 @@ for part in "$@"; do
       ;;
     checks) "$PYTHON" "$REPO/scripts/gpu_checks.py" --bin "$folder/bin" --output "$output/checks.jsonl" || failed+=(checks) ;;
     sanitize)
-      sanitizer memcheck
-      sanitizer racecheck 'Small/*:-*StridedViews*'  # the same kernels; this tool is slow
-      sanitizer initcheck
+      sanitizer memcheck 4
+      sanitizer racecheck 16 'Small/*:-*StridedViews*'  # the same kernels; this tool is slow
       ;;
     bench)
       rm -f "$output"/{cells,peers,steps}.jsonl
