@@ -2,9 +2,7 @@
 // and walks back in time, 16 tokens a step; everything but the convolution is products of matrices.
 #pragma once
 
-#include "block_params.h"
-#include "block_tile.cuh"
-#include "block_vectors.cuh"
+#include "block_input.cuh"
 
 namespace axlstm::kernels {
 
@@ -16,64 +14,52 @@ template <typename T>
 class InputStep {
  public:
   enum Tensor { kDq, kDk, kDv, kDmix, kH, kTensors };
-  static constexpr int kHalo = 4;  // tokens of a before the step, of which the convolution reads three
-  static constexpr int kABytes = 1536, kGateBytes = 2 * kTileTokens * 16, kNormBytes = 2 * kTileTokens * 8;
-  static constexpr int kSlotBytes = kTensors * kTileBytes + kABytes + kGateBytes + kNormBytes;
+  static constexpr int kGateBytes = 2 * kTileTokens * 16, kNormBytes = 2 * kTileTokens * 8;
+  static constexpr int kSlotBytes = kTensors * kTileBytes + kHaloTileBytes + kGateBytes + kNormBytes;
   static constexpr int kWarpBytes = 2 * kSlotBytes + kTileBytes;
   static constexpr int kBytes = kInputBackwardWarps * kWarpBytes;
 
   __device__ InputStep(const BlockInputBackwardParams& params, std::int64_t channel, int lane)
       : b_(params),
         channel_(channel),
+        head_(
+            static_cast<int>((channel + lane / kTileTokens * 16) / (params.forward.shape.I / params.forward.shape.NH))),
         lane_(lane),
         shared_(dynamic_shared<std::byte>() + threadIdx.x / kWarp * kWarpBytes) {}
 
   /// Starts copying tokens t … t + 15 of the sequence that begins at token `sequence`; zeros outside it.
-  __device__ void start(int slot, std::int64_t sequence, std::int64_t t) {
+  __device__ void start(int slot, std::int64_t sequence, int t) {
     const BlockShape& shape = b_.forward.shape;
+    const int S = static_cast<int>(shape.S), I = static_cast<int>(shape.I);
+    const std::int64_t first = sequence * shape.I + channel_;
     const void* const tensors[kTensors] = {b_.dq, b_.dk, b_.dv, b_.dmix, b_.h};
 #pragma unroll
-    for (int n = 0; n < 2; ++n) {  // eight rows of four pieces at once
-      const int row = n * 8 + lane_ / 4, piece = lane_ % 4;
-      const bool inside = t + row < shape.S;
-      const std::int64_t from = (sequence + (inside ? t + row : 0)) * shape.I + channel_ + piece * 8;
-      const int to = piece_at(row, piece);
-#pragma unroll
-      for (int tensor = 0; tensor < kTensors; ++tensor) {
-        copy_async_16(tile(slot, tensor) + to, static_cast<const T*>(tensors[tensor]) + from, inside);
-      }
+    for (int tensor = 0; tensor < kTensors; ++tensor) {
+      copy_tokens<kTileTokens>(tile(slot, tensor), static_cast<const T*>(tensors[tensor]) + first, I, t, S, lane_);
     }
-#pragma unroll
-    for (int n = 0; n < 3; ++n) {
-      const int row = n * 8 + lane_ / 4, piece = lane_ % 4;
-      if (row >= kTileTokens + kHalo) continue;
-      const std::int64_t token = t - kHalo + row;
-      const bool inside = token >= 0 && token < shape.S;
-      copy_async_16(
-          a(slot) + piece_at(row, piece),
-          static_cast<const T*>(b_.forward.up) + (sequence + (inside ? token : 0)) * 2 * shape.I + channel_ + piece * 8,
-          inside);
-    }
+    copy_tokens<kTileTokens + kHaloTokens>(a(slot),
+                                           static_cast<const T*>(b_.forward.up) + sequence * 2 * shape.I + channel_,
+                                           2 * I, t - kHaloTokens, S, lane_);
     const int row = lane_ % kTileTokens, half = lane_ / kTileTokens;
-    const bool inside = t + row < shape.S;
+    const bool inside = t + row < S;
     const std::int64_t token = sequence + (inside ? t + row : 0);
     copy_async_16(gate_pairs(slot) + 2 * lane_, b_.dgates + (half * shape.B * shape.S + token) * 4, inside);
-    const std::int64_t head = (channel_ + half * 16) / (shape.I / shape.NH);
-    copy_async_8(norms(slot) + lane_, b_.h_norm + token * shape.NH + head, inside);
+    copy_async_8(norms(slot) + lane_, b_.h_norm + token * shape.NH + head_, inside);
     copy_async_commit();
   }
 
   __device__ std::byte* tile(int slot, int tensor) const { return shared_ + slot * kSlotBytes + tensor * kTileBytes; }
   __device__ std::byte* a(int slot) const { return tile(slot, kTensors); }
   /// [i or f][token][gates 0 and 1, 2 and 3]
-  __device__ float2* gate_pairs(int slot) const { return reinterpret_cast<float2*>(a(slot) + kABytes); }
+  __device__ float2* gate_pairs(int slot) const { return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes); }
   /// Mean and 1 / deviation of h's head, [half of the channels][token].
-  __device__ float2* norms(int slot) const { return reinterpret_cast<float2*>(a(slot) + kABytes + kGateBytes); }
+  __device__ float2* norms(int slot) const { return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes + kGateBytes); }
   __device__ std::byte* c() const { return shared_ + 2 * kSlotBytes; }
 
  private:
   const BlockInputBackwardParams& b_;
   std::int64_t channel_;
+  int head_;  // of the lane's half of the channels
   int lane_;
   std::byte* shared_;
 };
@@ -128,21 +114,22 @@ struct InputSums {
     }
   }
 
-  /// Writes all to `out` [kInputRows, channels] of a part, from the warp's first channel on.
-  __device__ void store(float* out, std::int64_t channels, int lane) const {
-    const auto row = [&](int number) { return out + number * channels; };
+  /// Writes all to a part [kInputRows, channels]; the warp's first channel is `first`.
+  __device__ void store(float* part, std::int64_t channels, std::int64_t first, int lane) const {
+    const auto row = [&](int number) { return part + number * channels + first; };
+    const auto fours = [&](int number) { return part + number * channels + 4 * first; };  // four numbers a channel
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int channel = e / 2 * 16 + lane / 4 * 2 + e % 2;
-      const auto put = [&](int number, float x) {
+      const auto put = [&](float* to, float x) {
         const float sum = sum_of_quad(x);
-        if (lane % 4 == 0) row(number)[channel] = sum;
+        if (lane % 4 == 0) *to = sum;
       };
 #pragma unroll
-      for (int k = 0; k < kConvTaps; ++k) put(kConvRows + k, taps[e][k]);
-      put(kConvBiasRow, bias[e]);
-      put(kSkipRow, skip[e]);
-      put(kNormRow, norm[e]);
+      for (int k = 0; k < kConvTaps; ++k) put(fours(kConvRows) + channel * kConvTaps + k, taps[e][k]);
+      put(row(kConvBiasRow) + channel, bias[e]);
+      put(row(kSkipRow) + channel, skip[e]);
+      put(row(kNormRow) + channel, norm[e]);
     }
     const int gate = lane / 4, out_channel = lane / 4 % 4;
     const bool same_block = lane / 16 == lane % 4 / 2;
@@ -152,9 +139,10 @@ struct InputSums {
 #pragma unroll
       for (int e = 0; e < 2; ++e) {
         if (same_block) {
-          row(kQRows + out_channel)[channel + e] = qk[piece][e];
-          row(kKRows + out_channel)[channel + e] = qk[piece][2 + e];
-          row(kVRows + out_channel)[channel + e] = v_gates[piece][e];
+          const int at = (channel / 4 * 4 + out_channel) * 4 + channel % 4 + e;
+          fours(kQRows)[at] = qk[piece][e];
+          fours(kKRows)[at] = qk[piece][2 + e];
+          fours(kVRows)[at] = v_gates[piece][e];
         }
         row(kAGateRows + gate)[channel + e] = v_gates[piece][2 + e];
         row(kCGateRows + gate)[channel + e] = c_gates[piece][e] + c_gates[piece][2 + e];
@@ -171,6 +159,7 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
   const BlockInputParams& p = b.forward;
   const BlockShape& shape = p.shape;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int S = static_cast<int>(shape.S), I = static_cast<int>(shape.I);
   const std::int64_t groups = shape.I / kTileChannels;
   const std::int64_t index =
       static_cast<std::int64_t>(blockIdx.x) * kInputBackwardWarps + static_cast<int>(threadIdx.x) / kWarp;
@@ -178,25 +167,19 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
   if (part >= b.part_count) return;
   using Step = InputStep<T>;
   Step step(b, channel, lane);
-  const TileLane tile(lane), a_tile(lane, Step::kHalo), before_tile(lane);
+  const TileLane tile(lane), a_tile(lane, kHaloTokens), before_tile(lane);
 
-  float taps[4][kConvTaps], bias[4], skip[4];  // of the lane's channels
+  const LaneConv conv(p, channel, lane);
+  float skip[4];
 #pragma unroll
-  for (int e = 0; e < 4; ++e) {
-    const std::int64_t own = channel + e / 2 * 16 + lane / 4 * 2 + e % 2;
-    const Four of_channel = load_floats(p.conv_weight + own * kConvTaps);
-#pragma unroll
-    for (int k = 0; k < kConvTaps; ++k) taps[e][k] = of_channel.v[k];
-    bias[e] = p.conv_bias[own];
-    skip[e] = b.skip[own];
-  }
+  for (int e = 0; e < 4; ++e) skip[e] = b.skip[channel + e / 2 * 16 + lane / 4 * 2 + e % 2];
   std::uint32_t q_weight[2][4], k_weight[2][4], v_weight[2][4], c_gates[2][4], a_gates[2][4];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const std::int64_t first = channel + half * 16;
-    load_diagonal<T, true>(q_weight[half], p.q_weight, shape.I, first, lane);
-    load_diagonal<T, true>(k_weight[half], p.k_weight, shape.I, first, lane);
-    load_diagonal<T, true>(v_weight[half], p.v_weight, shape.I, first, lane);
+    load_diagonal<T, true>(q_weight[half], p.q_weight, first, lane);
+    load_diagonal<T, true>(k_weight[half], p.k_weight, first, lane);
+    load_diagonal<T, true>(v_weight[half], p.v_weight, first, lane);
     load_gate_columns<T>(c_gates[half], p.c_weight, shape.I, first, lane);
     load_gate_columns<T>(a_gates[half], p.a_weight, shape.I, first, lane);
   }
@@ -204,10 +187,12 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
 
   const std::int64_t stretches = (shape.S + kInputBackwardTokens - 1) / kInputBackwardTokens;
   for (std::int64_t item = part; item < shape.B * stretches; item += b.part_count) {
-    const std::int64_t sequence = item / stretches * shape.S, begin = item % stretches * kInputBackwardTokens;
-    const std::int64_t end = begin + kInputBackwardTokens < shape.S ? begin + kInputBackwardTokens : shape.S;
+    const std::int64_t sequence = item / stretches * shape.S;
+    const int begin = static_cast<int>(item % stretches) * kInputBackwardTokens;
+    const int end = S - begin < kInputBackwardTokens ? S : begin + kInputBackwardTokens;
     // The last step; where another stretch follows, that one's first, for dx alone.
-    std::int64_t t = begin + (end - begin - 1) / kTileTokens * kTileTokens + (end < shape.S ? kTileTokens : 0);
+    int t = begin + (end - begin - 1) / kTileTokens * kTileTokens + (end < S ? kTileTokens : 0);
+    T* const da_first = static_cast<T*>(b.dup) + sequence * 2 * shape.I + channel + lane / 4 * 2;
     float later[3][4] = {};  // dx of the three tokens behind the step, with the lanes of its last tokens
     int slot = 0;
     step.start(slot, sequence, t);
@@ -236,21 +221,16 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           float2 a[7];
-#pragma unroll
-          for (int n = 0; n < 3; ++n) a[n] = unpack<T>(before_tile.pair(step.a(slot), n + 1, half));
-#pragma unroll
-          for (int n = 0; n < 4; ++n) a[n + 3] = unpack<T>(a_tile.pair(step.a(slot), n, half));
+          load_past<T>(a, step.a(slot), before_tile, a_tile, half);
 #pragma unroll
           for (int n = 0; n < 4; ++n) {
             const float2 mix = unpack<T>(tile.pair(step.tile(slot, Step::kDmix), n, half));
+            const float2 of_conv = conv.at(a + n, half);
             float c[2];
 #pragma unroll
             for (int e = 0; e < 2; ++e) {
               const int own = 2 * half + e;
-              const float of_mix = e == 0 ? mix.x : mix.y;
-              float x = bias[own];
-#pragma unroll
-              for (int k = 0; k < kConvTaps; ++k) x += taps[own][k] * (e == 0 ? a[n + k].x : a[n + k].y);
+              const float of_mix = e == 0 ? mix.x : mix.y, x = e == 0 ? of_conv.x : of_conv.y;
               const float sigmoid_x = fast_sigmoid(x);
               c[e] = x * sigmoid_x;
               dx[n][own] = (dc[half][n / 2][2 * e + n % 2] + skip[own] * of_mix) * sigmoid_x * (1.0F + x - c[e]);
@@ -292,8 +272,7 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
       }
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
-        const std::int64_t token = t + lane % 4 * 4 + n;
-        T* to = static_cast<T*>(b.dup) + (sequence + token) * 2 * shape.I + channel + lane / 4 * 2;
+        const int token = t + lane % 4 * 4 + n;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           float x[2];
@@ -301,9 +280,11 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
           for (int e = 0; e < 2; ++e) {
             x[e] = da[half][n / 2][2 * e + n % 2];
 #pragma unroll
-            for (int k = 0; k < kConvTaps; ++k) x[e] += taps[2 * half + e][k] * dx[n + 3 - k][2 * half + e];
+            for (int k = 0; k < kConvTaps; ++k) x[e] += conv.taps[2 * half + e][k] * dx[n + 3 - k][2 * half + e];
           }
-          if (token < shape.S) *reinterpret_cast<std::uint32_t*>(to + half * 16) = pack<T>(x[0], x[1]);
+          if (token < S)
+            *reinterpret_cast<std::uint32_t*>(da_first + static_cast<std::int64_t>(token) * 2 * I + half * 16) =
+                pack<T>(x[0], x[1]);
 
           const float2 mix = unpack<T>(tile.pair(step.tile(slot, Step::kDmix), n, half));
           const float2 h = unpack<T>(tile.pair(step.tile(slot, Step::kH), n, half));
@@ -317,7 +298,7 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
     }
     __syncwarp();  // nobody reads the slots any more
   }
-  sums.store(b.parts + part * kInputRows * shape.I + channel, shape.I, lane);
+  sums.store(b.parts + part * kInputRows * shape.I, shape.I, channel, lane);
 }
 
 }  // namespace axlstm::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "block_gates.cuh"
 #include "block_input.cuh"
 #include "block_input_backward.cuh"
 #include "block_norm.cuh"
@@ -25,6 +26,14 @@ cudaError_t by_type(DataType type, const Launch& launch) {
     return cudaErrorInvalidValue;
   }
   return cudaGetLastError();
+}
+
+/// With more dynamic shared memory than a kernel has unasked. A failure is the launch's too, for cudaGetLastError().
+template <typename Params>
+void launch_with_shared(void (*kernel)(Params), unsigned blocks, int threads, int bytes, const Params& params,
+                        cudaStream_t stream) {
+  if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes) != cudaSuccess) return;
+  kernel<<<blocks, threads, bytes, stream>>>(params);
 }
 
 template <int Pairs, typename T>
@@ -81,33 +90,31 @@ cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type
   });
 }
 
+cudaError_t fold_gates(const FoldGatesParams& params, cudaStream_t stream) {
+  fold_gates_kernel<<<ceil_div(params.weights.I, kFoldThreads), kFoldThreads, 0, stream>>>(params);
+  return cudaGetLastError();
+}
+
+cudaError_t fold_gates_backward(const FoldGatesBackwardParams& params, cudaStream_t stream) {
+  fold_gates_backward_kernel<<<ceil_div(params.weights.I, kFoldThreads), kFoldThreads, 0, stream>>>(params);
+  return cudaGetLastError();
+}
+
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    const unsigned threads = ceil_div(params.shape.I / kBlockChannels, kWarp) * kWarp;
     const unsigned blocks = static_cast<unsigned>(params.shape.B) * ceil_div(params.shape.S, kInputTokens);
-    if (threads <= 192) {
-      block_input_kernel<192, T><<<blocks, threads, 0, stream>>>(params);
-    } else if (threads <= 384) {
-      block_input_kernel<384, T><<<blocks, threads, 0, stream>>>(params);
-    } else if (threads <= 640) {
-      block_input_kernel<640, T><<<blocks, threads, 0, stream>>>(params);
-    } else {
-      block_input_kernel<1024, T><<<blocks, threads, 0, stream>>>(params);
-    }
+    launch_with_shared(block_input_kernel<T>, blocks, kInputWarps * kWarp, InputTiles<T>::kBytes, params, stream);
   });
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t stream) {
-  cudaError_t failure = cudaSuccess;
-  const cudaError_t launched = by_type(type, [&](auto element) {
+  return by_type(type, [&](auto element) {
     using T = decltype(element);
-    failure = cudaFuncSetAttribute(block_input_backward_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   InputStep<T>::kBytes);
     const unsigned blocks = ceil_div(params.part_count * (params.forward.shape.I / kTileChannels), kInputBackwardWarps);
-    block_input_backward_kernel<T><<<blocks, kInputBackwardWarps * kWarp, InputStep<T>::kBytes, stream>>>(params);
+    launch_with_shared(block_input_backward_kernel<T>, blocks, kInputBackwardWarps * kWarp, InputStep<T>::kBytes,
+                       params, stream);
   });
-  return failure != cudaSuccess ? failure : launched;
 }
 
 cudaError_t block_output(const BlockOutputParams& params, DataType type, cudaStream_t stream) {

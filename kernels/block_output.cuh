@@ -18,16 +18,29 @@ __device__ inline float sum_of_lanes(float x) {
   return x;
 }
 
+/// A lane's chunks of one head as they lie in memory, so that all of a kernel's inputs can be on their way at once.
+template <int Lanes>
+struct Chunks {
+  uint4 bits[kOutputChunks];
+
+  template <typename T>
+  __device__ Chunks(const T* from, int lane, std::int64_t DH) {
+#pragma unroll
+    for (int n = 0; n < kOutputChunks; ++n) {
+      const int channel = 8 * (n * Lanes + lane);
+      bits[n] = channel < DH ? *reinterpret_cast<const uint4*>(from + channel) : uint4{};
+    }
+  }
+};
+
 /// A head's normalised channels, this lane's chunks of them; returns mean and 1 / deviation.
-template <int Lanes, typename T>
-__device__ float2 load_normalised(Eight (&h)[kOutputChunks], const T* from, int lane, std::int64_t DH, float eps) {
+template <typename T, int Lanes>
+__device__ float2 normalise(Eight (&h)[kOutputChunks], const Chunks<Lanes>& from, int lane, std::int64_t DH,
+                            float eps) {
   float sum = 0.0F;
 #pragma unroll
   for (int n = 0; n < kOutputChunks; ++n) {
-    const int channel = 8 * (n * Lanes + lane);
-    h[n] = {};
-    if (channel >= DH) continue;
-    h[n] = load_eight(from + channel);
+    h[n] = unpack_eight<T>(from.bits[n]);  // zeros beyond the head
 #pragma unroll
     for (const float x : h[n].v) sum += x;
   }
@@ -59,17 +72,18 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_kernel(BlockOutpu
   const int lane = threadIdx.x % Lanes;
   const std::int64_t row = place < heads ? place : heads - 1;  // all lanes take part in the sums
   const std::int64_t token = row / shape.NH, first = row % shape.NH * DH;
+  const Chunks<Lanes> h_chunks(static_cast<const T*>(p.h) + token * shape.I + first, lane, DH),
+      c_chunks(static_cast<const T*>(p.c) + token * shape.I + first, lane, DH),
+      z_chunks(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first, lane, DH);
   Eight h[kOutputChunks];
-  load_normalised<Lanes>(h, static_cast<const T*>(p.h) + token * shape.I + first, lane, DH, p.eps);
+  normalise<T>(h, h_chunks, lane, DH, p.eps);
   if (place >= heads) return;
-  const T* c_row = static_cast<const T*>(p.c) + token * shape.I + first;
-  const T* z_row = static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first;
   T* out_row = static_cast<T*>(p.out) + token * shape.I + first;
 #pragma unroll
   for (int n = 0; n < kOutputChunks; ++n) {
     const int channel = 8 * (n * Lanes + lane);
     if (channel >= DH) continue;
-    const Eight c = load_eight(c_row + channel), z = load_eight(z_row + channel);
+    const Eight c = unpack_eight<T>(c_chunks.bits[n]), z = unpack_eight<T>(z_chunks.bits[n]);
     const Eight weight = load_eight_floats(p.weight + first + channel),
                 skip = load_eight_floats(p.skip + first + channel);
     Eight out;
@@ -94,17 +108,21 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_backward_kernel(B
   const bool inside = place < heads;
   const std::int64_t row = inside ? place : heads - 1;
   const std::int64_t token = row / shape.NH, first = row % shape.NH * DH, at = token * shape.I + first;
+  const std::int64_t read = inside ? DH : 0;  // what dout has there may become dmix meanwhile
+  const Chunks<Lanes> h_chunks(static_cast<const T*>(p.h) + at, lane, read),
+      dout_chunks(static_cast<const T*>(b.dout) + at, lane, read),
+      c_chunks(static_cast<const T*>(p.c) + at, lane, read),
+      z_chunks(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first, lane, read);
   Eight h[kOutputChunks], dh[kOutputChunks];
-  const float2 norm = load_normalised<Lanes>(h, static_cast<const T*>(p.h) + at, lane, DH, p.eps);
+  const float2 norm = normalise<T>(h, h_chunks, lane, DH, p.eps);
   float mean = 0.0F, mean_h = 0.0F;
 #pragma unroll
   for (int n = 0; n < kOutputChunks; ++n) {
     const int channel = 8 * (n * Lanes + lane);
     dh[n] = {};
     if (!inside || channel >= DH) continue;
-    const Eight dout = load_eight(static_cast<const T*>(b.dout) + at + channel);
-    const Eight c = load_eight(static_cast<const T*>(p.c) + at + channel);
-    const Eight z = load_eight(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first + channel);
+    const Eight dout = unpack_eight<T>(dout_chunks.bits[n]), c = unpack_eight<T>(c_chunks.bits[n]),
+                z = unpack_eight<T>(z_chunks.bits[n]);
     const Eight weight = load_eight_floats(p.weight + first + channel),
                 skip = load_eight_floats(p.skip + first + channel);
     Eight out, dz, dmix;

@@ -43,24 +43,44 @@ struct AddNormBackwardParams {
   int parts = 0;
 };
 
+struct GateWeights {
+  std::int64_t I = 0;
+  const float *i_weight = nullptr, *f_weight = nullptr;                       ///< [4, 3I]: of q, k, v
+  const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;  ///< [I/4, 4 (out), 4 (in)]
+};
+
+/// The gates' weights seen from c and a: W_q B_q + W_k B_k and W_v B_v, with B block-diagonal.
+struct FoldGatesParams {
+  GateWeights weights;
+  float *c_weight = nullptr, *a_weight = nullptr;  ///< [8, I]: i, then f; written
+};
+
+struct FoldGatesBackwardParams {
+  GateWeights weights;
+  const float *dc_weight = nullptr, *da_weight = nullptr;                  ///< [8, I]
+  float *di_weight = nullptr, *df_weight = nullptr;                        ///< [4, 3I]; written
+  float *dq_weight = nullptr, *dk_weight = nullptr, *dv_weight = nullptr;  ///< [I/4, 4, 4]; added to
+};
+
 /// From the up-projection [a, z]: c = SiLU(causal conv(a)); q, k = block-diagonal(c), v = block-diagonal(a); and the
 /// gates' preactivations from the gate weights folded with the blocks: c_weight c + a_weight a + bias.
 struct BlockInputParams {
   BlockShape shape;
-  const void* up = nullptr;                                                    ///< [B, S, 2I] narrow
-  const float *conv_weight = nullptr, *conv_bias = nullptr;                    ///< [I, 4], [I]
-  const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;   ///< [4 (out), I/4, 4 (in)]
-  const float *c_weight = nullptr, *a_weight = nullptr, *gate_bias = nullptr;  ///< [8, I], [8, I], [8]: i, then f
-  void *c = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;                 ///< [B, S, I] narrow; written
-  float* gates = nullptr;                                                      ///< [2, B, S, 4]: i, f; written
+  const void* up = nullptr;                                                   ///< [B, S, 2I] narrow
+  const float *conv_weight = nullptr, *conv_bias = nullptr;                   ///< [I, 4], [I]
+  const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;  ///< [I/4, 4 (out), 4 (in)]
+  const float *c_weight = nullptr, *a_weight = nullptr;                       ///< [8, I]: i, then f
+  const float *i_bias = nullptr, *f_bias = nullptr;                           ///< [4]
+  void *c = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;                ///< [B, S, I] narrow; written
+  float* gates = nullptr;                                                     ///< [2, B, S, 4]: i, f; written
 };
 
 /// Rows of BlockInputBackwardParams::parts, each [I].
-inline constexpr int kConvRows = 0;  // dconv_weight [4 (tap)]
+inline constexpr int kConvRows = 0;  // four rows that are dconv_weight [I, 4 (tap)]
 inline constexpr int kConvBiasRow = kConvRows + kConvTaps;
 inline constexpr int kSkipRow = kConvBiasRow + 1;
 inline constexpr int kNormRow = kSkipRow + 1;
-inline constexpr int kQRows = kNormRow + 1;  // [4 (out)]: [4 (out), I/4, 4 (in)]
+inline constexpr int kQRows = kNormRow + 1;  // four rows that are [I/4, 4 (out), 4 (in)]
 inline constexpr int kKRows = kQRows + kBlockChannels;
 inline constexpr int kVRows = kKRows + kBlockChannels;
 inline constexpr int kCGateRows = kVRows + kBlockChannels;  // [8]

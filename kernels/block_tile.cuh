@@ -1,5 +1,5 @@
 // A warp's tile of the kernels before the cell, 16 tokens × 32 channels of a narrow tensor, in shared memory and in
-// registers.
+// registers. Forward and backward walk along time in steps of a tile.
 //
 // With g = lane / 4 and t = lane % 4 a lane has tokens 4t … 4t + 3 of channels 2g, 2g + 1, 16 + 2g and 16 + 2g + 1. It
 // is what products of matrices leave with it (multiply_add(), 16 channels × 8 tokens), where row g is channel 2g, row
@@ -46,6 +46,25 @@ class TileLane {
   int own_, token_of_column_, token_of_row_;
 };
 
+/// Tokens of a before a step's first: the convolution reads three of them.
+inline constexpr int kHaloTokens = 4;
+/// A tile of a with its halo.
+inline constexpr int kHaloTileBytes = 1536;
+
+/// Starts copying tokens `first` … `first` + Tokens − 1 of a sequence of S to a tile; zeros outside the sequence.
+/// `sequence` is its first token's first channel here, `stride` elements from one token to the next.
+template <int Tokens, typename T>
+__device__ inline void copy_tokens(std::byte* tile, const T* sequence, int stride, int first, int S, int lane) {
+#pragma unroll
+  for (int begin = 0; begin < Tokens; begin += 8) {  // eight tokens of four pieces at once
+    const int row = begin + lane / 4, piece = lane % 4, token = first + row;
+    if (Tokens % 8 != 0 && row >= Tokens) continue;
+    const bool inside = token >= 0 && token < S;
+    const std::int64_t from = static_cast<std::int64_t>(inside ? token : 0) * stride;
+    copy_async_16(tile + piece_at(row, piece), sequence + from + piece * 8, inside);
+  }
+}
+
 /// Two floats as two pairs of narrow elements whose sum they are to twice the type's precision.
 template <typename T>
 __device__ inline void split_pair(std::uint32_t& high, std::uint32_t& low, float2 x) {
@@ -54,11 +73,10 @@ __device__ inline void split_pair(std::uint32_t& high, std::uint32_t& low, float
   low = pack<T>(x.x - rounded.x, x.y - rounded.y);
 }
 
-/// a of the block-diagonal matrix of the 16 channels from `channel` on, from its 4×4 blocks [4 (out), channels, in]:
+/// a of the block-diagonal matrix of the 16 channels from `channel` on, from 4×4 blocks [channels / 4, out, in]:
 /// rows (this file's order of channels) are outputs and columns inputs, or, transposed, the other way round.
 template <typename T, bool kTransposed>
-__device__ inline void load_diagonal(std::uint32_t (&a)[4], const float* weight, std::int64_t channels,
-                                     std::int64_t channel, int lane) {
+__device__ inline void load_diagonal(std::uint32_t (&a)[4], const float* weight, std::int64_t channel, int lane) {
 #pragma unroll
   for (int n = 0; n < 4; ++n) {
     const int row = lane / 4 * 2 + n % 2, column = lane % 4 * 2 + n / 2 * 8;
@@ -66,9 +84,21 @@ __device__ inline void load_diagonal(std::uint32_t (&a)[4], const float* weight,
 #pragma unroll
     for (int e = 0; e < 2; ++e) {
       const int in = kTransposed ? row : column + e, out = kTransposed ? column + e : row;
-      x[e] = in / 4 == out / 4 ? weight[out % 4 * channels + channel + in] : 0.0F;
+      x[e] = in / 4 == out / 4 ? weight[(channel + out) * 4 + in % 4] : 0.0F;
     }
     a[n] = pack<T>(x[0], x[1]);
+  }
+}
+
+/// a of the gate weights [8, channels]: rows are the gates, those of the low parts (split_pair()) after the high ones,
+/// columns the 16 channels from `channel` on.
+template <typename T>
+__device__ inline void load_gate_rows(std::uint32_t (&a)[4], const float* weight, std::int64_t channels,
+                                      std::int64_t channel, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float* pair = weight + lane / 4 * channels + channel + half * 8 + lane % 4 * 2;
+    split_pair<T>(a[2 * half], a[2 * half + 1], *reinterpret_cast<const float2*>(pair));
   }
 }
 

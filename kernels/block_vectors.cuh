@@ -36,8 +36,7 @@ __device__ inline Four load_floats(const float* from) {
 }
 
 template <typename T>
-__device__ inline Eight load_eight(const T* from) {
-  const auto bits = *reinterpret_cast<const uint4*>(from);
+__device__ inline Eight unpack_eight(const uint4& bits) {
   const float2 a = unpack<T>(bits.x), b = unpack<T>(bits.y), c = unpack<T>(bits.z), d = unpack<T>(bits.w);
   return {a.x, a.y, b.x, b.y, c.x, c.y, d.x, d.y};
 }

@@ -283,7 +283,7 @@ class Bench:
     def make_tasks(self, tasks: int, clips: int) -> list[Path]:
         """HEAR tasks of `clips` clips for each of three splits, in four classes of periodic noise."""
         metadata = {"version": "v1", "mode": "full", "embedding_type": "scene", "prediction_type": "multiclass", "split_mode": "trainvaltest",
-                    "splits": ["train", "valid", "test"], "sample_duration": 2000, "evaluation": ["top1_acc"], "use_scoring_for_early_stopping": True}
+                    "splits": ["train", "valid", "test"], "sample_duration": 2.0, "evaluation": ["top1_acc"], "use_scoring_for_early_stopping": True}
         folders = []
         for task in range(tasks):
             folder = self.scratch / "tasks" / f"noise{task}-v1-full"

@@ -13,6 +13,11 @@ torch::nn::LayerNorm layer_norm(std::int64_t dim) {
   return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}).eps(1e-6));
 }
 
+/// nn::Linear::forward() would add the bias of a product of three dimensions in a pass of its own, of mixed dtypes.
+torch::Tensor linear(const torch::nn::Linear& layer, const torch::Tensor& x) {
+  return torch::linear(x, layer->weight, layer->bias);
+}
+
 }  // namespace
 
 AttentionImpl::AttentionImpl(const AttentionBlockOptions& options)
@@ -26,10 +31,11 @@ AttentionImpl::AttentionImpl(const AttentionBlockOptions& options)
 }
 
 torch::Tensor AttentionImpl::forward(const torch::Tensor& x) {
-  // unbind, whose gradient is one tensor written once; that of three selections would be three tensors and their sum.
-  const auto qkv = qkv_layer_->forward(x).unflatten(-1, {3, heads_, -1}).permute({2, 0, 3, 1, 4}).unbind(0);
-  const auto mixed = torch::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2]);
-  return proj_layer_->forward(mixed.transpose(1, 2).flatten(-2));
+  // The three are split first: then their gradients are joined as the matrix product wants them, in one copy.
+  const auto qkv = linear(qkv_layer_, x).chunk(3, -1);
+  const auto heads = [&](const torch::Tensor& all) { return all.unflatten(-1, {heads_, -1}).transpose(1, 2); };
+  const auto mixed = torch::scaled_dot_product_attention(heads(qkv[0]), heads(qkv[1]), heads(qkv[2]));
+  return linear(proj_layer_, mixed.transpose(1, 2).flatten(-2));
 }
 
 MlpImpl::MlpImpl(std::int64_t dim, std::int64_t hidden_dim) : layer1_(dim, hidden_dim), layer2_(hidden_dim, dim) {
@@ -39,7 +45,7 @@ MlpImpl::MlpImpl(std::int64_t dim, std::int64_t hidden_dim) : layer1_(dim, hidde
   init_xavier(layer2_);
 }
 
-torch::Tensor MlpImpl::forward(const torch::Tensor& x) { return layer2_->forward(torch::gelu(layer1_->forward(x))); }
+torch::Tensor MlpImpl::forward(const torch::Tensor& x) { return linear(layer2_, torch::gelu(linear(layer1_, x))); }
 
 AttentionBlockImpl::AttentionBlockImpl(const AttentionBlockOptions& options)
     : backend_(options.backend),

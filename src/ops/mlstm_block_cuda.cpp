@@ -24,9 +24,10 @@ enum Argument {
   kQProj,
   kKProj,
   kVProj,
-  kCGate,
-  kAGate,
-  kGateBias,
+  kIGateWeight,
+  kIGateBias,
+  kFGateWeight,
+  kFGateBias,
   kOutNorm,
   kSkip,
   kProjDown,
@@ -73,7 +74,20 @@ struct Block {
     return p;
   }
 
-  kernels::BlockInputParams input(const tensor_list& arguments, const torch::Tensor& up) const {
+  kernels::GateWeights gate_weights(const tensor_list& arguments) const {
+    kernels::GateWeights p;
+    p.I = I;
+    p.i_weight = floats(arguments[kIGateWeight]);
+    p.f_weight = floats(arguments[kFGateWeight]);
+    p.q_weight = floats(arguments[kQProj]);
+    p.k_weight = floats(arguments[kKProj]);
+    p.v_weight = floats(arguments[kVProj]);
+    return p;
+  }
+
+  /// `folded` [2, 8, I]: the gates' weights of c and a.
+  kernels::BlockInputParams input(const tensor_list& arguments, const torch::Tensor& folded,
+                                  const torch::Tensor& up) const {
     kernels::BlockInputParams p;
     p.shape = shape();
     p.up = up.data_ptr();
@@ -82,16 +96,18 @@ struct Block {
     p.q_weight = floats(arguments[kQProj]);
     p.k_weight = floats(arguments[kKProj]);
     p.v_weight = floats(arguments[kVProj]);
-    p.c_weight = floats(arguments[kCGate]);
-    p.a_weight = floats(arguments[kAGate]);
-    p.gate_bias = floats(arguments[kGateBias]);
+    p.c_weight = floats(folded);
+    p.a_weight = p.c_weight + kernels::kGates * I;
+    p.i_bias = floats(arguments[kIGateBias]);
+    p.f_bias = floats(arguments[kFGateBias]);
     return p;
   }
 
   /// With what it writes: c, q, k, v [4, B·S, I] and the gates.
-  kernels::BlockInputParams full_input(const tensor_list& arguments, const torch::Tensor& up, const torch::Tensor& cqkv,
+  kernels::BlockInputParams full_input(const tensor_list& arguments, const torch::Tensor& folded,
+                                       const torch::Tensor& up, const torch::Tensor& cqkv,
                                        const torch::Tensor& gates) const {
-    auto p = input(arguments, up);
+    auto p = input(arguments, folded, up);
     p.c = cqkv[0].data_ptr();
     p.q = cqkv[1].data_ptr();
     p.k = cqkv[2].data_ptr();
@@ -138,9 +154,15 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
     const auto up_weight = arguments[kProjUp].to(dtype), down_weight = arguments[kProjDown].to(dtype);
     const auto up = u.mm(up_weight.t());  // [B·S, 2I]
+    const auto folded = torch::empty({2, kernels::kGates, block.I}, x.options());
+    kernels::FoldGatesParams fold;
+    fold.weights = block.gate_weights(arguments);
+    fold.c_weight = folded[0].data_ptr<float>();
+    fold.a_weight = folded[1].data_ptr<float>();
+    check_launch(kernels::fold_gates(fold, call.stream()));
     const auto cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
     const auto gates = torch::empty({2, block.B, block.S, block.NH}, x.options());
-    check_launch(kernels::block_input(block.full_input(arguments, up, cqkv, gates), block.type, call.stream()));
+    check_launch(kernels::block_input(block.full_input(arguments, folded, up, cqkv, gates), block.type, call.stream()));
 
     const auto h = torch::empty({block.tokens(), block.I}, narrow);
     const CellState state(block.B, block.NH, block.S, x.options());
@@ -150,8 +172,8 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
     const auto result = out.mm(down_weight.t()).view(x.sizes());
 
-    tensor_list saved{sum,   u, up_weight,   down_weight,  up,     recompute ? torch::Tensor() : cqkv,
-                      gates, h, state.scans, state.record, state.n};
+    tensor_list saved{sum,   u, up_weight,   down_weight,  up,      recompute ? torch::Tensor() : cqkv,
+                      gates, h, state.scans, state.record, state.n, folded};
     saved.insert(saved.end(), weights.begin(), weights.end());
     context->save_for_backward(saved);
     context->saved_data["reverse_delta"] = reverse_delta;
@@ -167,10 +189,10 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
     const auto &sum = saved[0], &u = saved[1], &up_weight = saved[2], &down_weight = saved[3], &up = saved[4],
-               &gates = saved[6], &h = saved[7];
+               &gates = saved[6], &h = saved[7], &folded = saved[11];
     const CellState state(saved[8], saved[9], saved[10]);
     tensor_list arguments(kArguments);
-    std::copy(saved.begin() + 11, saved.end(), arguments.begin() + kNorm);
+    std::copy(saved.begin() + 12, saved.end(), arguments.begin() + kNorm);
     const auto dtype = u.scalar_type();
     const Flags flags{context->saved_data["reverse_delta"].toBool(),
                       context->saved_data["reverse"].toBool(),
@@ -187,7 +209,8 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     auto cqkv = saved[5];
     if (!cqkv.defined()) {
       cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
-      check_launch(kernels::block_input(block.full_input(arguments, up, cqkv, gates), block.type, call.stream()));
+      check_launch(
+          kernels::block_input(block.full_input(arguments, folded, up, cqkv, gates), block.type, call.stream()));
     }
 
     auto dout = dresult.mm(down_weight);  // [B·S, I]; becomes the gradient of the mix
@@ -216,7 +239,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     const int parts = kernels::input_parts(block.shape());
     const auto input_sums = torch::empty({parts, kernels::kInputRows, block.I}, wide);
     kernels::BlockInputBackwardParams input;
-    input.forward = block.input(arguments, up);
+    input.forward = block.input(arguments, folded, up);
     input.dq = dqkv[0].data_ptr();
     input.dk = dqkv[1].data_ptr();
     input.dv = dqkv[2].data_ptr();
@@ -231,16 +254,28 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     check_launch(kernels::block_input_backward(input, block.type, call.stream()));
     const auto input_sum = input_sums.sum(0);
     const auto rows = [&](std::int64_t first, std::int64_t count) { return input_sum.narrow(0, first, count); };
-    result[kConvWeight] = rows(kernels::kConvRows, kernels::kConvTaps).t().reshape_as(arguments[kConvWeight]);
+    result[kConvWeight] = rows(kernels::kConvRows, kernels::kConvTaps).view_as(arguments[kConvWeight]);
     result[kConvBias] = input_sum[kernels::kConvBiasRow];
     result[kSkip] = input_sum[kernels::kSkipRow];
     result[kOutNorm] = input_sum[kernels::kNormRow];
     result[kQProj] = rows(kernels::kQRows, kernels::kBlockChannels).view_as(arguments[kQProj]);
     result[kKProj] = rows(kernels::kKRows, kernels::kBlockChannels).view_as(arguments[kKProj]);
     result[kVProj] = rows(kernels::kVRows, kernels::kBlockChannels).view_as(arguments[kVProj]);
-    result[kCGate] = rows(kernels::kCGateRows, kernels::kGates);
-    result[kAGate] = rows(kernels::kAGateRows, kernels::kGates);
-    result[kGateBias] = dgates.sum({1, 2}).flatten();
+    const auto dgate_weights = torch::empty({2, block.NH, 3 * block.I}, wide), dgate_biases = dgates.sum({1, 2});
+    kernels::FoldGatesBackwardParams fold;
+    fold.weights = block.gate_weights(arguments);
+    fold.dc_weight = floats(rows(kernels::kCGateRows, kernels::kGates));
+    fold.da_weight = floats(rows(kernels::kAGateRows, kernels::kGates));
+    fold.di_weight = dgate_weights[0].data_ptr<float>();
+    fold.df_weight = dgate_weights[1].data_ptr<float>();
+    fold.dq_weight = result[kQProj].data_ptr<float>();
+    fold.dk_weight = result[kKProj].data_ptr<float>();
+    fold.dv_weight = result[kVProj].data_ptr<float>();
+    check_launch(kernels::fold_gates_backward(fold, call.stream()));
+    result[kIGateWeight] = dgate_weights[0];
+    result[kIGateBias] = dgate_biases[0];
+    result[kFGateWeight] = dgate_weights[1];
+    result[kFGateBias] = dgate_biases[1];
 
     const auto du = dup.mm(up_weight);  // [B·S, D]
     result[kProjUp] = dup.t().mm(u).to(torch::kFloat32);
@@ -265,16 +300,6 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
   }
 };
 
-/// The gate weights seen from c and a: W_q B_q + W_k B_k and W_v B_v, [8, I] each.
-std::pair<torch::Tensor, torch::Tensor> fold_gates(const BlockWeights& weights) {
-  const auto both = torch::cat({weights.igate_weight, weights.fgate_weight});  // [8, 3I]
-  const auto parts = both.view({both.size(0), 3, -1, kernels::kBlockChannels, 1}).unbind(1);
-  const auto fold = [&](const torch::Tensor& gate, const torch::Tensor& blocks) {  // [8, I/4, out, 1], [I/4, out, in]
-    return (gate * blocks).sum(2).flatten(1);
-  };
-  return {fold(parts[0], weights.q_proj) + fold(parts[1], weights.k_proj), fold(parts[2], weights.v_proj)};
-}
-
 }  // namespace
 
 std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
@@ -291,22 +316,14 @@ std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType 
 
 ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
                                  const BlockOptions& options) {
-  const auto [c_gate, a_gate] = fold_gates(weights);
   const auto dense = [](const torch::Tensor& x) { return x.contiguous(); };
-  const auto by_output = [](const torch::Tensor& x) { return x.transpose(0, 1).contiguous(); };
-  const tensor_list tensors{dense(weights.norm),
-                            weights.proj_up,
-                            dense(weights.conv_weight),
-                            dense(weights.conv_bias),
-                            by_output(weights.q_proj),
-                            by_output(weights.k_proj),
-                            by_output(weights.v_proj),
-                            dense(c_gate),
-                            dense(a_gate),
-                            torch::cat({weights.igate_bias, weights.fgate_bias}),
-                            dense(weights.outnorm),
-                            dense(weights.skip),
-                            weights.proj_down};
+  const tensor_list tensors{dense(weights.norm),        weights.proj_up,
+                            dense(weights.conv_weight), dense(weights.conv_bias),
+                            dense(weights.q_proj),      dense(weights.k_proj),
+                            dense(weights.v_proj),      dense(weights.igate_weight),
+                            dense(weights.igate_bias),  dense(weights.fgate_weight),
+                            dense(weights.fgate_bias),  dense(weights.outnorm),
+                            dense(weights.skip),        weights.proj_down};
   std::optional<torch::Tensor> delta;
   if (stream.delta.defined()) delta = dense(stream.delta.to(options.dtype));
   const auto results = BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors),

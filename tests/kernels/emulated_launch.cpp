@@ -5,6 +5,7 @@
 // After the emulator, which stands for nvcc's language.
 #include <algorithm>
 
+#include "block_gates.cuh"
 #include "block_input.cuh"
 #include "block_input_backward.cuh"
 #include "block_launch.h"
@@ -184,11 +185,22 @@ cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type
   });
 }
 
+cudaError_t fold_gates(const FoldGatesParams& params, cudaStream_t) {
+  emulator::launch(fold_gates_kernel, {ceil_div(params.weights.I, kFoldThreads), 1, 1}, kFoldThreads, 0, params);
+  return cudaSuccess;
+}
+
+cudaError_t fold_gates_backward(const FoldGatesBackwardParams& params, cudaStream_t) {
+  emulator::launch(fold_gates_backward_kernel, {ceil_div(params.weights.I, kFoldThreads), 1, 1}, kFoldThreads, 0,
+                   params);
+  return cudaSuccess;
+}
+
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t) {
-  const unsigned threads = ceil_div(params.shape.I / kBlockChannels, kWarp) * kWarp;
   const unsigned blocks = static_cast<unsigned>(params.shape.B) * ceil_div(params.shape.S, kInputTokens);
   return by_type(type, [&](auto element) {
-    emulator::launch(block_input_kernel<192, decltype(element)>, {blocks, 1, 1}, threads, 0, params);
+    using T = decltype(element);
+    emulator::launch(block_input_kernel<T>, {blocks, 1, 1}, kInputWarps * kWarp, InputTiles<T>::kBytes, params);
   });
 }
 

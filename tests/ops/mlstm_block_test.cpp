@@ -153,7 +153,7 @@ constexpr auto kSigmoid = ops::InputGate::kSigmoid;
 
 INSTANTIATE_TEST_SUITE_P(Small, FusedBlock,
                          testing::Values(Case{2, 9, 32, 2, true, false, false, kExponential, torch::kFloat16},
-                                         Case{1, 70, 48, 4, false, false, true, kExponential, torch::kBFloat16},
+                                         Case{1, 70, 80, 4, false, false, true, kExponential, torch::kBFloat16},
                                          Case{2, 67, 32, 2, true, true, false, kSigmoid, torch::kBFloat16},
                                          Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16}),
                          name_of);

@@ -7,7 +7,8 @@
 
 namespace axlstm::nn {
 
-/// Linear map of each patch to D channels, written as a strided convolution; Xavier-uniform on the 4-D weight.
+/// Linear map of each patch to D channels; its parameters are those of a strided convolution, Xavier-uniform on the
+/// 4-D weight.
 class PatchEmbedImpl : public torch::nn::Module {
  public:
   PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std::int64_t patch_mels);
