@@ -20,7 +20,7 @@ const torch::Device kDevice = torch::kCPU;
 constexpr std::uint64_t kSeeds = 3;
 #else
 const torch::Device kDevice = torch::kCUDA;
-constexpr std::uint64_t kSeeds = 5;
+constexpr std::uint64_t kSeeds = 15;
 #endif
 
 struct Case {
