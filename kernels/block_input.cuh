@@ -13,29 +13,6 @@ constexpr int kInputSteps = 8;  // of a block
 constexpr int kInputTokens = kInputSteps * kTileTokens;
 constexpr int kInputWarps = 6;
 
-/// Shared memory of block_input_kernel.
-template <typename T>
-class InputTiles {
- public:
-  enum Tensor { kC, kQ, kK, kV, kTensors };
-  static constexpr int kWarpBytes = 2 * kHaloTileBytes + kTensors * kTileBytes;
-  static constexpr int kGateFloats = kInputTokens * kGates;  // of a warp
-  static constexpr int kBytes = kInputWarps * (kWarpBytes + kGateFloats * static_cast<int>(sizeof(float)));
-
-  __device__ explicit InputTiles(int warp) : warp_(warp) {}
-
-  __device__ std::byte* a(int slot) const { return own() + slot * kHaloTileBytes; }
-  __device__ std::byte* tile(int tensor) const { return own() + 2 * kHaloTileBytes + tensor * kTileBytes; }
-  /// A warp's part of the gates, [step][gate][token].
-  __device__ static float* gates(int warp) {
-    return reinterpret_cast<float*>(dynamic_shared<std::byte>() + kInputWarps * kWarpBytes) + warp * kGateFloats;
-  }
-
- private:
-  __device__ std::byte* own() const { return dynamic_shared<std::byte>() + warp_ * kWarpBytes; }
-  int warp_;
-};
-
 /// The convolution of a lane's channels, e = 2 · half of the channels + pair's element.
 struct LaneConv {
   float taps[4][kConvTaps], bias[4];
@@ -62,7 +39,8 @@ struct LaneConv {
   }
 };
 
-/// The lane's tokens (4 of 7) and the three before them, of 16 channels `half`, from a tile with a halo.
+/// The lane's tokens (4 of 7) and the three before them, of 16 channels `half`, from a tile with a halo: what `before`
+/// finds there, made for a tile without, are tokens four earlier.
 template <typename T>
 __device__ inline void load_past(float2 (&a)[7], std::byte* tile, const TileLane& before, const TileLane& own,
                                  int half) {
@@ -91,109 +69,172 @@ struct InputWeights {
   }
 };
 
-/// Four tokens of a lane's channels 2g, 2g + 1 of 16 channels `half`, as products leave them.
+/// A warp's step: its tiles in shared memory and what is done with them.
 template <typename T>
-__device__ inline void put_product(const TileLane& lane, std::byte* tile, const float (&x)[4], int product, int half) {
-  lane.pair(tile, 2 * product, half) = pack<T>(x[0], x[2]);
-  lane.pair(tile, 2 * product + 1, half) = pack<T>(x[1], x[3]);
-}
+class ForwardStep {
+ public:
+  static constexpr int kWarpBytes = 2 * kHaloTileBytes + 4 * kTileBytes;
+
+  __device__ ForwardStep(const BlockInputParams& params, std::int64_t sequence, int warp, int lane)
+      : p_(params),
+        sequence_(sequence),
+        S_(static_cast<int>(params.shape.S)),
+        I_(static_cast<int>(params.shape.I)),
+        lane_(lane),
+        own_(lane),
+        own_a_(lane, kHaloTokens),
+        shared_(dynamic_shared<std::byte>() + warp * kWarpBytes) {}
+
+  /// Starts copying a of tokens t … t + 15, and of those before it that the convolution reaches.
+  __device__ void start(int slot, int channel, int t) const {
+    const T* a_first = static_cast<const T*>(p_.up) + sequence_ * 2 * I_ + channel;
+    copy_tokens<kTileTokens + kHaloTokens>(a(slot), a_first, 2 * I_, t - kHaloTokens, S_, lane_);
+    copy_async_commit();
+  }
+
+  __device__ void convolve(int slot, const LaneConv& conv) const {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float2 past[7];
+      load_past<T>(past, a(slot), own_, own_a_, half);
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        float2 c = conv.at(past + n, half);
+        c.x *= fast_sigmoid(c.x);
+        c.y *= fast_sigmoid(c.y);
+        own_.pair(tile(kC), n, half) = pack<T>(c.x, c.y);
+      }
+    }
+  }
+
+  /// q, k and v; returns what these channels add to gate lane / 4 of the lane's four tokens.
+  __device__ float4 multiply(int slot, const InputWeights<T>& weights) const {
+    float gates[2][4] = {};
+#pragma unroll
+    for (int product = 0; product < 2; ++product) {
+      std::uint32_t of_c[4], of_a[4];
+      own_.template load_by_token<T>(of_c, tile(kC), product);
+      own_a_.template load_by_token<T>(of_a, a(slot), product);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float q[4] = {}, k[4] = {}, v[4] = {};
+        multiply_add<T>(q, weights.q[half], of_c[2 * half], of_c[2 * half + 1]);
+        multiply_add<T>(k, weights.k[half], of_c[2 * half], of_c[2 * half + 1]);
+        multiply_add<T>(v, weights.v[half], of_a[2 * half], of_a[2 * half + 1]);
+        multiply_add<T>(gates[product], weights.c_gates[half], of_c[2 * half], of_c[2 * half + 1]);
+        multiply_add<T>(gates[product], weights.a_gates[half], of_a[2 * half], of_a[2 * half + 1]);
+        put(kQ, q, product, half);
+        put(kK, k, product, half);
+        put(kV, v, product, half);
+      }
+    }
+    // High and low parts of the weights.
+    return {gates[0][0] + gates[0][2], gates[0][1] + gates[0][3], gates[1][0] + gates[1][2], gates[1][1] + gates[1][3]};
+  }
+
+  /// Writes c, q, k and v of tokens t … t + 15.
+  __device__ void store(int channel, int t) const {
+    void* const outputs[] = {p_.c, p_.q, p_.k, p_.v};
+#pragma unroll
+    for (int n = 0; n < 2; ++n) {
+      const int row = n * 8 + lane_ / 4, piece = lane_ % 4, token = t + row;
+      if (token >= S_) continue;
+      const std::int64_t to = (sequence_ + token) * I_ + channel + piece * 8;
+#pragma unroll
+      for (int tensor = 0; tensor < 4; ++tensor) {
+        *reinterpret_cast<uint4*>(static_cast<T*>(outputs[tensor]) + to) =
+            *reinterpret_cast<const uint4*>(tile(tensor) + piece_at(row, piece));
+      }
+    }
+  }
+
+ private:
+  enum Tensor { kC, kQ, kK, kV };
+
+  __device__ std::byte* a(int slot) const { return shared_ + slot * kHaloTileBytes; }
+  __device__ std::byte* tile(int tensor) const { return shared_ + 2 * kHaloTileBytes + tensor * kTileBytes; }
+  /// Four tokens of channels 2g, 2g + 1 of 16 channels `half`, as products leave them.
+  __device__ void put(int tensor, const float (&x)[4], int product, int half) const {
+    own_.pair(tile(tensor), 2 * product, half) = pack<T>(x[0], x[2]);
+    own_.pair(tile(tensor), 2 * product + 1, half) = pack<T>(x[1], x[3]);
+  }
+
+  const BlockInputParams& p_;
+  std::int64_t sequence_;
+  int S_, I_, lane_;
+  TileLane own_, own_a_;
+  std::byte* shared_;
+};
+
+/// The warps' parts of a block's gates, [warp][step][gate][token], behind their tiles.
+template <typename T>
+class GateParts {
+ public:
+  static constexpr int kWarpFloats = kInputTokens * kGates;
+  static constexpr int kBytes = kInputWarps * kWarpFloats * static_cast<int>(sizeof(float));
+
+  /// Of a step, four tokens of one gate.
+  __device__ static float4& of_lane(int warp, int step, int lane) {
+    return reinterpret_cast<float4*>(first() + warp * kWarpFloats)[step * kWarp + lane];
+  }
+  __device__ static float sum(int gate, int token) {
+    const int at = (token / kTileTokens * kGates + gate) * kTileTokens + token % kTileTokens;
+    float sum = 0.0F;
+#pragma unroll
+    for (int warp = 0; warp < kInputWarps; ++warp) sum += first()[warp * kWarpFloats + at];
+    return sum;
+  }
+
+ private:
+  __device__ static float* first() {
+    return reinterpret_cast<float*>(dynamic_shared<std::byte>() + kInputWarps * ForwardStep<T>::kWarpBytes);
+  }
+};
+
+template <typename T>
+constexpr int kInputBytes = kInputWarps* ForwardStep<T>::kWarpBytes + GateParts<T>::kBytes;
 
 /// One block: all channels of 128 tokens of a sequence; a warp takes every sixth 32 channels.
 template <typename T>
 __global__ void __launch_bounds__(kInputWarps* kWarp, 2) block_input_kernel(BlockInputParams p) {
-  using Tiles = InputTiles<T>;
   const BlockShape& shape = p.shape;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t stretches = (shape.S + kInputTokens - 1) / kInputTokens;
   const std::int64_t sequence = blockIdx.x / stretches * shape.S;
-  const int begin = static_cast<int>(blockIdx.x % stretches) * kInputTokens, S = static_cast<int>(shape.S);
-  const int I = static_cast<int>(shape.I);
-  const int steps = S - begin < kInputTokens ? (S - begin + kTileTokens - 1) / kTileTokens : kInputSteps;
-  const int groups = static_cast<int>(shape.I / kTileChannels);
-  const Tiles tiles(warp);
-  const TileLane tile(lane), a_tile(lane, kHaloTokens), before_tile(lane);
-  float4* const gates = reinterpret_cast<float4*>(Tiles::gates(warp)) + lane;  // of this lane, the next step's 32 later
+  const int begin = static_cast<int>(blockIdx.x % stretches) * kInputTokens;
+  const int left = static_cast<int>(shape.S) - begin, I = static_cast<int>(shape.I);
+  const int tokens = left < kInputTokens ? left : kInputTokens, steps = (tokens + kTileTokens - 1) / kTileTokens;
+  const ForwardStep<T> tiles(p, sequence, warp, lane);
 
-  const auto start = [&](int slot, int group, int step) {
-    const T* a = static_cast<const T*>(p.up) + sequence * 2 * shape.I + group * kTileChannels;
-    copy_tokens<kTileTokens + kHaloTokens>(tiles.a(slot), a, 2 * I, begin + step * kTileTokens - kHaloTokens, S, lane);
-    copy_async_commit();
-  };
+  for (int step = 0; step < kInputSteps; ++step) GateParts<T>::of_lane(warp, step, lane) = {};
+  constexpr int kStride = kInputWarps * kTileChannels;
   int slot = 0;
-  if (warp < groups) start(slot, warp, 0);
-  for (int step = 0; step < kInputSteps; ++step) gates[step * kWarp] = {};
-  for (int group = warp; group < groups; group += kInputWarps) {
-    const InputWeights<T> weights(p, group * kTileChannels, lane);
+  if (warp * kTileChannels < I) tiles.start(slot, warp * kTileChannels, begin);
+  for (int channel = warp * kTileChannels; channel < I; channel += kStride) {
+    const InputWeights<T> weights(p, channel, lane);
     for (int step = 0; step < steps; ++step, slot = 1 - slot) {
       copy_async_wait<0>();
       __syncwarp();  // everybody's copies have come, and nobody reads the tiles of the step before any more
       if (step + 1 < steps) {
-        start(1 - slot, group, step + 1);
-      } else if (group + kInputWarps < groups) {
-        start(1 - slot, group + kInputWarps, 0);
+        tiles.start(1 - slot, channel, begin + (step + 1) * kTileTokens);
+      } else if (channel + kStride < I) {
+        tiles.start(1 - slot, channel + kStride, begin);
       }
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float2 a[7];
-        load_past<T>(a, tiles.a(slot), before_tile, a_tile, half);
-#pragma unroll
-        for (int n = 0; n < 4; ++n) {
-          float2 c = weights.conv.at(a + n, half);
-          c.x *= fast_sigmoid(c.x);
-          c.y *= fast_sigmoid(c.y);
-          tile.pair(tiles.tile(Tiles::kC), n, half) = pack<T>(c.x, c.y);
-        }
-      }
+      tiles.convolve(slot, weights.conv);
       __syncwarp();  // all of c is there
-      float gate_sums[2][4] = {};
-#pragma unroll
-      for (int product = 0; product < 2; ++product) {
-        std::uint32_t c[4], a[4];
-        tile.template load_by_token<T>(c, tiles.tile(Tiles::kC), product);
-        a_tile.template load_by_token<T>(a, tiles.a(slot), product);
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          float q[4] = {}, k[4] = {}, v[4] = {};
-          multiply_add<T>(q, weights.q[half], c[2 * half], c[2 * half + 1]);
-          multiply_add<T>(k, weights.k[half], c[2 * half], c[2 * half + 1]);
-          multiply_add<T>(v, weights.v[half], a[2 * half], a[2 * half + 1]);
-          multiply_add<T>(gate_sums[product], weights.c_gates[half], c[2 * half], c[2 * half + 1]);
-          multiply_add<T>(gate_sums[product], weights.a_gates[half], a[2 * half], a[2 * half + 1]);
-          put_product<T>(tile, tiles.tile(Tiles::kQ), q, product, half);
-          put_product<T>(tile, tiles.tile(Tiles::kK), k, product, half);
-          put_product<T>(tile, tiles.tile(Tiles::kV), v, product, half);
-        }
-      }
-      float4& of_step = gates[step * kWarp];  // gate lane / 4 of tokens lane % 4 · 4 …
-      of_step.x += gate_sums[0][0] + gate_sums[0][2];
-      of_step.y += gate_sums[0][1] + gate_sums[0][3];
-      of_step.z += gate_sums[1][0] + gate_sums[1][2];
-      of_step.w += gate_sums[1][1] + gate_sums[1][3];
+      const float4 more = tiles.multiply(slot, weights);
+      float4& gates = GateParts<T>::of_lane(warp, step, lane);
+      gates = {gates.x + more.x, gates.y + more.y, gates.z + more.z, gates.w + more.w};
       __syncwarp();  // all of q, k and v is there
-      void* const outputs[Tiles::kTensors] = {p.c, p.q, p.k, p.v};
-#pragma unroll
-      for (int n = 0; n < 2; ++n) {
-        const int row = n * 8 + lane / 4, piece = lane % 4, token = begin + step * kTileTokens + row;
-        if (token >= S) continue;
-        const std::int64_t to = (sequence + token) * shape.I + group * kTileChannels + piece * 8;
-#pragma unroll
-        for (int tensor = 0; tensor < Tiles::kTensors; ++tensor) {
-          *reinterpret_cast<uint4*>(static_cast<T*>(outputs[tensor]) + to) =
-              *reinterpret_cast<const uint4*>(tiles.tile(tensor) + piece_at(row, piece));
-        }
-      }
+      tiles.store(channel, begin + step * kTileTokens);
     }
   }
   __syncthreads();  // all warps' parts of the gates are there
-  for (int index = static_cast<int>(threadIdx.x); index < kInputTokens * kGates; index += kInputWarps * kWarp) {
-    const int head = index % 4, row = index / 4 % kInputTokens, which = index / (4 * kInputTokens),
-              gate = which * 4 + head;
-    if (begin + row >= S) continue;
-    const int at = (row / kTileTokens * kGates + gate) * kTileTokens + row % kTileTokens;
-    float sum = (which == 0 ? p.i_bias : p.f_bias)[head];
-#pragma unroll
-    for (int from = 0; from < kInputWarps; ++from) sum += Tiles::gates(from)[at];
-    p.gates[((which * shape.B * shape.S) + sequence + begin + row) * 4 + head] = sum;
+  for (int index = static_cast<int>(threadIdx.x); index < tokens * kGates; index += kInputWarps * kWarp) {
+    const int head = index % 4, token = index / 4 % tokens, which = index / (4 * tokens);  // i or f
+    const float bias = (which == 0 ? p.i_bias : p.f_bias)[head];
+    p.gates[(which * shape.B * shape.S + sequence + begin + token) * 4 + head] =
+        bias + GateParts<T>::sum(which * 4 + head, token);
   }
 }
 

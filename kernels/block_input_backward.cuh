@@ -167,7 +167,7 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
   if (part >= b.part_count) return;
   using Step = InputStep<T>;
   Step step(b, channel, lane);
-  const TileLane tile(lane), a_tile(lane, kHaloTokens), before_tile(lane);
+  const TileLane tile(lane), a_tile(lane, kHaloTokens);
 
   const LaneConv conv(p, channel, lane);
   float skip[4];
@@ -221,7 +221,7 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           float2 a[7];
-          load_past<T>(a, step.a(slot), before_tile, a_tile, half);
+          load_past<T>(a, step.a(slot), tile, a_tile, half);
 #pragma unroll
           for (int n = 0; n < 4; ++n) {
             const float2 mix = unpack<T>(tile.pair(step.tile(slot, Step::kDmix), n, half));

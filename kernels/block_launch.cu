@@ -104,7 +104,7 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
   return by_type(type, [&](auto element) {
     using T = decltype(element);
     const unsigned blocks = static_cast<unsigned>(params.shape.B) * ceil_div(params.shape.S, kInputTokens);
-    launch_with_shared(block_input_kernel<T>, blocks, kInputWarps * kWarp, InputTiles<T>::kBytes, params, stream);
+    launch_with_shared(block_input_kernel<T>, blocks, kInputWarps * kWarp, kInputBytes<T>, params, stream);
   });
 }
 

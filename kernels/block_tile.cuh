@@ -102,7 +102,8 @@ __device__ inline void load_gate_rows(std::uint32_t (&a)[4], const float* weight
   }
 }
 
-/// a of the gate weights [8, channels]: rows are the 16 channels from `channel` on, columns the gates, twice.
+/// For the way back, where the high parts do: a of the gate weights [8, channels]: rows are the 16 channels from
+/// `channel` on, columns the gates, twice.
 template <typename T>
 __device__ inline void load_gate_columns(std::uint32_t (&a)[4], const float* weight, std::int64_t channels,
                                          std::int64_t channel, int lane) {

@@ -12,24 +12,6 @@ struct Eight {
   float v[8];
 };
 
-/// Four narrow elements as they lie in memory: half the registers of a Four.
-template <typename T>
-__device__ inline uint2 load_packed(const T* from) {
-  return *reinterpret_cast<const uint2*>(from);
-}
-template <typename T>
-__device__ inline Four unpack_four(const uint2& bits) {
-  const float2 low = unpack<T>(bits.x), high = unpack<T>(bits.y);
-  return {low.x, low.y, high.x, high.y};
-}
-template <typename T>
-__device__ inline Four load_four(const T* from) {
-  return unpack_four<T>(load_packed(from));
-}
-template <typename T>
-__device__ inline void store_four(T* to, const Four& x) {
-  *reinterpret_cast<uint2*>(to) = {pack<T>(x.v[0], x.v[1]), pack<T>(x.v[2], x.v[3])};
-}
 __device__ inline Four load_floats(const float* from) {
   const auto x = *reinterpret_cast<const float4*>(from);
   return {x.x, x.y, x.z, x.w};

@@ -200,7 +200,7 @@ cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStrea
   const unsigned blocks = static_cast<unsigned>(params.shape.B) * ceil_div(params.shape.S, kInputTokens);
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    emulator::launch(block_input_kernel<T>, {blocks, 1, 1}, kInputWarps * kWarp, InputTiles<T>::kBytes, params);
+    emulator::launch(block_input_kernel<T>, {blocks, 1, 1}, kInputWarps * kWarp, kInputBytes<T>, params);
   });
 }
 
