@@ -34,6 +34,9 @@ enum Argument {
   kArguments
 };
 
+/// Order of what the backward pass is left: these, then the weights from kNorm on.
+enum Saved { kSum, kU, kUpWeight, kDownWeight, kUp, kCqkv, kGates, kH, kScans, kRecord, kN, kFolded, kSaved };
+
 struct Flags {
   bool reverse_delta, reverse, sigmoid_input;
   Isa isa;
@@ -172,8 +175,19 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
     const auto result = out.mm(down_weight.t()).view(x.sizes());
 
-    tensor_list saved{sum,   u, up_weight,   down_weight,  up,      recompute ? torch::Tensor() : cqkv,
-                      gates, h, state.scans, state.record, state.n, folded};
+    tensor_list saved(kSaved);
+    saved[kSum] = sum;
+    saved[kU] = u;
+    saved[kUpWeight] = up_weight;
+    saved[kDownWeight] = down_weight;
+    saved[kUp] = up;
+    if (!recompute) saved[kCqkv] = cqkv;
+    saved[kGates] = gates;
+    saved[kH] = h;
+    saved[kScans] = state.scans;
+    saved[kRecord] = state.record;
+    saved[kN] = state.n;
+    saved[kFolded] = folded;
     saved.insert(saved.end(), weights.begin(), weights.end());
     context->save_for_backward(saved);
     context->saved_data["reverse_delta"] = reverse_delta;
@@ -188,11 +202,11 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
   static tensor_list backward(AutogradContext* context, tensor_list gradients) {
     const auto saved = context->get_saved_variables();
-    const auto &sum = saved[0], &u = saved[1], &up_weight = saved[2], &down_weight = saved[3], &up = saved[4],
-               &gates = saved[6], &h = saved[7], &folded = saved[11];
-    const CellState state(saved[8], saved[9], saved[10]);
+    const auto &sum = saved[kSum], &u = saved[kU], &up_weight = saved[kUpWeight], &down_weight = saved[kDownWeight],
+               &up = saved[kUp], &gates = saved[kGates], &h = saved[kH], &folded = saved[kFolded];
+    const CellState state(saved[kScans], saved[kRecord], saved[kN]);
     tensor_list arguments(kArguments);
-    std::copy(saved.begin() + 12, saved.end(), arguments.begin() + kNorm);
+    std::copy(saved.begin() + kSaved, saved.end(), arguments.begin() + kNorm);
     const auto dtype = u.scalar_type();
     const Flags flags{context->saved_data["reverse_delta"].toBool(),
                       context->saved_data["reverse"].toBool(),
@@ -206,7 +220,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     const auto dresult = gradients[1].defined() ? gradients[1].to(dtype).contiguous().view({block.tokens(), block.D})
                                                 : torch::zeros({block.tokens(), block.D}, narrow);
 
-    auto cqkv = saved[5];
+    auto cqkv = saved[kCqkv];
     if (!cqkv.defined()) {
       cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
       check_launch(
@@ -316,7 +330,20 @@ std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType 
 
 ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
                                  const BlockOptions& options) {
-  const auto dense = [](const torch::Tensor& x) { return x.contiguous(); };
+  const std::int64_t I = weights.skip.size(0), NH = kernels::kGates / 2, width = kernels::kBlockChannels;
+  const auto check = [](const char* name, const torch::Tensor& x, at::IntArrayRef sizes) {
+    AXLSTM_CHECK(x.sizes() == sizes, "mlstm block: ", name, " must be ", sizes, ", got ", x.sizes());
+  };
+  check("q_proj", weights.q_proj, {I / width, width, width});
+  check("k_proj", weights.k_proj, {I / width, width, width});
+  check("v_proj", weights.v_proj, {I / width, width, width});
+  check("igate_weight", weights.igate_weight, {NH, 3 * I});
+  check("fgate_weight", weights.fgate_weight, {NH, 3 * I});
+  // The kernels read 16 bytes at once, which a view may not begin on.
+  const auto dense = [](const torch::Tensor& x) {
+    const auto y = x.contiguous();
+    return reinterpret_cast<std::uintptr_t>(y.const_data_ptr()) % 16 == 0 ? y : y.clone();
+  };
   const tensor_list tensors{dense(weights.norm),        weights.proj_up,
                             dense(weights.conv_weight), dense(weights.conv_bias),
                             dense(weights.q_proj),      dense(weights.k_proj),

@@ -96,12 +96,15 @@ TEST(Patchify, ShapesThatDoNotFitAreErrors) {
   EXPECT_THROW(unpatchify(torch::zeros({1, 250, 64}), 4, 16, 8), Error);
 }
 
-TEST(PatchEmbed, IsALinearMapOfEachPatch) {
+TEST(PatchEmbed, IsAStridedConvolution) {
   torch::manual_seed(0);
   PatchEmbed embed(12, 4, 16);
+  const torch::NoGradGuard no_grad;
+  const auto weight = embed->named_parameters()["proj.weight"], bias = embed->named_parameters()["proj.bias"];
+  bias.normal_();
   const auto spectrogram = torch::randn({2, 1, 8, 32});
-  const auto weight = embed->named_parameters()["proj.weight"].detach().view({12, 64});
-  EXPECT_LE(test::absolute_error(embed->forward(spectrogram), patchify(spectrogram, 4, 16).matmul(weight.t())), kLimit);
+  const auto convolved = torch::conv2d(spectrogram, weight, bias, /*stride=*/{4, 16}).flatten(2).transpose(1, 2);
+  EXPECT_LE(test::absolute_error(embed->forward(spectrogram), convolved), kLimit);
 }
 
 TEST(Positions, AreSinesAndCosinesOfColumnThenRow) {

@@ -148,6 +148,29 @@ TEST_P(FusedBlock, EqualsTheModule) {
   }
 }
 
+TEST(FusedBlockWeights, MayBeginAnywhereButHaveTheirShapes) {
+  if (kDevice.is_cuda() && !torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+  torch::manual_seed(1);
+  MlstmBlock block(MlstmBlockOptions{.dim = 32, .expansion = 2, .cell = {}});
+  block->to(kDevice);
+  const ops::ResidualStream in{torch::randn({2, 9, 32}).to(kDevice), {}, false};
+  const auto moved = [](const torch::Tensor& x) {
+    return torch::cat({x.new_zeros({1}), x.detach().flatten()}).narrow(0, 1, x.numel()).view(x.sizes());
+  };
+  const auto weights = block->weights();
+  auto views = weights;
+  for (torch::Tensor* x :
+       {&views.norm, &views.conv_weight, &views.conv_bias, &views.q_proj, &views.k_proj, &views.v_proj,
+        &views.igate_weight, &views.igate_bias, &views.fgate_weight, &views.fgate_bias, &views.outnorm, &views.skip}) {
+    *x = moved(*x);
+  }
+  const ops::BlockOptions options{.dtype = torch::kBFloat16};
+  const auto expected = ops::fused_mlstm_block(in, weights, options);
+  EXPECT_TRUE(ops::fused_mlstm_block(in, views, options).delta.equal(expected.delta));
+  views.fgate_weight = views.fgate_weight.narrow(0, 0, 1);
+  EXPECT_THROW(ops::fused_mlstm_block(in, views, options), Error);
+}
+
 constexpr auto kExponential = ops::InputGate::kExponential;
 constexpr auto kSigmoid = ops::InputGate::kSigmoid;
 
@@ -155,6 +178,11 @@ INSTANTIATE_TEST_SUITE_P(Small, FusedBlock,
                          testing::Values(Case{2, 9, 32, 2, true, false, false, kExponential, torch::kFloat16},
                                          Case{1, 70, 80, 4, false, false, true, kExponential, torch::kBFloat16},
                                          Case{2, 67, 32, 2, true, true, false, kSigmoid, torch::kBFloat16},
+                                         // Lengths about those of steps and blocks of the kernels.
+                                         Case{3, 1, 32, 2, true, false, false, kExponential, torch::kBFloat16},
+                                         Case{1, 17, 32, 2, true, false, true, kExponential, torch::kFloat16},
+                                         Case{1, 129, 32, 2, true, false, false, kExponential, torch::kBFloat16},
+                                         Case{1, 257, 32, 2, true, false, false, kExponential, torch::kFloat16},
                                          Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16}),
                          name_of);
 #ifndef AXLSTM_EMULATED

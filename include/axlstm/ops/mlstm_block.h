@@ -54,10 +54,9 @@ Isa resolve_isa(Isa wanted, const torch::Device& device, torch::ScalarType dtype
 const char* backend_name(Backend backend);
 const char* isa_name(Isa isa);
 
-/// One block; x float32. Gradients are exact but for rounding: products take
-/// weights in the narrow type (those of the gates in two parts on the way in), gates and sums are float32. Results are
-/// deterministic. Only
-/// where fused_block_obstacle() is empty.
+/// One block; x float32. Gradients are exact but for rounding: products take weights in the narrow type (those of the
+/// gates in two parts on the way in), gates and sums are float32. Results are deterministic. Only where
+/// fused_block_obstacle() is empty. Throws Error where the gates' or q's, k's, v's weights have another shape.
 ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
                                  const BlockOptions& options);
 
