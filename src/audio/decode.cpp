@@ -163,39 +163,6 @@ Waveform decode_memory(std::string_view bytes, const std::string& name, const Se
   return read_all(file, info, bytes.size(), name, segment);
 }
 
-bool has_audio_extension(const std::filesystem::path& path) {
-  constexpr std::array<std::string_view, 10> kExtensions{".wav", ".flac", ".ogg", ".oga", ".opus",
-                                                         ".mp3", ".aiff", ".aif", ".au",  ".w64"};
-  std::string extension = path.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return std::find(kExtensions.begin(), kExtensions.end(), extension) != kExtensions.end();
-}
-
-std::vector<std::filesystem::path> list_audio_files(const std::filesystem::path& root) {
-  namespace fs = std::filesystem;
-  std::error_code failure;
-  constexpr auto kOptions =
-      fs::directory_options::follow_directory_symlink | fs::directory_options::skip_permission_denied;
-  std::vector<fs::path> files;
-  std::set<fs::path> followed;
-  for (auto at = fs::recursive_directory_iterator(root, kOptions); at != fs::recursive_directory_iterator(); ++at) {
-    const fs::directory_entry& entry = *at;
-    if (entry.is_symlink(failure) && entry.is_directory(failure)) {
-      // A link to a folder above it, or a second one to the same folder, would give the same files again, perhaps
-      // endlessly.
-      const fs::path target = fs::canonical(entry.path(), failure);
-      const fs::path parent = fs::canonical(entry.path().parent_path(), failure);
-      const bool above =
-          std::mismatch(target.begin(), target.end(), parent.begin(), parent.end()).first == target.end();
-      if (above || !followed.insert(target).second) at.disable_recursion_pending();
-    }
-    if (has_audio_extension(entry.path()) && entry.is_regular_file(failure)) files.push_back(entry.path());
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
 std::string decoder_version() { return sf_version_string(); }
 
 }  // namespace axlstm::audio

@@ -9,6 +9,7 @@
 #include <span>
 #include <thread>
 
+#include "axlstm/audio/file_names.h"
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -25,7 +26,9 @@ namespace fs = std::filesystem;
 std::vector<fs::path> audio_files(const fs::path& root) {
   std::error_code failure;
   if (!fs::is_directory(root, failure)) throw UsageError(root.string() + ": no such folder (data.root)");
-  return audio::list_audio_files(root);
+  audio::AudioFiles found = audio::list_audio_files(root);
+  if (!found.passed_over.empty()) log::warn(str(root.string(), ": passed over ", found.passed_over.description()));
+  return std::move(found.files);
 }
 
 constexpr std::size_t kLinesBytes = 1 << 20;

@@ -7,6 +7,7 @@
 #include <span>
 #include <sstream>
 
+#include "axlstm/audio/file_names.h"
 #include "axlstm/audio/log_mel.h"
 #include "axlstm/audio/resample.h"
 #include "axlstm/core/error.h"
@@ -36,7 +37,9 @@ std::vector<Job> list_jobs(const std::vector<fs::path>& inputs, std::vector<std:
       jobs.push_back({input, input.filename().string()});
     } else {
       const std::size_t before = jobs.size();
-      for (const fs::path& file : audio::list_audio_files(input)) {
+      const audio::AudioFiles found = audio::list_audio_files(input);
+      if (!found.passed_over.empty()) log::warn(str(input.string(), ": passed over ", found.passed_over.description()));
+      for (const fs::path& file : found.files) {
         // Not fs::relative: it resolves links, so that a name could lead out of the output folder.
         jobs.push_back({file, file.lexically_relative(input).string()});
       }

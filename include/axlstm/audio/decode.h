@@ -11,6 +11,7 @@ namespace axlstm::audio {
 struct Waveform {
   std::vector<float> samples;  ///< mono, −1 … 1
   int sample_rate = 0;         ///< Hz
+  std::string note = {};       ///< what of the file is missing here, and why, without its name; empty: nothing is
 
   double seconds() const { return static_cast<double>(samples.size()) / sample_rate; }
 };
@@ -27,14 +28,6 @@ Waveform decode_file(const std::filesystem::path& path, const Segment& segment =
 
 /// The same from memory; `name` stands for the file in errors.
 Waveform decode_memory(std::string_view bytes, const std::string& name, const Segment& segment = {});
-
-/// True if the file name ends as audio files do that libsndfile reads (.wav .flac .ogg .oga .opus .mp3 .aiff .aif .au
-/// .w64).
-bool has_audio_extension(const std::filesystem::path& path);
-
-/// The audio files (by has_audio_extension) under a folder in path order; links are followed, each folder once.
-/// The paths begin with `root` as it was given.
-std::vector<std::filesystem::path> list_audio_files(const std::filesystem::path& root);
 
 /// libsndfile's version, for bug reports.
 std::string decoder_version();
