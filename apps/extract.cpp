@@ -36,7 +36,7 @@ int extract(const cli::ModelArguments& model, const std::vector<fs::path>& input
     const auto encoder = cli::load_encoder(model, train::choose_device(model.device));
     const hear::ExtractionReport report = hear::extract_files(*encoder, audio, options);
     log::info(str(report.written, " files embedded into ", options.output_dir.string(), ", ", report.failures.size(),
-                  " failed"));
+                  " failed", report.partial > 0 ? str("; of ", report.partial, " something is missing") : ""));
     failed += report.failures.size();
     written += static_cast<std::size_t>(report.written);
   }
@@ -84,6 +84,12 @@ int main(int argc, char** argv) {
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
       ->check(CLI::Range(0.1, 1e6))
       ->option_text("SECONDS [128]");
+  app.add_option(
+         "--min-decoded-fraction", options.min_decoded_fraction,
+         "A file of which less than this share of what it promises can be decoded fails; with more it is taken, "
+         "with a warning")
+      ->check(CLI::Range(0.0, 1.0))
+      ->option_text("SHARE [0.9]");
   app.add_option("--seed", model.seed, "Of random: weights")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->option_text("N [0]");

@@ -50,8 +50,12 @@ cli::ExitCode pack(data::ClipStream& stream, const data::PackOptions& options) {
     log::warn("interrupted; whole shards are kept, the same command goes on");
     return cli::kInterrupted;
   }
-  log::info(str("packed ", report.clips, " clips; ", report.broken, " could not be used",
-                report.broken > 0 ? " and are listed in " + (options.output / "broken.jsonl").string() : ""));
+  const auto listed = [&](std::int64_t count, const char* file) {
+    return count > 0 ? " (" + (options.output / file).string() + ")" : "";
+  };
+  log::info(str("packed ", report.clips, " clips, ", report.partial, " of them in part",
+                listed(report.partial, "partial.jsonl"), "; ", report.broken, " could not be used",
+                listed(report.broken, "broken.jsonl")));
   return report.broken > 0 ? cli::kSomeFailed : cli::kOk;
 }
 
@@ -83,6 +87,10 @@ int main(int argc, char** argv) {
   app.add_option("--shard-mb", options.shard_mb, "Size of a shard")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
+  app.add_option("--memory-mb", options.memory_mb,
+                 "For the clips that are worked on at once, however many threads there are")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
   CLI::Option* info =
       app.add_option("--info", to_describe, "Print what a packed folder holds, and exit")->type_name("DIR");
   app.add_option("--verify", to_verify, "Compare a packed folder with its checksums, and exit")
@@ -100,6 +108,7 @@ int main(int argc, char** argv) {
     if (output.empty()) throw UsageError("--output is missing: the folder to pack into");
     options.output = expand_home(output);
     options.audio = config.audio;
+    options.min_decoded_fraction = config.data.min_decoded_fraction;
     cli::stop_on_signal();  // before a list of millions is read
     if (!tars.empty()) return pack(*data::stream_tars(tars), options);
     if (config.data.root.empty() && config.data.manifest.empty()) {

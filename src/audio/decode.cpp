@@ -3,166 +3,196 @@
 #include <sndfile.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <fstream>
-#include <memory>
-#include <set>
 
 #include "axlstm/core/error.h"
+#include "container.h"
+#include "decoder.h"
 
 namespace axlstm::audio {
 namespace {
 
-using File = std::unique_ptr<SNDFILE, decltype(&sf_close)>;
-
-constexpr int kMaxChannels = 256;
-constexpr int kMinSampleRate = 100;  // Hz; a damaged header's 1 Hz would grow without bound when resampled
-constexpr sf_count_t kBlockFrames = 1 << 16;
+constexpr std::int64_t kBlockFrames = 1 << 16;
 // Beyond the first number of samples a file must not hold more than the second for each of its bytes. An encoder's
 // hours of silence have some 400; a crafted file of a megabyte could fill the memory of any machine.
 constexpr std::size_t kSamplesOfAnyFile = std::size_t{1} << 26;
 constexpr std::size_t kMaxSamplesPerByte = 1000;
 constexpr std::uint64_t kReservedSamplesPerByte = 8;
+constexpr std::uint64_t kUnreadBytes = 4096;  ///< behind the samples of a WAV file that are worth a word
 
-/// Samples are read in blocks, so that memory follows what the file of `file_bytes` holds, not what its header claims.
-Waveform read_all(const File& file, const SF_INFO& info, std::uint64_t file_bytes, const std::string& name,
-                  const Segment& segment) {
-  AXLSTM_CHECK(info.samplerate >= kMinSampleRate && info.channels > 0 && info.channels <= kMaxChannels, name,
-               ": claims ", info.channels, " channels at ", info.samplerate, " Hz");
-  AXLSTM_CHECK(info.frames > 0, name, ": holds no audio");
-  const auto to_frames = [&](double seconds) {
-    return static_cast<sf_count_t>(std::llround(std::clamp(seconds * info.samplerate, -1e18, 1e18)));
-  };
-  const sf_count_t start = to_frames(segment.start_seconds);
-  AXLSTM_CHECK(start >= 0 && start < info.frames, name, ": the segment starts at ", segment.start_seconds,
-               " s, the file lasts ", static_cast<double>(info.frames) / info.samplerate, " s");
-  const bool to_end = segment.duration_seconds < 0;
-  const sf_count_t wanted =
-      to_end ? info.frames - start : std::min(to_frames(segment.duration_seconds), info.frames - start);
-  AXLSTM_CHECK(wanted > 0, name, ": the segment of ", segment.duration_seconds, " s is empty");
-  if (start > 0) {
-    AXLSTM_CHECK(sf_seek(file.get(), start, SEEK_SET) == start, name, ": cannot seek to ", segment.start_seconds, " s");
+constexpr std::uint16_t kPcm = 1, kFloat = 3, kMpegLayer12 = 0x50, kMpegLayer3 = 0x55;
+
+/// A sound that was opened, with the views of its bytes that the decoder needs.
+struct Opened {
+  std::unique_ptr<ByteSource> view;
+  std::unique_ptr<Decoder> decoder;
+  double share = 1;  ///< of the samples that the header promises, by bytes
+  std::string note;
+};
+
+std::string percent(double share) {
+  return str(std::floor(1000 * share) / 10, " % of what its header promises is there");
+}
+
+Opened open_wave(const ByteSource& bytes) {
+  const SampleData data = find_samples(bytes, Container::kWave);
+  Opened opened;
+  opened.share = data.share();
+  const std::uint64_t end = std::min(bytes.size(), data.begin + (data.placeholder ? data.available : data.claimed));
+  if (data.found && (data.format_tag == kMpegLayer3 || data.format_tag == kMpegLayer12)) {
+    opened.view = std::make_unique<WindowBytes>(bytes, data.begin, end);
+    opened.decoder = open_mpeg(*opened.view, /*certain=*/true);
+    if (opened.decoder) return opened;
   }
+  if (data.unread > std::max(kUnreadBytes, data.claimed / 100))
+    opened.note = str(data.unread, " bytes behind the samples that the header counts are not read");
+  if (data.found && data.placeholder) {
+    if (data.available <= 0xFFFFFFFE) {
+      auto patched = std::make_unique<PatchedBytes>(bytes);
+      patched->replace(data.size_at, static_cast<std::uint32_t>(data.available));
+      patched->replace(4, static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes.size() - 8, 0xFFFFFFFE)));
+      opened.view = std::move(patched);
+    } else if (data.format_tag == kPcm || data.format_tag == kFloat) {  // more than such a header can say
+      opened.view = std::make_unique<WindowBytes>(bytes, data.begin, end);
+      opened.decoder = open_raw(*opened.view, {static_cast<int>(std::min<std::uint32_t>(data.sample_rate, 1U << 30)),
+                                               data.channels, data.bits, data.format_tag == kFloat});
+      return opened;
+    }
+  }
+  opened.decoder = open_sndfile(opened.view ? *opened.view : bytes);
+  return opened;
+}
+
+/// By what the first bytes say; FFmpeg's libraries take what the others refuse.
+Opened open(const ByteSource& bytes, const FirstBytes& first) {
+  Opened opened;
+  std::string refusal;
+  try {
+    switch (first.container) {
+      case Container::kWave:
+        return open_wave(bytes);
+      case Container::kMpeg:
+        opened.decoder = open_mpeg(bytes, /*certain=*/true);
+        break;
+      case Container::kOgg:
+        opened.decoder = open_ogg(bytes);
+        break;
+      case Container::kMedia:
+      case Container::kNoAudio:
+        break;
+      case Container::kUnknown:
+        if ((opened.decoder = open_mpeg(bytes, /*certain=*/false))) return opened;
+        [[fallthrough]];
+      default:
+        opened.share = find_samples(bytes, first.container).share();
+        opened.decoder = open_sndfile(bytes);
+    }
+    if (opened.decoder) return opened;
+  } catch (const Error& failure) {
+    refusal = failure.what();
+  }
+  if (first.container == Container::kNoAudio) throw Error(str("is not audio, but ", first.name));
+  try {
+    return {nullptr, open_ffmpeg(bytes), 1, ""};
+  } catch (const Error& failure) {
+    throw Error(str("cannot be decoded", first.name.empty() ? "" : str(" (", first.name, ")"), ": ",
+                    refusal.empty() ? "" : refusal + "; ", failure.what()));
+  }
+}
+
+/// Samples are read in blocks, so that memory follows what the file holds, not what its header claims.
+Waveform read_all(Opened& opened, std::uint64_t file_bytes, const Segment& segment, const DecodeOptions& options) {
+  Decoder& decoder = *opened.decoder;
+  const int rate = decoder.sample_rate();
+  const auto to_frames = [&](double seconds) {
+    return static_cast<std::int64_t>(std::llround(std::clamp(seconds * rate, -1e18, 1e18)));
+  };
+  const bool to_end = segment.duration_seconds < 0;
+  const std::int64_t start = to_frames(segment.start_seconds);
+  const std::int64_t wanted = to_end ? std::int64_t{1} << 62 : to_frames(segment.duration_seconds);
+  AXLSTM_CHECK(wanted > 0, "the segment of ", segment.duration_seconds, " s is empty");
+  const std::int64_t skipped = start > 0 ? decoder.skip(start) : 0;
+  AXLSTM_CHECK(start >= 0 && skipped == start, "the segment starts at ", segment.start_seconds, " s, the file lasts ",
+               static_cast<double>(std::max<std::int64_t>(start < 0 ? decoder.promised() : skipped, 0)) / rate, " s");
 
   Waveform wave;
-  wave.sample_rate = info.samplerate;
+  wave.sample_rate = rate;
+  const std::int64_t promised = decoder.promised();
+  const std::int64_t likely = promised < 0 ? wanted : std::min(wanted, promised - start);
   // Grown step by step, a long waveform would be there twice. (What is not written takes no memory.)
-  wave.samples.reserve(static_cast<std::size_t>(
-      std::min<std::uint64_t>(static_cast<std::uint64_t>(wanted), kReservedSamplesPerByte * file_bytes)));
-  std::vector<float> block(static_cast<std::size_t>(std::min(wanted, kBlockFrames)) * info.channels);
-  sf_count_t got = 0;
+  wave.samples.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(
+      static_cast<std::uint64_t>(std::max<std::int64_t>(likely, 0)), kReservedSamplesPerByte * file_bytes)));
+  std::int64_t got = 0;
   while (got < wanted) {
-    const sf_count_t frames = sf_readf_float(file.get(), block.data(), std::min(wanted - got, kBlockFrames));
-    if (frames <= 0) break;
-    for (sf_count_t frame = 0; frame < frames; ++frame) {
-      float sum = 0;
-      for (int channel = 0; channel < info.channels; ++channel) sum += block[frame * info.channels + channel];
-      wave.samples.push_back(sum / static_cast<float>(info.channels));
-    }
+    const std::int64_t block = std::min(wanted - got, kBlockFrames);
+    wave.samples.resize(static_cast<std::size_t>(got + block));
+    const std::int64_t frames = decoder.read(wave.samples.data() + got, block);
     got += frames;
-    AXLSTM_CHECK(wave.samples.size() <= std::max(kSamplesOfAnyFile, kMaxSamplesPerByte * file_bytes), name,
-                 ": more than ", kMaxSamplesPerByte, " samples a byte, no encoder of audio writes such a file");
+    wave.samples.resize(static_cast<std::size_t>(got));
+    AXLSTM_CHECK(wave.samples.size() <= std::max(kSamplesOfAnyFile, kMaxSamplesPerByte * file_bytes), "more than ",
+                 kMaxSamplesPerByte, " samples a byte, no encoder of audio writes such a file");
+    if (frames < block) break;
   }
-  // A FLAC written to a pipe does not tell its length: it lasts as long as it can be read.
-  const bool unknown_length = info.frames == SF_COUNT_MAX && got > 0;
-  AXLSTM_CHECK(got == wanted || unknown_length, name, ": truncated, ", got, " of ", wanted, " frames could be read");
-  AXLSTM_CHECK(std::all_of(wave.samples.begin(), wave.samples.end(), [](float x) { return std::isfinite(x); }), name,
-               ": holds samples that are not finite numbers");
+  if (got == 0 && start > 0) {
+    throw Error(str("the segment starts at ", segment.start_seconds, " s, the file lasts ",
+                    static_cast<double>(skipped) / rate, " s"));
+  }
+  AXLSTM_CHECK(got > 0, opened.share < 1 ? "truncated, none of the samples that its header promises is there"
+                                         : "holds no audio");
+  AXLSTM_CHECK(std::all_of(wave.samples.begin(), wave.samples.end(), [](float x) { return std::isfinite(x); }),
+               "holds samples that are not finite numbers");
+
+  const auto add_note = [&](const std::string& note) {
+    if (!note.empty()) wave.note += (wave.note.empty() ? "" : "; ") + note;
+  };
+  add_note(opened.note);
+  add_note(decoder.note());
+  const bool at_end = got < wanted;  // else what is missing lies behind the segment
+  if (at_end && promised >= 0 && skipped + got + decoder.uncertainty() < promised)
+    opened.share = std::min(opened.share, static_cast<double>(skipped + got) / static_cast<double>(promised));
+  if (at_end && opened.share < 1) {
+    const bool whole = opened.share < options.min_decoded_fraction && decoder.is_whole_without_promise();
+    AXLSTM_CHECK(whole || opened.share >= options.min_decoded_fraction, "truncated, ", percent(opened.share),
+                 "; data.min_decoded_fraction ", options.min_decoded_fraction, " asks for more");
+    add_note(whole ? percent(opened.share) + ", but it ends whole" : "ends early, " + percent(opened.share));
+  }
   return wave;
 }
 
-/// Bytes that a WAV file's data chunk claims beyond the end of the file; libsndfile passes over them in silence. 0 for
-/// other formats, and where the writer could not know the size (a stream). `read(offset, target, count)` returns false
-/// beyond the end.
-template <typename Read>
-std::uint64_t missing_wav_bytes(std::uint64_t file_size, const Read& read) {
-  struct {
-    char id[4];
-    std::uint32_t size;  // little-endian
-  } chunk{};
-  static_assert(sizeof chunk == 8);
-  char riff[12];
-  if (!read(0, riff, sizeof riff) || std::memcmp(riff, "RIFF", 4) != 0 || std::memcmp(riff + 8, "WAVE", 4) != 0)
-    return 0;
-  for (std::uint64_t at = sizeof riff; read(at, &chunk, sizeof chunk);
-       at += sizeof chunk + chunk.size + chunk.size % 2) {
-    if (std::memcmp(chunk.id, "data", 4) != 0) continue;
-    constexpr std::uint32_t kUnknown[] = {0, 0x7FFFF000};  // also all numbers near 2^32
-    const bool stream = std::find(std::begin(kUnknown), std::end(kUnknown), chunk.size) != std::end(kUnknown) ||
-                        chunk.size >= 0xFFFFFF00;
-    const std::uint64_t available = file_size - at - sizeof chunk;
-    return stream || chunk.size <= available ? 0 : chunk.size - available;
+Waveform decode(const ByteSource& bytes, const std::string& name, const Segment& segment,
+                const DecodeOptions& options) {
+  try {
+    Opened opened = open(bytes, look_at(bytes));
+    return read_all(opened, bytes.size(), segment, options);
+  } catch (const Error& failure) {
+    const std::string text = failure.what();
+    throw Error(text.starts_with(name + ": ") ? text : name + ": " + text);
   }
-  return 0;
-}
-
-struct MemoryStream {
-  std::string_view bytes;
-  sf_count_t position = 0;
-};
-
-SF_VIRTUAL_IO memory_io() {
-  SF_VIRTUAL_IO io{};
-  io.get_filelen = [](void* user) { return static_cast<sf_count_t>(static_cast<MemoryStream*>(user)->bytes.size()); };
-  io.seek = [](sf_count_t offset, int whence, void* user) {
-    auto& stream = *static_cast<MemoryStream*>(user);
-    const auto size = static_cast<sf_count_t>(stream.bytes.size());
-    const sf_count_t base = whence == SEEK_SET ? 0 : whence == SEEK_CUR ? stream.position : size;
-    return stream.position = std::clamp<sf_count_t>(base + offset, 0, size);
-  };
-  io.read = [](void* target, sf_count_t count, void* user) {
-    auto& stream = *static_cast<MemoryStream*>(user);
-    const sf_count_t left = static_cast<sf_count_t>(stream.bytes.size()) - stream.position;
-    const sf_count_t taken = std::clamp<sf_count_t>(count, 0, left);
-    if (taken > 0) std::memcpy(target, stream.bytes.data() + stream.position, static_cast<std::size_t>(taken));
-    stream.position += taken;
-    return taken;
-  };
-  io.write = [](const void*, sf_count_t, void*) { return sf_count_t{0}; };
-  io.tell = [](void* user) { return static_cast<MemoryStream*>(user)->position; };
-  return io;
 }
 
 }  // namespace
 
-Waveform decode_file(const std::filesystem::path& path, const Segment& segment) {
+Waveform decode_file(const std::filesystem::path& path, const Segment& segment, const DecodeOptions& options) {
   const std::string name = path.string();
   std::error_code failure;
-  AXLSTM_CHECK(std::filesystem::exists(path, failure), name, ": no such file");
+  const bool is_link = std::filesystem::is_symlink(path, failure);
+  AXLSTM_CHECK(std::filesystem::exists(path, failure), name, ": no such file",
+               is_link ? ", only a link to it (git annex get or datalad get fetches such)" : "");
   AXLSTM_CHECK(std::filesystem::is_regular_file(path, failure), name, ": is not a file");
-  AXLSTM_CHECK(std::filesystem::file_size(path, failure) > 0, name, ": is empty (0 bytes)");
-  std::ifstream bytes(path, std::ios::binary);
-  const auto missing = missing_wav_bytes(
-      std::filesystem::file_size(path, failure), [&](std::uint64_t at, void* target, std::size_t count) {
-        return static_cast<bool>(bytes.seekg(static_cast<std::streamoff>(at))
-                                     .read(static_cast<char*>(target), static_cast<std::streamsize>(count)));
-      });
-  AXLSTM_CHECK(missing == 0, name, ": truncated, ", missing, " bytes of audio are missing");
-  SF_INFO info{};
-  const File file(sf_open(path.c_str(), SFM_READ, &info), &sf_close);
-  AXLSTM_CHECK(file, name, ": not audio that libsndfile can read (", sf_strerror(nullptr), ")");
-  return read_all(file, info, std::filesystem::file_size(path, failure), name, segment);
+  const FileBytes bytes(path);
+  AXLSTM_CHECK(bytes.size() > 0, name, ": is empty (0 bytes)");
+  return decode(bytes, name, segment, options);
 }
 
-Waveform decode_memory(std::string_view bytes, const std::string& name, const Segment& segment) {
+Waveform decode_memory(std::string_view bytes, const std::string& name, const Segment& segment,
+                       const DecodeOptions& options) {
   AXLSTM_CHECK(!bytes.empty(), name, ": is empty (0 bytes)");
-  const auto missing = missing_wav_bytes(bytes.size(), [&](std::uint64_t at, void* target, std::size_t count) {
-    if (at > bytes.size() || count > bytes.size() - at) return false;
-    std::memcpy(target, bytes.data() + at, count);
-    return true;
-  });
-  AXLSTM_CHECK(missing == 0, name, ": truncated, ", missing, " bytes of audio are missing");
-  SF_VIRTUAL_IO io = memory_io();
-  MemoryStream stream{bytes};
-  SF_INFO info{};
-  const File file(sf_open_virtual(&io, SFM_READ, &info, &stream), &sf_close);
-  AXLSTM_CHECK(file, name, ": not audio that libsndfile can read (", sf_strerror(nullptr), ")");
-  return read_all(file, info, bytes.size(), name, segment);
+  return decode(MemoryBytes(bytes), name, segment, options);
 }
 
-std::string decoder_version() { return sf_version_string(); }
+std::string decoder_version() {
+  const std::string ffmpeg = ffmpeg_version();
+  return str(sf_version_string(), ", ", mpg123_version(), ", ", ffmpeg.empty() ? "no FFmpeg" : ffmpeg);
+}
 
 }  // namespace axlstm::audio

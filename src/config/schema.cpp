@@ -43,6 +43,9 @@ void describe_data(data::DataOptions& data, Visitor& v) {
   v.integer("cache_mb", data.cache_mb, {0, 1e7}, "memory for decoded features, so that small sets are decoded once");
   v.number("max_bad_fraction", data.max_bad_fraction, kFraction,
            "unreadable clips are skipped with a warning; more than this share of them stops the run");
+  v.number("min_decoded_fraction", data.min_decoded_fraction, kFraction,
+           "a file of which less than this share of what it promises can be decoded is unreadable; with more it is "
+           "taken, with a warning");
   v.end_section();
 }
 
@@ -248,6 +251,7 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
                                  "data.workers",
                                  "data.cache_mb",
                                  "data.max_bad_fraction",
+                                 "data.min_decoded_fraction",
                                  "train.run_dir",
                                  "train.threads",
                                  "train.device",

@@ -23,9 +23,20 @@ void ClipSource::report_bad(std::int64_t clip, const std::string& reason) {
                " cannot be used, data.max_bad_fraction allows ", max_bad_fraction_, "; the last: ", reason);
 }
 
+void ClipSource::report_partial(std::int64_t clip, const std::string& note) {
+  const std::lock_guard lock(bad_mutex_);
+  if (!partial_.insert(clip).second) return;
+  log::warn(str("taken in part: ", id(clip), ": ", note, " (", partial_.size(), " such of ", size(), " clips)"));
+}
+
 std::int64_t ClipSource::bad_count() const {
   const std::lock_guard lock(bad_mutex_);
   return static_cast<std::int64_t>(bad_.size());
+}
+
+std::int64_t ClipSource::partial_count() const {
+  const std::lock_guard lock(bad_mutex_);
+  return static_cast<std::int64_t>(partial_.size());
 }
 
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio) {

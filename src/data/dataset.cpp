@@ -14,11 +14,8 @@ Dataset::Dataset(Manifest manifest, const audio::LogMelOptions& log_mel, const D
     : ClipSource(manifest.source, options.max_bad_fraction),
       manifest_(std::move(manifest)),
       log_mel_(log_mel),
+      decoding_{options.min_decoded_fraction},
       cache_bytes_(options.cache_mb << 20) {}
-
-torch::Tensor load_waveform(const Clip& clip, std::int64_t sample_rate) {
-  return audio::as_tensor(audio::resample(audio::decode_file(clip.path, clip.segment), static_cast<int>(sample_rate)));
-}
 
 torch::Tensor Dataset::features(std::int64_t clip) {
   {
@@ -27,7 +24,10 @@ torch::Tensor Dataset::features(std::int64_t clip) {
   }
   const torch::NoGradGuard no_grad;
   const Clip source = manifest_.clips[static_cast<std::size_t>(clip)];
-  auto features = log_mel_(load_waveform(source, log_mel_.options().sample_rate));
+  auto decoded = audio::decode_file(source.path, source.segment, decoding_);
+  if (!decoded.note.empty()) report_partial(clip, decoded.note);
+  auto features =
+      log_mel_(audio::as_tensor(audio::resample(std::move(decoded), static_cast<int>(log_mel_.options().sample_rate))));
   const auto statistics = audio::clip_statistics(features, log_mel_.options().clip_std);
   AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), source.path.string(),
                ": its spectrogram is not finite; the samples are too large");

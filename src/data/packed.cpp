@@ -117,6 +117,7 @@ std::string describe(const PackedSet& set) {
   text << std::fixed << "clips      " << set.size() << ", " << std::setprecision(2) << set.seconds() / 3600
        << " hours\n"
        << "broken     " << info.broken << (info.broken > 0 ? str(" (", kBrokenFile, ")") : "") << "\n"
+       << "in part    " << info.partial << (info.partial > 0 ? str(" (", kPartialFile, ")") : "") << "\n"
        << "kept as    " << (info.encoding == Encoding::kPcm16 ? "16-bit samples at " : "float16 log-mel of audio at ")
        << info.audio.sample_rate << " Hz\n"
        << "log-mel    " << info.audio.mels << " mels, " << std::setprecision(0) << info.audio.f_min_hz << "–"

@@ -49,7 +49,8 @@ CropBatch PackedDataset::allocate(std::int64_t batch, std::int64_t frames, bool 
   const auto& audio = log_mel_.options();
   return {holds_samples() ? room({batch, (frames - 1) * audio.hop + audio.n_fft}, torch::kInt16)
                           : room({batch, frames, audio.mels}, torch::kFloat16),
-          room({batch}, torch::kFloat32), room({batch}, torch::kFloat32), room({batch}, torch::kInt64)};
+          room({batch}, torch::kFloat32), room({batch}, torch::kFloat32), room({batch}, torch::kInt64),
+          room({batch}, torch::kFloat32)};
 }
 
 void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) {
@@ -80,6 +81,7 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
   batch.mean.data_ptr<float>()[row] = static_cast<float>(mean);
   batch.deviation.data_ptr<float>()[row] = static_cast<float>(deviation);
   batch.frames.data_ptr<std::int64_t>()[row] = count;
+  batch.scale.data_ptr<float>()[row] = static_cast<float>(view.scale);
 }
 
 torch::Tensor PackedDataset::spectrogram(const CropBatch& batch, const torch::Device& device) {
@@ -89,9 +91,14 @@ torch::Tensor PackedDataset::spectrogram(const CropBatch& batch, const torch::De
   torch::Tensor features;  // [B, L, F]
   if (holds_samples()) {
     log_mel_.to(device);
+    const auto scale = on_device(batch.scale).unsqueeze(1);
     std::vector<torch::Tensor> parts;
-    for (const auto& rows : data.split(kRowsAtOnce))
-      parts.push_back(log_mel_.of_padded(rows.to(torch::kFloat32) / 32768));
+    for (std::int64_t row = 0; row < data.size(0); row += kRowsAtOnce) {
+      const auto part = [&](const torch::Tensor& x) {
+        return x.narrow(0, row, std::min(kRowsAtOnce, x.size(0) - row));
+      };
+      parts.push_back(log_mel_.of_padded(part(data).to(torch::kFloat32) * part(scale)));
+    }
     features = torch::cat(parts);
   } else {
     features = data.to(torch::kFloat32);

@@ -33,13 +33,15 @@ nlohmann::ordered_json to_json(const PackedInfo& info) {
             {"f_max_hz", audio.f_max_hz}}},
           {"source", info.source},
           {"source_fingerprint", info.source_fingerprint},
-          {"broken", info.broken}};
+          {"broken", info.broken},
+          {"partial", info.partial}};
 }
 
 PackedInfo info_from_json(const nlohmann::json& json, const std::string& source) {
   try {
-    AXLSTM_CHECK(json.at("format") == kPackFormat, source, ": is of format ", json.at("format").dump(),
-                 ", this version reads ", kPackFormat, "; pack again");
+    const int format = whole_number<int>(json, "format", source);
+    AXLSTM_CHECK(format >= 1 && format <= kPackFormat, source, ": is of format ", format, ", this version reads up to ",
+                 kPackFormat, "; pack again");
     PackedInfo info;
     const std::string encoding = json.at("encoding");
     info.encoding = encoding == name_of(Encoding::kLogMel16) ? Encoding::kLogMel16 : Encoding::kPcm16;
@@ -57,6 +59,7 @@ PackedInfo info_from_json(const nlohmann::json& json, const std::string& source)
     json.at("source").get_to(info.source);
     json.at("source_fingerprint").get_to(info.source_fingerprint);
     info.broken = whole_number<std::int64_t>(json, "broken", source);
+    if (format > 1) info.partial = whole_number<std::int64_t>(json, "partial", source);
     return info;
   } catch (const nlohmann::json::exception& failure) {
     throw Error(str(source, ": is not what pack writes (", failure.what(), ")"));
@@ -66,10 +69,16 @@ PackedInfo info_from_json(const nlohmann::json& json, const std::string& source)
 std::string write_meta(const ShardMeta& meta) {
   auto json = to_json(meta.info);
   json["broken"] = meta.broken.size();
+  json["partial"] = meta.partial.size();
   json["source_begin"] = meta.source_begin;
   json["source_end"] = meta.source_end;
-  json["broken_clips"] = nlohmann::ordered_json::array();
-  for (const BrokenClip& clip : meta.broken) json["broken_clips"].push_back({{"id", clip.id}, {"reason", clip.reason}});
+  const auto list = [](const std::vector<ClipRemark>& remarks) {
+    auto array = nlohmann::ordered_json::array();
+    for (const ClipRemark& clip : remarks) array.push_back({{"id", clip.id}, {"reason", clip.reason}});
+    return array;
+  };
+  json["broken_clips"] = list(meta.broken);
+  json["partial_clips"] = list(meta.partial);
   // Names of files may be in any encoding; JSON must be UTF-8.
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -83,6 +92,9 @@ ShardMeta read_meta(std::string_view text, const std::string& source) {
     meta.source_begin = whole_number<std::int64_t>(json, "source_begin", source);
     meta.source_end = whole_number<std::int64_t>(json, "source_end", source);
     for (const auto& clip : json.at("broken_clips")) meta.broken.push_back({clip.at("id"), clip.at("reason")});
+    if (json.contains("partial_clips")) {
+      for (const auto& clip : json.at("partial_clips")) meta.partial.push_back({clip.at("id"), clip.at("reason")});
+    }
     return meta;
   } catch (const nlohmann::json::exception& failure) {
     throw Error(str(source, ": is not what pack writes (", failure.what(), ")"));

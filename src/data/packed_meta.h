@@ -24,11 +24,13 @@ Integer whole_number(const nlohmann::json& object, const char* key, const std::s
   return value.get<Integer>();
 }
 
-inline constexpr int kPackFormat = 1;
+inline constexpr int kPackFormat = 2;  ///< 1: shards without scales, nothing taken in part; read too
 inline constexpr const char* kPackFile = "pack.json";
 inline constexpr const char* kBrokenFile = "broken.jsonl";
+inline constexpr const char* kPartialFile = "partial.jsonl";
 
-struct BrokenClip {
+/// A clip that could not be used, or of which something is missing.
+struct ClipRemark {
   std::string id, reason;
 };
 
@@ -36,7 +38,8 @@ struct BrokenClip {
 struct ShardMeta {
   PackedInfo info;
   std::int64_t source_begin = 0, source_end = 0;  ///< positions in the stream of clips
-  std::vector<BrokenClip> broken;                 ///< among them
+  std::vector<ClipRemark> broken;                 ///< among them, left out
+  std::vector<ClipRemark> partial;                ///< among them, packed in part
 };
 
 std::string shard_name(std::size_t number);  ///< shard-00012.axs

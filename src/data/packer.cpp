@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <iomanip>
+#include <limits>
 
 #include "axlstm/audio/log_mel.h"
 #include "axlstm/audio/resample.h"
@@ -27,6 +28,7 @@ constexpr double kLiveSeconds = 0.5, kMilestoneSeconds = 10;
 struct Packed {
   ShardClip clip;
   double seconds = 0;
+  std::string note;  ///< what of it is missing
   std::string failure;
 };
 
@@ -48,23 +50,53 @@ class OneThreadEach {
   int before_ = at::get_num_threads();
 };
 
-Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, Encoding encoding) {
+/// What a clip may take in memory while it is packed, by the size of its encoded form: as float32 at the source's rate
+/// and at the model's, and its log-mel. Of compressed sound, where a byte can be many samples, a common rate is taken.
+std::uint64_t expected_bytes(const StreamedClip& item) {
+  constexpr std::uint64_t kPlain = 6, kCompressed = 30;
+  std::error_code ignored;
+  const auto file_bytes = [&] {
+    const auto size = fs::file_size(item.clip.path, ignored);
+    return ignored ? 0 : size;
+  };
+  const std::string extension = item.clip.path.extension().string();
+  const bool plain = extension == ".wav" || extension == ".aiff" || extension == ".aif" || extension == ".flac";
+  return (item.bytes ? item.bytes->size() : file_bytes()) * (plain ? kPlain : kCompressed);
+}
+
+/// Rounds `samples` to 16-bit numbers times the scale that is returned; `data` are the numbers, `samples` then what
+/// they stand for. Samples that are such numbers already stay as they are.
+float quantise(torch::Tensor& samples, std::string& data) {
+  const float peak = samples.abs().max().item<float>();
+  auto scale = static_cast<float>(kPcm16Scale);
+  torch::Tensor steps = samples / scale;
+  const bool exact = peak <= 1 && steps.le(32767).all().item<bool>() && steps.equal(steps.round());
+  if (!exact) {
+    scale = std::max(peak / 32767, std::numeric_limits<float>::min());
+    steps = samples.div(scale).round_().clamp_(-32768, 32767);
+  }
+  data = bytes_of(steps.to(torch::kInt16));
+  samples = steps.mul_(scale);
+  return scale;
+}
+
+Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, const PackOptions& options) {
   const torch::NoGradGuard no_grad;
+  const audio::DecodeOptions decoding{options.min_decoded_fraction};
   Packed packed;
   packed.clip.id = item.clip.id;
   packed.clip.labels = item.clip.labels;
   try {
     AXLSTM_CHECK(item.failure.empty(), item.failure);
-    auto decoded = item.bytes ? audio::decode_memory(*item.bytes, item.clip.path.string(), item.clip.segment)
-                              : audio::decode_file(item.clip.path, item.clip.segment);
+    auto decoded = item.bytes ? audio::decode_memory(*item.bytes, item.clip.path.string(), item.clip.segment, decoding)
+                              : audio::decode_file(item.clip.path, item.clip.segment, decoding);
+    packed.note = std::move(decoded.note);
     auto wave = audio::resample(std::move(decoded), static_cast<int>(log_mel.options().sample_rate));
     packed.seconds = wave.seconds();
-    const auto samples = audio::as_tensor(std::move(wave));
-    if (encoding == Encoding::kPcm16) {
-      samples.mul_(32768).round_().clamp_(-32768, 32767);
-      packed.clip.data = bytes_of(samples.to(torch::kInt16));
+    auto samples = audio::as_tensor(std::move(wave));
+    if (options.encoding == Encoding::kPcm16) {
+      packed.clip.scale = quantise(samples, packed.clip.data);  // the statistics are those of what is kept
       packed.clip.length = static_cast<std::uint64_t>(samples.numel());
-      samples.div_(32768);  // the statistics are those of what is kept
     }
     const auto features = log_mel(samples);
     const auto statistics = audio::clip_statistics(features, audio::ClipStd::kUnbiased);
@@ -72,7 +104,7 @@ Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, Encoding e
                  ": its spectrogram is not finite; the samples are too large");
     packed.clip.mean = statistics.mean;
     packed.clip.std = statistics.std;
-    if (encoding == Encoding::kLogMel16) {
+    if (options.encoding == Encoding::kLogMel16) {
       // Normalised before it is rounded: numbers near 0 keep more digits, and silence stays exactly 0.
       packed.clip.data = bytes_of(audio::normalize(features, statistics).to(torch::kFloat16));
       packed.clip.length = static_cast<std::uint64_t>(features.size(0));
@@ -115,6 +147,10 @@ class Packer {
       log::warn("left out: " + packed.failure);
       broken_.push_back({packed.clip.id, packed.failure});
     } else {
+      if (!packed.note.empty()) {
+        log::warn(str("packed in part: ", packed.clip.id, ": ", packed.note));
+        partial_.push_back({packed.clip.id, packed.note});
+      }
       if (!writer_) writer_ = std::make_unique<ShardWriter>(path());
       writer_->add(packed.clip);
       seconds_ += packed.seconds;
@@ -127,13 +163,10 @@ class Packer {
     if (writer_ || !broken_.empty()) finish_shard();
     AXLSTM_CHECK(clips_ > 0, info_.source, ": none of ", all_broken_.size(),
                  " clips can be used; the last: ", all_broken_.empty() ? "" : all_broken_.back().reason);
-    std::string list;
-    for (const BrokenClip& clip : all_broken_) {
-      const nlohmann::ordered_json line{{"id", clip.id}, {"reason", clip.reason}};
-      list += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-    }
-    write_file_atomic(options_.output / kBrokenFile, list);
+    write_list(kBrokenFile, all_broken_);
+    write_list(kPartialFile, all_partial_);
     info_.broken = static_cast<std::int64_t>(all_broken_.size());
+    info_.partial = static_cast<std::int64_t>(all_partial_.size());
     auto json = to_json(info_);
     json["clips"] = clips_;
     json["shards"] = shards_;
@@ -144,7 +177,8 @@ class Packer {
 
   PackReport report(bool finished) const {
     return {clips_ + (writer_ ? static_cast<std::int64_t>(writer_->clips()) : 0),
-            static_cast<std::int64_t>(all_broken_.size() + broken_.size()), finished};
+            static_cast<std::int64_t>(all_broken_.size() + broken_.size()),
+            static_cast<std::int64_t>(all_partial_.size() + partial_.size()), finished};
   }
   double seconds() const { return seconds_; }  ///< of audio packed by this call
 
@@ -162,11 +196,21 @@ class Packer {
  private:
   fs::path path() const { return options_.output / shard_name(shards_.size()); }
 
+  void write_list(const char* name, const std::vector<ClipRemark>& remarks) const {
+    std::string list;
+    for (const ClipRemark& clip : remarks) {
+      const nlohmann::ordered_json line{{"id", clip.id}, {"reason", clip.reason}};
+      list += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    }
+    write_file_atomic(options_.output / name, list);
+  }
+
   void finish_shard() {
     const fs::path target = path();
     if (!writer_) writer_ = std::make_unique<ShardWriter>(target);  // none but broken clips
-    const ShardMeta meta{info_, begin_, position_, std::move(broken_)};
+    const ShardMeta meta{info_, begin_, position_, std::move(broken_), std::move(partial_)};
     broken_.clear();
+    partial_.clear();
     writer_->finish(write_meta(meta));
     writer_.reset();
     const ShardReader shard(target);
@@ -176,6 +220,7 @@ class Packer {
   void take(std::int64_t clips, std::uint64_t checksum, const ShardMeta& meta) {
     shards_.push_back({{"file", shard_name(shards_.size())}, {"clips", clips}, {"checksum", checksum}});
     all_broken_.insert(all_broken_.end(), meta.broken.begin(), meta.broken.end());
+    all_partial_.insert(all_partial_.end(), meta.partial.begin(), meta.partial.end());
     clips_ += clips;
     position_ = begin_ = meta.source_end;
   }
@@ -183,8 +228,8 @@ class Packer {
   PackOptions options_;
   PackedInfo info_;
   std::unique_ptr<ShardWriter> writer_;
-  std::vector<BrokenClip> broken_;      ///< of the shard being written
-  std::vector<BrokenClip> all_broken_;  ///< of the whole shards
+  std::vector<ClipRemark> broken_, partial_;          ///< of the shard being written
+  std::vector<ClipRemark> all_broken_, all_partial_;  ///< of the whole shards
   std::vector<nlohmann::ordered_json> shards_;
   std::int64_t clips_ = 0;                 ///< in whole shards
   std::int64_t begin_ = 0, position_ = 0;  ///< in the stream: of the shard being written, and now
@@ -226,13 +271,13 @@ PackReport pack(ClipStream& stream, const PackOptions& options, const std::atomi
   fs::create_directories(options.output, failure);
   AXLSTM_CHECK(!failure, options.output.string(), ": cannot be created (", failure.message(), ")");
   const FileLock lock(options.output / ".lock");
-  const PackedInfo info{options.encoding, options.audio, stream.description(), stream.fingerprint(), 0};
+  const PackedInfo info{options.encoding, options.audio, stream.description(), stream.fingerprint(), 0, 0};
   Packer packer(options, info);
   if (fs::exists(options.output / kPackFile)) {
     const PackedSet set(options.output);
     packer.check_same(set.info());
     log::info(options.output.string() + ": all is packed already");
-    return {set.size(), set.info().broken, true};
+    return {set.size(), set.info().broken, set.info().partial, true};
   }
   const std::int64_t done = packer.resume();
   if (done > 0) log::info(str("going on after ", packer.report(false).clips, " packed clips"));
@@ -243,15 +288,15 @@ PackReport pack(ClipStream& stream, const PackOptions& options, const std::atomi
   const auto workers = static_cast<std::size_t>(options.workers);
   Progress progress(stream, done);
   bool stopped = false;
-  ordered_parallel<StreamedClip, Packed>([&] { return stream.next(); },
-                                         [&](StreamedClip&& item) { return encode(item, log_mel, options.encoding); },
-                                         [&](Packed&& packed) {
-                                           packer.add(std::move(packed));
-                                           progress.show(packer.report(false), packer.seconds());
-                                           stopped = stop;
-                                           return !stopped;
-                                         },
-                                         workers, 4 * workers);
+  ordered_parallel<StreamedClip, Packed>(
+      [&] { return stream.next(); }, [&](StreamedClip&& item) { return encode(item, log_mel, options); },
+      [&](Packed&& packed) {
+        packer.add(std::move(packed));
+        progress.show(packer.report(false), packer.seconds());
+        stopped = stop;
+        return !stopped;
+      },
+      workers, 4 * workers, {&expected_bytes, static_cast<std::uint64_t>(options.memory_mb) << 20});
   if (!stopped) packer.finish();
   return packer.report(!stopped);
 }

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 
 #include "axlstm/core/error.h"
@@ -13,7 +14,8 @@ namespace fs = std::filesystem;
 
 static_assert(std::endian::native == std::endian::little, "shards are used as they are read");
 
-constexpr std::string_view kMagic = "AXLSHRD1";
+constexpr std::string_view kMagic = "AXLSHRD2", kMagic1 = "AXLSHRD1";
+constexpr std::size_t kRecordBytes1 = offsetof(ShardRecord, scale);
 constexpr std::uint64_t kAlignment = 64;
 
 std::uint64_t padding(std::uint64_t bytes) { return (kAlignment - bytes % kAlignment) % kAlignment; }
@@ -41,7 +43,7 @@ void ShardWriter::add(const ShardClip& clip) {
   append(std::string(padding(bytes_), '\0'));
   records_.push_back({bytes_, clip.length, clip.mean, clip.std, fnv1a64(clip.data), text_.size(),
                       static_cast<std::uint32_t>(clip.id.size()), static_cast<std::uint32_t>(clip.labels.size()),
-                      clip.data.size()});
+                      clip.data.size(), clip.scale});
   append(clip.data);
   text_ += clip.id + clip.labels;
 }
@@ -78,15 +80,18 @@ ShardReader::ShardReader(const fs::path& path) : file_(std::make_shared<const In
   const auto whole = [&](bool holds) {
     AXLSTM_CHECK(holds, path.string(), ": is not a whole shard of packed clips; pack it again");
   };
-  whole(file_->size() >= kMagic.size() + sizeof footer_ && file_->read(0, kMagic.size()) == kMagic);
+  whole(file_->size() >= kMagic.size() + sizeof footer_);
+  const std::string magic = file_->read(0, kMagic.size());
+  whole(magic == kMagic || magic == kMagic1);
+  record_bytes_ = magic == kMagic1 ? kRecordBytes1 : sizeof(ShardRecord);
   const std::uint64_t end = file_->size() - sizeof footer_;
   file_->read(end, &footer_, sizeof footer_);
-  whole(std::string_view(footer_.magic, sizeof footer_.magic) == kMagic);
+  whole(std::string_view(footer_.magic, sizeof footer_.magic) == magic);
   // Every offset is checked before it is used: a damaged file must not lead outside of it.
   const auto& f = footer_;
   whole(f.records_offset % alignof(ShardRecord) == 0 && f.records_offset <= f.text_offset &&
-        f.text_offset <= f.meta_offset && f.meta_offset <= end && f.clips <= end / sizeof(ShardRecord) &&
-        f.text_offset - f.records_offset == f.clips * sizeof(ShardRecord));
+        f.text_offset <= f.meta_offset && f.meta_offset <= end && f.clips <= end / record_bytes_ &&
+        f.text_offset - f.records_offset == f.clips * record_bytes_);
   index_ = file_->read(f.records_offset, end - f.records_offset);
   AXLSTM_CHECK(fnv1a64(index_) == f.checksum, path.string(),
                ": the index does not match its checksum; the file is damaged, pack it again");
@@ -96,13 +101,14 @@ ShardReader::ShardReader(const fs::path& path) : file_(std::make_shared<const In
     whole(r.length > 0 && r.offset <= f.records_offset && r.data_bytes <= f.records_offset - r.offset &&
           r.text_offset >= f.text_offset && r.text_offset <= f.meta_offset &&
           text_bytes <= f.meta_offset - r.text_offset && r.offset % kAlignment == 0 && std::isfinite(r.mean) &&
-          std::isfinite(r.std));
+          std::isfinite(r.std) && std::isfinite(r.scale) && r.scale > 0);
   }
 }
 
 ShardRecord ShardReader::record(std::int64_t index) const {
-  ShardRecord record;
-  std::memcpy(&record, index_.data() + static_cast<std::uint64_t>(index) * sizeof record, sizeof record);
+  ShardRecord record{};
+  record.scale = kPcm16Scale;  // where the format has none
+  std::memcpy(&record, index_.data() + static_cast<std::size_t>(index) * record_bytes_, record_bytes_);
   return record;
 }
 
@@ -119,7 +125,8 @@ ShardView ShardReader::clip(std::int64_t index) const {
           r.std,
           r.checksum,
           file_.get(),
-          r.offset};
+          r.offset,
+          r.scale};
 }
 
 std::string_view ShardReader::meta() const {

@@ -139,6 +139,13 @@ class CsvOutput {
   bool first_ = true;
 };
 
+/// Decodes a whole file; what of it is missing is said.
+audio::Waveform decode(const fs::path& file, const ExtractionOptions& options) {
+  auto wave = audio::decode_file(file, {}, {options.min_decoded_fraction});
+  if (!wave.note.empty()) log::warn(str("taken in part: ", file.string(), ": ", wave.note));
+  return wave;
+}
+
 template <typename Output>
 void embed_jobs(ClipEncoder& encoder, const std::vector<Job>& jobs, const ExtractionOptions& options, Output& output,
                 ExtractionReport& report) {
@@ -180,7 +187,9 @@ void embed_jobs(ClipEncoder& encoder, const std::vector<Job>& jobs, const Extrac
   };
   for (std::size_t index = 0; index < jobs.size(); ++index) {
     attempt(jobs[index], [&] {
-      auto wave = audio::resample(audio::decode_file(jobs[index].file), encoder.sample_rate());
+      auto decoded = decode(jobs[index].file, options);
+      if (!decoded.note.empty()) ++report.partial;
+      auto wave = audio::resample(std::move(decoded), encoder.sample_rate());
       seconds += wave.seconds();
       waveforms.push_back(audio::as_tensor(std::move(wave)));
       batch.push_back(jobs[index]);
@@ -234,7 +243,7 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
   const auto embed = [&](const std::vector<fs::path>& files) {
     std::vector<torch::Tensor> waveforms;
     for (const fs::path& file : files) {
-      auto wave = audio::decode_file(file);
+      auto wave = decode(file, options);
       AXLSTM_CHECK(wave.sample_rate == rate, file.string(), ": is at ", wave.sample_rate, " Hz in the folder of ", rate,
                    " Hz");
       waveforms.push_back(audio::as_tensor(audio::resample(std::move(wave), encoder.sample_rate())));

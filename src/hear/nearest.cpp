@@ -6,6 +6,7 @@
 
 #include "axlstm/audio/log_mel.h"
 #include "axlstm/core/error.h"
+#include "axlstm/core/log.h"
 #include "axlstm/core/random.h"
 #include "axlstm/hear/embeddings.h"
 #include "axlstm/hear/metrics.h"
@@ -80,6 +81,7 @@ torch::Tensor NearestNeighbourProbe::embed(ClipEncoder& encoder, const Clips& cl
       for (auto n = static_cast<std::size_t>(begin); n < static_cast<std::size_t>(end); ++n) {
         const auto& file = clips.files[first + n];
         auto wave = audio::decode_file(file);
+        if (!wave.note.empty()) log::warn(str("taken in part: ", file.string(), ": ", wave.note));
         AXLSTM_CHECK(wave.sample_rate == sample_rate_, file.string(), ": is at ", wave.sample_rate, " Hz instead of ",
                      sample_rate_);
         waveforms[n] = audio::as_tensor(std::move(wave));

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 
 namespace axlstm {
 namespace {
@@ -59,6 +60,39 @@ TEST(OrderedParallel, ConsumingCanStopEarly) {
       count_to(1000000, next), [](int&& x) { return x; }, [&](int&&) { return ++consumed < 10; }, 3, 4);
   EXPECT_EQ(consumed, 10);
   EXPECT_LT(next, 100);
+}
+
+TEST(OrderedParallel, WhatIsUnderWayWeighsNoMoreThanAllowed) {
+  std::atomic<int> under_way{0}, most{0};
+  int next = 0, sum = 0;
+  ordered_parallel<int, int>(
+      count_to(200, next),
+      [&](int&& x) {
+        const int now = under_way += 10;
+        for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) continue;
+        std::this_thread::yield();
+        return x;
+      },
+      [&](int&& x) {
+        sum += x;
+        under_way -= 10;
+        return true;
+      },
+      8, 32, {[](const int&) { return std::uint64_t{10}; }, 30});
+  EXPECT_EQ(sum, 199 * 200 / 2);
+  EXPECT_LE(most, 40);  // three, and the one that is being consumed
+}
+
+TEST(OrderedParallel, AnItemHeavierThanAllowedGoesAlone) {
+  int next = 0, count = 0;
+  ordered_parallel<int, int>(
+      count_to(20, next), [](int&& x) { return x; },
+      [&](int&&) {
+        ++count;
+        return true;
+      },
+      4, 8, {[](const int&) { return std::uint64_t{100}; }, 1});
+  EXPECT_EQ(count, 20);
 }
 
 TEST(OrderedParallel, NothingToDoIsDone) {

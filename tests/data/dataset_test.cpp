@@ -73,7 +73,24 @@ TEST(Dataset, OtherSampleRatesAreResampled) {
   folder.write("x.wav", test::wav_bytes(test::sine(2.0, 440, 44100), {.sample_rate = 44100}));
   DataOptions options;
   options.root = folder.path().string();
-  EXPECT_EQ(load_waveform(load_manifest(options).clips[0], 16000).sizes(), (std::vector<std::int64_t>{32000}));
+  EXPECT_EQ(Dataset(load_manifest(options), {}, options).features(0).size(0), 201);
+}
+
+TEST(Dataset, ClipsTakenInPartAreCountedOnce) {
+  const test::TemporaryFolder folder;
+  folder.write("a.wav", test::wav_bytes(test::sine(1.0, 440), {.claimed_data_bytes = 33000}));
+  folder.write("b.wav", test::wav_bytes(test::sine(1.0, 440), {.claimed_data_bytes = 40000}));
+  folder.write("c.wav", test::wav_bytes(test::sine(1.0, 440)));
+  DataOptions options;
+  options.root = folder.path().string();
+  options.cache_mb = 0;
+  Dataset dataset(load_manifest(options), {}, options);
+  for (int repeat = 0; repeat < 3; ++repeat) EXPECT_EQ(dataset.features(0).size(0), 101);
+  dataset.features(2);
+  EXPECT_EQ(dataset.partial_count(), 1);
+  test::expect_error([&] { dataset.features(1); }, {"b.wav", "truncated", "min_decoded_fraction"});
+  options.min_decoded_fraction = 0.5;
+  EXPECT_EQ(Dataset(load_manifest(options), {}, options).features(1).size(0), 101);
 }
 
 TEST(Dataset, AFileThatCannotBeReadIsNamed) {

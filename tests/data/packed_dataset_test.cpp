@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <filesystem>
+#include <random>
+
 #include "axlstm/core/random.h"
 #include "axlstm/data/dataset.h"
 #include "axlstm/data/loader.h"
@@ -55,6 +58,52 @@ TEST_F(PackedDatasetTest, CropsOfSamplesAreThoseOfTheFilesToFloat32Rounding) {
           << "clip " << files.id(clip) << ", seed " << seed;
     }
   }
+}
+
+TEST_F(PackedDatasetTest, NoLevelIsClippedOrLost) {
+  const test::TemporaryFolder folder;
+  std::mt19937 engine(1);
+  std::uniform_real_distribution<float> noise(-0.1F, 0.1F);
+  // Peaks in full scale: −90 dBFS … samples that are 16-bit numbers written as floats.
+  for (const double peak : {3.2e-5, 1e-4, 1e-3, 0.1, 0.999, 1.0, 1.7, 3.4, 100.0, 32768.0}) {
+    std::vector<float> samples;
+    for (const std::int16_t sample : test::sine(2.5, 440)) {
+      const float level = samples.size() % 16000 < 8000 ? 1.0F : 0.05F;  // loud and quiet in turns
+      samples.push_back(static_cast<float>(peak) * level * (0.9F * static_cast<float>(sample) / 16384 + noise(engine)));
+    }
+    folder.write(str("peak_", peak, ".wav"), test::wav_bytes(samples));
+  }
+  DataOptions options;
+  options.root = folder.path().string();
+  PackOptions packing;
+  packing.output = folder_.path() / "levels";
+  const std::atomic<bool> stop{false};
+  ASSERT_EQ(pack(*stream_manifest(load_manifest(options)), packing, stop).clips, 10);
+  Dataset files(load_manifest(options), {}, options);
+  PackedDataset packed(packing.output, {}, 0);
+  for (std::int64_t clip = 0; clip < files.size(); ++clip) {
+    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+      EXPECT_LE(largest_difference(crop(packed, clip, derive_seed({seed})), crop(files, clip, derive_seed({seed}))),
+                0.01)
+          << files.id(clip);
+    }
+  }
+}
+
+TEST_F(PackedDatasetTest, ShardsOfTheFirstFormatAreReadAsEver) {
+  const std::filesystem::path data = std::filesystem::path(AXLSTM_TEST_DATA) / "data";
+  const PackedSet set(data / "packed_format1");
+  ASSERT_EQ(set.size(), 2);
+  EXPECT_EQ(set.clip(1).labels, "y,z");
+  EXPECT_EQ(set.clip(1).scale, 1.0 / 32768);
+  EXPECT_EQ(verify(set, 1), std::vector<std::string>{});
+  Manifest manifest;
+  manifest.clips.add((data / "formats" / "source.wav").string(), "one", {0, 0.4});
+  manifest.clips.add((data / "formats" / "source.wav").string(), "two", {0.4, 0.3});
+  Dataset files(std::move(manifest), {}, {});
+  PackedDataset packed(data / "packed_format1", {}, 0);
+  for (std::int64_t clip = 0; clip < 2; ++clip)
+    EXPECT_LE(largest_difference(crop(packed, clip, 7), crop(files, clip, 7)), 2e-4) << clip;
 }
 
 TEST_F(PackedDatasetTest, FirstAndLastFramesOfAClipAreReflectedAsInTheWhole) {

@@ -85,7 +85,7 @@ TEST_F(PackerTest, SamplesAndStatisticsAreThoseOfTheFiles) {
     const ShardView view = set.clip(n);
     const Clip& clip = manifest.clips[static_cast<std::size_t>(n)];
     EXPECT_EQ(view.id, clip.id);
-    const auto wave = load_waveform(clip, 16000);
+    const auto wave = audio::as_tensor(audio::decode_file(clip.path));
     ASSERT_EQ(view.length, static_cast<std::uint64_t>(wave.numel()));
     const auto samples = torch::empty({wave.numel()}, torch::kInt16);
     view.read(0, samples.data_ptr(), samples.nbytes());
@@ -149,6 +149,37 @@ TEST_F(PackerTest, ADamagedShardIsPackedAgain) {
   const fs::path shard = options.output / "shard-00001.axs";
   write_file_atomic(shard, read_file(shard).substr(0, 1000));
   EXPECT_TRUE(pack(options).finished);
+  EXPECT_TRUE(files(options.output) == whole);
+}
+
+TEST_F(PackerTest, ClipsPackedInPartAreCountedAndListedAlsoAfterAnInterruption) {
+  for (const char* name : {"01.wav", "08.wav"})
+    clips_.folder().write(name, test::wav_bytes(test::sine(20.0, 440), {.claimed_data_bytes = 660000}));
+  clips_.folder().write("05.wav", test::wav_bytes(test::sine(1.0, 440), {.claimed_data_bytes = 660000}));
+  auto options = this->options("p");
+  std::atomic<bool> stop{false};
+  StoppingStream stopping(stream(), stop, 7);
+  EXPECT_FALSE(data::pack(stopping, options, stop).finished);
+  const auto report = pack(options);
+  EXPECT_EQ(report.clips, 9);
+  EXPECT_EQ(report.broken, 1);
+  EXPECT_EQ(report.partial, 2);
+  const std::string list = read_file(options.output / "partial.jsonl");
+  for (const char* part : {"01.wav", "08.wav", "96.9 %"}) EXPECT_NE(list.find(part), std::string::npos) << list;
+  EXPECT_EQ(list.find("05.wav"), std::string::npos) << list;
+  EXPECT_EQ(PackedSet(options.output).info().partial, 2);
+  options.min_decoded_fraction = 0.01;
+  options.output = folder_.path() / "all";
+  EXPECT_EQ(pack(options).partial, 3);
+}
+
+TEST_F(PackerTest, LittleMemoryChangesNothingOfTheShards) {
+  auto options = this->options("p");
+  pack(options);
+  const auto whole = files(options.output);
+  options = this->options("little", 4);
+  options.memory_mb = 1;
+  pack(options);
   EXPECT_TRUE(files(options.output) == whole);
 }
 

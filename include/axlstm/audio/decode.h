@@ -22,14 +22,23 @@ struct Segment {
   double duration_seconds = -1.0;  ///< negative: to the end
 };
 
-/// Decodes WAV, FLAC, Ogg (Vorbis, Opus), MP3 and whatever else libsndfile reads; channels are averaged.
-/// Throws Error naming the file for: missing, unreadable, empty, truncated, or samples that are not finite.
-Waveform decode_file(const std::filesystem::path& path, const Segment& segment = {});
+struct DecodeOptions {
+  /// A file of which less than this share of what it promises can be decoded is an error; with more it is taken, and
+  /// the waveform says so in its note.
+  double min_decoded_fraction = 0.9;
+};
+
+/// Decodes WAV, AIFF, AU, CAF, FLAC, Ogg (Vorbis, Opus) by libsndfile, MPEG audio by libmpg123 and, where the build has
+/// FFmpeg's libraries, MP4, WebM, AAC and the like; what a file is its first bytes say, not its name. Channels are
+/// averaged. docs/data.md tells how each length is known. Throws Error naming the file for: missing, unreadable, empty,
+/// no audio, truncated, or samples that are not finite.
+Waveform decode_file(const std::filesystem::path& path, const Segment& segment = {}, const DecodeOptions& options = {});
 
 /// The same from memory; `name` stands for the file in errors.
-Waveform decode_memory(std::string_view bytes, const std::string& name, const Segment& segment = {});
+Waveform decode_memory(std::string_view bytes, const std::string& name, const Segment& segment = {},
+                       const DecodeOptions& options = {});
 
-/// libsndfile's version, for bug reports.
+/// Versions of the libraries that decode, for bug reports.
 std::string decoder_version();
 
 }  // namespace axlstm::audio

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -17,16 +18,28 @@
 
 namespace axlstm {
 
+/// A bound for what the items under way take together: `weight` of each, such as bytes. One alone may weigh more.
+template <typename Item>
+struct WeightLimit {
+  std::function<std::uint64_t(const Item&)> weight;
+  std::uint64_t most = 0;
+};
+
 /// Calls `produce` until it returns nothing (by one thread at a time), `transform` on each item (by `threads` at once)
 /// and `consume` on each result in order, by the calling thread, until it returns false. At most `window` items are
-/// under way. Rethrows the first exception of the three, after all threads have ended.
+/// under way, and no more than `limit` lets. Rethrows the first exception of the three, after all threads have ended.
 template <typename Item, typename Result>
 void ordered_parallel(const std::function<std::optional<Item>()>& produce,
                       const std::function<Result(Item&&)>& transform, const std::function<bool(Result&&)>& consume,
-                      std::size_t threads, std::size_t window) {
+                      std::size_t threads, std::size_t window, const WeightLimit<Item>& limit = {}) {
   std::mutex producing, mutex;  // `producing` is taken first
   std::condition_variable room, ready;
-  std::deque<std::shared_ptr<std::optional<Result>>> slots;  // of the items under way, in order
+  struct Slot {
+    std::optional<Result> result;
+    std::uint64_t weight = 0;
+  };
+  std::deque<std::shared_ptr<Slot>> slots;  // of the items under way, in order
+  std::uint64_t weight_under_way = 0;
   bool ended = false;
   std::exception_ptr failure;
 
@@ -41,7 +54,7 @@ void ordered_parallel(const std::function<std::optional<Item>()>& produce,
     try {
       while (true) {
         std::optional<Item> item;
-        std::shared_ptr<std::optional<Result>> slot;
+        const auto slot = std::make_shared<Slot>();
         {
           const std::lock_guard turn(producing);
           {
@@ -51,13 +64,16 @@ void ordered_parallel(const std::function<std::optional<Item>()>& produce,
           }
           item = produce();
           if (!item) return end(nullptr);
-          slot = std::make_shared<std::optional<Result>>();
-          const std::lock_guard lock(mutex);
+          slot->weight = limit.weight ? limit.weight(*item) : 0;
+          std::unique_lock lock(mutex);
+          room.wait(lock, [&] { return ended || slots.empty() || weight_under_way + slot->weight <= limit.most; });
+          if (ended) return;
+          weight_under_way += slot->weight;
           slots.push_back(slot);
         }
         Result result = transform(std::move(*item));
         const std::lock_guard lock(mutex);
-        *slot = std::move(result);
+        slot->result = std::move(result);
         ready.notify_all();
       }
     } catch (...) {
@@ -72,9 +88,10 @@ void ordered_parallel(const std::function<std::optional<Item>()>& produce,
       std::optional<Result> result;
       {
         std::unique_lock lock(mutex);
-        ready.wait(lock, [&] { return failure || (slots.empty() ? ended : slots.front()->has_value()); });
+        ready.wait(lock, [&] { return failure || (slots.empty() ? ended : slots.front()->result.has_value()); });
         if (failure || slots.empty()) break;
-        result = std::move(*slots.front());
+        result = std::move(slots.front()->result);
+        weight_under_way -= slots.front()->weight;
         slots.pop_front();
         room.notify_all();
       }

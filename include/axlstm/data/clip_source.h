@@ -19,6 +19,7 @@ struct CropBatch {
   torch::Tensor data;             ///< [B, …]
   torch::Tensor mean, deviation;  ///< [B] float32: of the whole clips, where `data` is not normalised yet
   torch::Tensor frames;           ///< [B] int64: fewer than asked for where a clip is shorter, to be tiled
+  torch::Tensor scale = {};       ///< [B] float32: of `data`, where it is 16-bit numbers
 };
 
 /// Random access to crops of every clip; safe to use from many threads unless said otherwise.
@@ -45,16 +46,20 @@ class ClipSource {
   /// deviation. Used by one thread at a time.
   virtual torch::Tensor spectrogram(const CropBatch& batch, const torch::Device& device) = 0;
 
+  /// Counts a clip of which something was not taken, once, with a warning.
+  void report_partial(std::int64_t clip, const std::string& note);
+
   /// Counts a clip that could not be read, once, with a warning. Throws Error when more than data.max_bad_fraction are
   /// bad.
   void report_bad(std::int64_t clip, const std::string& reason);
   std::int64_t bad_count() const;
+  std::int64_t partial_count() const;
 
  private:
   std::string source_;
   double max_bad_fraction_;
   mutable std::mutex bad_mutex_;
-  std::set<std::int64_t> bad_;
+  std::set<std::int64_t> bad_, partial_;
 };
 
 /// Opens what `options` name: data.synthetic, data.packed, or files. Throws UsageError if they name several.

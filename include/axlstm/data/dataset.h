@@ -33,6 +33,7 @@ class Dataset final : public ClipSource {
  private:
   Manifest manifest_;
   audio::LogMel log_mel_;
+  audio::DecodeOptions decoding_;
   std::int64_t cache_bytes_;
 
   std::mutex mutex_;
@@ -43,8 +44,5 @@ class Dataset final : public ClipSource {
 /// `frames` consecutive frames of features [L', mels], from a start uniform in [0, L' − frames] drawn from `seed`.
 /// A clip shorter than that is tiled along time first. [frames, mels]
 torch::Tensor random_crop(const torch::Tensor& features, std::int64_t frames, std::uint64_t seed);
-
-/// Mono samples of `clip` at `sample_rate`.
-torch::Tensor load_waveform(const Clip& clip, std::int64_t sample_rate);
 
 }  // namespace axlstm::data

@@ -10,14 +10,15 @@ namespace axlstm::data {
 enum class Encoding { kPcm16, kLogMel16 };
 
 struct DataOptions {
-  std::string root;               ///< folder of audio
-  std::string manifest;           ///< CSV or JSONL; empty: every audio file under root
-  std::string packed;             ///< folder that pack wrote, instead of root and manifest
-  std::int64_t synthetic = 0;     ///< so many clips of noise, instead of any of these, to measure speed; 0: none
-  std::string validation;         ///< held-out clips: a packed folder, a folder of audio, or a manifest
-  std::int64_t workers = 0;       ///< threads that decode; 0: one per core
-  std::int64_t cache_mb = 1024;   ///< decoded features kept in memory
-  double max_bad_fraction = 0.1;  ///< of the clips; more unreadable ones than this stop the run
+  std::string root;                   ///< folder of audio
+  std::string manifest;               ///< CSV or JSONL; empty: every audio file under root
+  std::string packed;                 ///< folder that pack wrote, instead of root and manifest
+  std::int64_t synthetic = 0;         ///< so many clips of noise, instead of any of these, to measure speed; 0: none
+  std::string validation;             ///< held-out clips: a packed folder, a folder of audio, or a manifest
+  std::int64_t workers = 0;           ///< threads that decode; 0: one per core
+  std::int64_t cache_mb = 1024;       ///< decoded features kept in memory
+  double max_bad_fraction = 0.1;      ///< of the clips; more unreadable ones than this stop the run
+  double min_decoded_fraction = 0.9;  ///< of what a file promises; a file with less is unreadable
 };
 
 }  // namespace axlstm::data

@@ -1,7 +1,7 @@
 // A folder of packed clips, as `pack` writes it: random access to millions of clips without decoding. Free of LibTorch.
 //
 // The folder holds shard-00000.axs, shard-00001.axs, … (shard.h), broken.jsonl with a line for each clip that could not
-// be used, and, once all are written, pack.json.
+// be used, partial.jsonl with one for each of which something is missing, and, once all are written, pack.json.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ struct PackedInfo {
   std::string source;              ///< where the clips came from, for people
   std::string source_fingerprint;  ///< of the list of clips
   std::int64_t broken = 0;         ///< clips that could not be used
+  std::int64_t partial = 0;        ///< clips of which something is missing
 };
 
 class PackedSet {

@@ -1,7 +1,7 @@
 // One file of packed clips. Free of LibTorch.
 //
 // All numbers are little-endian. A shard is
-//   "AXLSHRD1"
+//   "AXLSHRD2" ("AXLSHRD1": records without a scale, which is 2^-15; read as ever)
 //   the clips' data one after the other, each at a multiple of 64 bytes
 //   a ShardRecord for each clip
 //   ids and labels, one after the other
@@ -22,6 +22,8 @@
 
 namespace axlstm::data {
 
+inline constexpr double kPcm16Scale = 1.0 / 32768;  ///< of samples that were 16-bit numbers before
+
 struct ShardRecord {
   std::uint64_t offset;       ///< of the clip's data in the file
   std::uint64_t length;       ///< samples of PCM, frames of log-mel
@@ -30,13 +32,14 @@ struct ShardRecord {
   std::uint64_t text_offset;  ///< of the id in the file; the labels follow it
   std::uint32_t id_bytes, labels_bytes;
   std::uint64_t data_bytes;
+  double scale;  ///< PCM: of one step of the 16-bit numbers
 };
-static_assert(sizeof(ShardRecord) == 64);
+static_assert(sizeof(ShardRecord) == 72);
 
 struct ShardFooter {
   std::uint64_t records_offset, text_offset, meta_offset, clips;
   std::uint64_t checksum;  ///< FNV-1a of everything from records_offset to this footer
-  char magic[8];           ///< "AXLSHRD1" again: the file is whole
+  char magic[8];           ///< "AXLSHRD2" again: the file is whole
 };
 static_assert(sizeof(ShardFooter) == 48);
 
@@ -46,6 +49,7 @@ struct ShardClip {
   std::string data;
   std::uint64_t length = 0;
   double mean = 0, std = 0;
+  double scale = kPcm16Scale;
 };
 
 /// Writes a shard under a temporary name; it has its own name only when it is whole and on the disk.
@@ -83,6 +87,7 @@ struct ShardView {
   std::uint64_t checksum = 0;
   const InputFile* file = nullptr;
   std::uint64_t offset = 0;
+  double scale = kPcm16Scale;  ///< PCM: a sample is a 16-bit number times this
 
   /// Copies `count` bytes of data from byte `from` on. Throws Error naming the shard and the system's reason.
   void read(std::uint64_t from, void* target, std::size_t count) const;
@@ -106,6 +111,7 @@ class ShardReader {
   ShardRecord record(std::int64_t index) const;
 
   std::shared_ptr<const InputFile> file_;  ///< shared: views stay valid when the reader is moved
+  std::size_t record_bytes_ = 0;           ///< of its format
   ShardFooter footer_{};
   std::string index_;  ///< from records_offset to the footer
 };

@@ -17,13 +17,15 @@ struct ExtractionOptions {
   std::filesystem::path output_dir;
   EmbeddingKind kind = EmbeddingKind::kScene;
   OutputFormat format = OutputFormat::kNpy;
-  double batch_seconds = 128;  ///< audio that goes through the encoder at once
-  bool per_file = true;        ///< HEAR tasks: also write each clip's own .npy
-  bool resample = false;       ///< HEAR tasks: allow audio of another rate than the encoder's
+  double batch_seconds = 128;         ///< audio that goes through the encoder at once
+  bool per_file = true;               ///< HEAR tasks: also write each clip's own .npy
+  double min_decoded_fraction = 0.9;  ///< of what a file promises; one with less is not embedded
+  bool resample = false;              ///< HEAR tasks: allow audio of another rate than the encoder's
 };
 
 struct ExtractionReport {
   std::int64_t written = 0;
+  std::int64_t partial = 0;           ///< of the files that were decoded: those of which something is missing
   std::vector<std::string> failures;  ///< one message per file that could not be embedded
 };
 
