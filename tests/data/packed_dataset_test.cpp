@@ -83,9 +83,9 @@ TEST_F(PackedDatasetTest, NoLevelIsClippedOrLost) {
   PackedDataset packed(packing.output, {}, 0);
   for (std::int64_t clip = 0; clip < files.size(); ++clip) {
     for (std::uint64_t seed = 0; seed < 5; ++seed) {
-      EXPECT_LE(largest_difference(crop(packed, clip, derive_seed({seed})), crop(files, clip, derive_seed({seed}))),
-                0.01)
-          << files.id(clip);
+      const auto difference = crop(packed, clip, derive_seed({seed})) - crop(files, clip, derive_seed({seed}));
+      EXPECT_LE(difference.square().mean().sqrt().item<double>(), 0.005) << files.id(clip);
+      EXPECT_LE(difference.abs().max().item<double>(), 0.1) << files.id(clip);  // of the weakest of 16,000 values
     }
   }
 }
