@@ -37,10 +37,12 @@ run_target() {
   local target=$1 seconds=$2 begin=$SECONDS scratch log=$PWD/logs/$1 executions crashes=0 options=()
   [ ! -e "$REPO/tests/fuzz/dictionaries/$target" ] || options+=(-dict="$REPO/tests/fuzz/dictionaries/$target")
   mkdir -p "corpus/$target"
+  local seeds=("$REPO/tests/fuzz/corpus/$target")
+  [ "$target" != audio ] || seeds+=("$REPO/tests/data/formats")
   scratch=$(mktemp -d -p "$([ -w /dev/shm ] && echo /dev/shm || echo /tmp)" axlstm-fuzz.XXXXXX)
   TMPDIR=$scratch LSAN_OPTIONS=suppressions=$REPO/tests/fuzz/lsan.supp:print_suppressions=0 ASAN_OPTIONS=malloc_context_size=8:quarantine_size_mb=16 \
     "bin/fuzz_$target" "${options[@]}" -max_total_time="$seconds" -timeout=60 -max_len=16384 -rss_limit_mb=2560 -malloc_limit_mb="$(allocation_of "$target")" \
-    -artifact_prefix="artifacts/$target-" -print_final_stats=1 "corpus/$target" "$REPO/tests/fuzz/corpus/$target" > "$log" 2>&1 || crashes=1
+    -artifact_prefix="artifacts/$target-" -print_final_stats=1 "corpus/$target" "${seeds[@]}" > "$log" 2>&1 || crashes=1
   rm -rf "$scratch"
   executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
   echo "fuzz $target executions=${executions:-0} crashes=$crashes seconds=$((SECONDS - begin))" | tee -a logs/summary

@@ -42,12 +42,25 @@ class FileBytes final : public ByteSource {
   std::uint64_t size() const override { return file_.size(); }
   std::size_t read(std::uint64_t at, void* target, std::size_t count) const override {
     const std::size_t taken = within(at, count);
-    if (taken > 0) file_.read(at, target, taken);
+    if (taken >= kWindow) {
+      file_.read(at, target, taken);
+    } else if (taken > 0) {
+      if (at < window_at_ || at + taken > window_at_ + window_.size()) {
+        window_.resize(within(at, kWindow));
+        file_.read(at, window_.data(), window_.size());
+        window_at_ = at;
+      }
+      std::memcpy(target, window_.data() + (at - window_at_), taken);
+    }
     return taken;
   }
 
  private:
+  static constexpr std::size_t kWindow = std::size_t{1} << 15;  // libmpg123 asks for some hundred bytes at a time
+
   InputFile file_;
+  mutable std::vector<char> window_;
+  mutable std::uint64_t window_at_ = 0;
 };
 
 class MemoryBytes final : public ByteSource {

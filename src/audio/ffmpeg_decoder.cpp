@@ -135,7 +135,8 @@ class FfmpegDecoder final : public Decoder {
 
  private:
   void open_container() {
-    av_log_set_level(AV_LOG_QUIET);
+    static std::once_flag quiet;
+    std::call_once(quiet, [] { av_log_set_level(AV_LOG_QUIET); });
     auto* buffer = static_cast<unsigned char*>(av_malloc(kBufferBytes));
     io_.reset(avio_alloc_context(buffer, kBufferBytes, 0, &stream_, &read_stream, nullptr, &seek_stream));
     AVFormatContext* format = avformat_alloc_context();
