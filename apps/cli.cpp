@@ -1,5 +1,6 @@
 #include "cli.h"
 
+#include <torch/torch.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,7 +11,9 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
+#include "axlstm/train/trainer.h"
 #include "doctor.h"
+#include "spinning.h"
 
 namespace axlstm::cli {
 namespace {
@@ -70,14 +73,20 @@ void add_common_flags(CLI::App& app) {
 }
 
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  finish_spinning_setup();
+  for (const int number : {SIGPIPE, SIGXFSZ}) std::signal(number, SIG_IGN);  // a write that fails says so itself
   try {
-    app.parse(argc, argv);
-    const int code = body();
-    // Results that a full disk swallowed are no success.
+    int code = kOk;
+    try {
+      app.parse(argc, argv);
+      torch::set_num_threads(train::cpu_threads({}, nullptr));  // OpenMP by itself counts the cores of the machine
+      code = body();
+    } catch (const CLI::ParseError& failure) {
+      code = app.exit(failure) == 0 ? kOk : kUsage;
+    }
+    // Results that a full disk or a closed pipe swallowed are no success.
     AXLSTM_CHECK(std::cout.flush(), "standard output cannot be written (", std::strerror(errno), ")");
     return code;
-  } catch (const CLI::ParseError& failure) {
-    return app.exit(failure) == 0 ? kOk : kUsage;
   } catch (const UsageError& failure) {
     log::error(failure.what());
     return kUsage;
@@ -91,8 +100,15 @@ void log_banner(const std::string& program, train::DeviceChoice device, const st
   log::info(program + " " + AXLSTM_VERSION + ", " + platform_summary(device) + more);
 }
 
+bool is_heard(int signal) {
+  struct sigaction action {};
+  return signal != SIGHUP || ::sigaction(signal, nullptr, &action) != 0 || action.sa_handler != SIG_IGN;
+}
+
 const std::atomic<bool>& stop_on_signal() {
-  for (const int number : kStopSignals) std::signal(number, handle_signal);
+  for (const int number : kStopSignals) {
+    if (is_heard(number)) std::signal(number, handle_signal);
+  }
   let_signals_through();
   return stop_requested;
 }

@@ -55,14 +55,20 @@ void refuse_given(const CLI::App& group, const std::string& why);
 /// Adds --version, --doctor and --quiet.
 void add_common_flags(CLI::App& app);
 
-/// Parses, runs `body` and turns every failure into one line on stderr and an exit code.
+/// Parses, runs `body` and turns every failure into one line on stderr and an exit code. What is written to stderr when
+/// nobody reads it any more (`2>&1 | tee`, a terminal that is gone) is dropped; results that standard output does not
+/// take are a failure.
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
 /// Logs program, device, LibTorch, CUDA and cuDNN versions, and `more`.
 void log_banner(const std::string& program, train::DeviceChoice device, const std::string& more = "");
 
-/// What asks a program to save and end.
-inline constexpr std::array kStopSignals{SIGINT, SIGTERM, SIGUSR1};
+/// What asks a program to save and end: people, batch systems (SIGUSR2 is SGE's, SIGXCPU comes at the end of the CPU
+/// time that is allowed) and a terminal that goes (SIGHUP).
+inline constexpr std::array kStopSignals{SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU};
+
+/// False for a SIGHUP that was ignored when the program started, as under nohup: it stays so.
+bool is_heard(int signal);
 
 /// Turns true at the first of them; a SIGINT after that ends the process at once, with a message.
 const std::atomic<bool>& stop_on_signal();

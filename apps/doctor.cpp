@@ -6,9 +6,9 @@
 #endif
 
 #include <sstream>
-#include <thread>
 
 #include "axlstm/audio/decode.h"
+#include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
 #include "axlstm/nn/mlstm_block.h"
 #include "axlstm/ops/add_norm.h"
@@ -84,7 +84,7 @@ std::string doctor_report() {
          << (torch::cuda::is_available() ? str(static_cast<int>(torch::cuda::device_count()), " usable: ", gpu_names())
                                          : "none usable")
          << "\n"
-         << "CPU           " << std::thread::hardware_concurrency() << " cores, " << torch::get_num_threads()
+         << "CPU           " << allowed_cores() << " cores for this process, " << torch::get_num_threads()
          << " threads an operator\n"
          << "libsndfile    " << audio::decoder_version() << "\n\n"
          << torch::show_config() << "\n";

@@ -7,8 +7,8 @@
 #include <iostream>
 #include <map>
 #include <sstream>
-#include <thread>
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
 #include "axlstm/hear/statistics.h"
@@ -151,9 +151,8 @@ ExitCode evaluate(const EvaluateArguments& arguments) {
 
   hear::RunnerOptions options = arguments.runner;
   constexpr int kJobsOnGpu = 4;  // of one GPU
-  const auto cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options.jobs = arguments.jobs > 0                 ? arguments.jobs
-                 : options.devices.front().is_cpu() ? std::max(1, cores / options.threads)
+                 : options.devices.front().is_cpu() ? std::max(1, allowed_cores() / options.threads)
                                                     : kJobsOnGpu * static_cast<int>(options.devices.size());
   options.stop = &stop_on_signal();
   ProgressLog progress(evaluations);

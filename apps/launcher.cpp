@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -71,7 +72,17 @@ struct MeetingPoint {
   int port = 0;
 };
 
-Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingPoint& meeting) {
+/// This program, by its own name where that is still the same file, so that ranks are called by it in ps.
+std::string own_program() {
+  const char* self = "/proc/self/exe";
+  std::error_code failure;
+  const std::filesystem::path named = std::filesystem::read_symlink(self, failure);
+  const bool same = !failure && std::filesystem::equivalent(named, self, failure) && !failure;
+  return same ? named.string() : self;
+}
+
+Process start(const std::string& program, char** argv, std::int64_t rank, std::int64_t count,
+              const MeetingPoint& meeting) {
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
   AXLSTM_CHECK(pid >= 0, "rank ", rank, " cannot be started: ", std::strerror(errno));
@@ -80,7 +91,7 @@ Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingP
   sigset_t signals;
   sigemptyset(&signals);
   for (const int number : kStopSignals) {
-    std::signal(number, SIG_DFL);
+    if (is_heard(number)) std::signal(number, SIG_DFL);
     sigaddset(&signals, number);
   }
   ::sigprocmask(SIG_BLOCK, &signals, nullptr);
@@ -99,7 +110,8 @@ Process start(char** argv, std::int64_t rank, std::int64_t count, const MeetingP
     ::fcntl(meeting.socket, F_SETFD, 0);  // to be inherited
     set("AXLSTM_LISTENING_SOCKET", std::to_string(meeting.socket));
   }
-  ::execv("/proc/self/exe", argv);
+  ::unsetenv("SLURM_CPUS_PER_TASK");  // what the ranks have to share
+  ::execv(program.c_str(), argv);
   ::_exit(127);
 }
 
@@ -207,11 +219,14 @@ class Watch {
 bool is_launched() { return std::getenv(kMark) != nullptr; }
 
 int launch(char** argv, std::int64_t count, const LaunchOptions& options) {
-  for (const int number : kStopSignals) std::signal(number, note_signal);
+  for (const int number : kStopSignals) {
+    if (is_heard(number)) std::signal(number, note_signal);
+  }
+  const std::string program = own_program();
   for (std::int64_t restart = 0;; ++restart) {
     const MeetingPoint meeting;
     std::vector<Process> processes;
-    for (std::int64_t rank = 0; rank < count; ++rank) processes.push_back(start(argv, rank, count, meeting));
+    for (std::int64_t rank = 0; rank < count; ++rank) processes.push_back(start(program, argv, rank, count, meeting));
     Watch watch(processes, options);
     const int code = watch.run();
     if (code != kFailed || watch.stopping() || restart == options.max_restarts) return code;

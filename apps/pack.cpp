@@ -1,8 +1,8 @@
 // pack: audio files or tar archives → a folder of shards that pretrain reads without decoding.
 #include <iostream>
 #include <map>
-#include <thread>
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -19,8 +19,7 @@ using namespace axlstm;
 constexpr double kProgressSeconds = 5;
 
 std::int64_t worker_count(const data::DataOptions& options) {
-  return options.workers > 0 ? options.workers
-                             : static_cast<std::int64_t>(std::max(std::thread::hardware_concurrency(), 1U));
+  return options.workers > 0 ? options.workers : allowed_cores();
 }
 
 cli::ExitCode verify(const std::string& folder, std::int64_t workers) {

@@ -1,8 +1,11 @@
 // pretrain: a folder of audio → a pre-trained encoder.
+#include <torch/torch.h>
+
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <memory>
 #include <optional>
 
 #include "axlstm/core/error.h"
@@ -42,6 +45,7 @@ int train_model(const config::RunConfig& config, bool dry_run, train::ProcessGro
                 const std::atomic<bool>& stop) {
   const bool leads = !group || group->rank() == 0;
   const torch::Device device = group ? group->device() : train::choose_device(config.train.device);
+  torch::set_num_threads(train::cpu_threads(config.train, group));  // which the banner tells
   cli::log_banner("pretrain", config.train.device, cli::mlstm_summary(config.model, config.train.precision, device));
   if (group) cli::compare_configurations(*group, config::dump(config));
   const fs::path run_dir = config.train.run_dir;
@@ -77,7 +81,13 @@ int pretrain(const config::RunConfig& config, bool dry_run) {
   static const std::atomic<bool> never{false};
   if (dry_run) cli::end_on_signal();
   const auto& stop = dry_run ? never : cli::stop_on_signal();
-  const auto group = cli::join_ranks(config);
+  std::unique_ptr<train::ProcessGroup> group;
+  try {
+    group = cli::join_ranks(config, stop);
+  } catch (const train::StoppedEarly& reason) {
+    log::warn(reason.what());
+    return cli::kInterrupted;
+  }
   if (!group) return train_model(config, dry_run, nullptr, stop);
   int code = cli::kFailed;
   std::string reason;
@@ -85,6 +95,9 @@ int pretrain(const config::RunConfig& config, bool dry_run) {
     code = train_model(config, dry_run, group.get(), stop);
     group->leave();
     return code;
+  } catch (const train::StoppedEarly& stopped) {
+    log::warn(stopped.what());
+    std::_Exit(cli::kInterrupted);
   } catch (const UsageError& failure) {
     code = cli::kUsage;
     reason = failure.what();

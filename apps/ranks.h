@@ -1,6 +1,7 @@
 // Several processes that pre-train one model: starting them, and finding the others.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,8 +12,9 @@
 
 namespace axlstm::cli {
 
-/// Joins the other ranks that the environment tells of; null if there are none. Only rank 0 tells how things go.
-std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config);
+/// Joins the other ranks that the environment tells of; null if there are none. Only rank 0 tells how things go. Throws
+/// train::StoppedEarly if `stop` turns true meanwhile.
+std::unique_ptr<train::ProcessGroup> join_ranks(const config::RunConfig& config, const std::atomic<bool>& stop);
 
 /// Throws UsageError naming the key if this rank was given another configuration than rank 0.
 void compare_configurations(train::ProcessGroup& group, const std::string& yaml);

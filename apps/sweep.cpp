@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
-#include <thread>
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
@@ -51,7 +51,10 @@ std::vector<std::string> gpus() {
 
 fs::path program_folder() { return fs::canonical("/proc/self/exe").parent_path(); }
 
-std::vector<fs::path> tasks_of(const sweep::Plan& plan) { return hear::find_all_tasks(plan.hear.tasks, "hear.tasks"); }
+std::vector<fs::path> tasks_of(const sweep::Plan& plan) {
+  if (plan.hear.tasks.empty()) throw UsageError("hear.tasks is empty: give HEAR task folders, or --stages pretrain");
+  return hear::find_all_tasks(plan.hear.tasks, "hear.tasks");
+}
 
 hear::Report table_of(const sweep::Plan& plan) {
   sweep::TableOptions options;
@@ -72,25 +75,34 @@ std::string quoted(const std::string& text) {
 }
 
 void print_slurm_script(const Arguments& arguments, std::size_t runs) {
-  std::cout << "#!/usr/bin/env bash\n"
-               "# An array task for each run of the sweep. Submit it again to resume; a task that is told to stop (75) "
-               "queues\n"
-               "# itself again.\n"
-               "#SBATCH --job-name=sweep\n"
-            << "#SBATCH --array=0-" << runs - 1
-            << "\n#SBATCH --gpus-per-task=1\n#SBATCH --ntasks=1\n#SBATCH --cpus-per-task=8\n#SBATCH --requeue\n"
-               "#SBATCH --signal=B:USR1@120\n"
-            << "cd " << quoted(fs::current_path().string()) << " || exit 1\n"
-            << quoted((program_folder() / "sweep").string()) << " --config " << quoted(arguments.config) << " --stages "
-            << quoted(arguments.stages) << " --cell \"$SLURM_ARRAY_TASK_ID\"";
+  std::cout
+      << "#!/usr/bin/env bash\n"
+         "# An array task for each run of the sweep. Submit it again to resume. A task whose time is nearly over "
+         "(USR1)\n"
+         "# saves and queues itself again; one that is cancelled (TERM) only saves. What SLURM pre-empts it queues "
+         "again itself.\n"
+         "#SBATCH --job-name=sweep\n"
+      << "#SBATCH --array=0-" << runs - 1
+      << "\n#SBATCH --gpus-per-task=1\n#SBATCH --ntasks=1\n#SBATCH --cpus-per-task=8\n#SBATCH --requeue\n"
+         "#SBATCH --signal=B:USR1@120\n"
+      << "cd " << quoted(fs::current_path().string()) << " || exit 1\n"
+      << quoted((program_folder() / "sweep").string()) << " --config " << quoted(arguments.config) << " --stages "
+      << quoted(arguments.stages) << " --cell \"$SLURM_ARRAY_TASK_ID\"";
   for (const std::string& assignment : arguments.assignments) std::cout << " " << quoted(assignment);
   std::cout << " &\n"
-               "program=$!\n"
-               "trap 'kill -USR1 $program' USR1 TERM  # bash waits again after a signal\n"
+               "program=$! again=\n"
+               "trap 'again=yes; kill -USR1 $program' USR1\n"
+               "trap 'again=never; trap : USR1; kill -TERM $program' TERM\n"
                "wait $program\n"
                "code=$?\n"
-               "[ $code -le 128 ] || { wait $program; code=$?; }\n"
-               "[ $code = 75 ] && scontrol requeue \"$SLURM_JOB_ID\"\n"
+               "while [ $code -gt 128 ] && kill -0 $program 2> /dev/null; do  # it was only the shell that heard a "
+               "signal\n"
+               "  wait $program\n"
+               "  code=$?\n"
+               "done\n"
+               "# Not by SLURM_JOB_ID, which one task has in common with the array: all would be queued again.\n"
+               "[ $code = 75 ] && [ \"$again\" = yes ] && "
+               "scontrol requeue \"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}\"\n"
                "exit $code\n";
 }
 
@@ -116,7 +128,10 @@ cli::ExitCode exit_code(const std::vector<sweep::RunStatus>& statuses) {
 int run(const Arguments& arguments) {
   const sweep::Plan plan = arguments.plan();
   std::vector<sweep::Run> runs = sweep::runs_of(plan);
+  const std::vector<sweep::Stage> stages = sweep::parse_stages(arguments.stages);
+  const bool embeds = stages.back() != sweep::Stage::kPretrain;
   if (arguments.slurm) {
+    if (embeds) tasks_of(plan);  // now rather than in every task
     print_slurm_script(arguments, runs.size());
     return cli::kOk;
   }
@@ -130,14 +145,13 @@ int run(const Arguments& arguments) {
   if (arguments.cell >= 0) runs = {runs[static_cast<std::size_t>(arguments.cell)]};
 
   sweep::SchedulerOptions options;
-  options.stages = sweep::parse_stages(arguments.stages);
+  options.stages = stages;
   options.gpus = gpus();
   options.jobs = arguments.jobs > 0 ? arguments.jobs : std::max(1, static_cast<int>(options.gpus.size()));
   options.context.programs = program_folder();
   const bool evaluates = options.stages.back() == sweep::Stage::kEvaluate;
-  if (options.stages.back() != sweep::Stage::kPretrain) options.context.tasks = tasks_of(plan);
-  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  if (options.jobs > 1) options.context.evaluation_jobs = options.threads = std::max(1, cores / options.jobs);
+  if (embeds) options.context.tasks = tasks_of(plan);
+  if (options.jobs > 1) options.context.evaluation_jobs = options.threads = std::max(1, allowed_cores() / options.jobs);
   options.stop = &cli::stop_on_signal();
   std::vector<sweep::RunStatus> statuses;
   {

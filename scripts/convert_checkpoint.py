@@ -1,22 +1,26 @@
 #!/usr/bin/env python3
 """Convert a PyTorch checkpoint of the authors' AxLSTM or SSAST code to a checkpoint folder.
 
-The weights are loaded without running any code of the file (`weights_only=True`), the model's shape is
-read off the tensors, and OUT_DIR receives `model.safetensors` (same tensor names, float32) and
-`config.yaml` (the `model:` section). Needs only torch and safetensors.
+The weights, from a file of torch.save or of safetensors, are loaded without running any code of the file
+(`weights_only=True`; what else it holds, such as the arguments of training, becomes empty objects), the model's shape is
+read off the tensors, and OUT_DIR receives `model.safetensors` (the model's tensor names, float32) and `config.yaml` (the
+`model:` section). Needs only torch and safetensors.
 """
 
 import argparse
+import collections
 import os
 import pickle
 import re
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 SIZES = {  # name: (dim, depth, attention heads of SSAST)
     "tiny": (192, 12, 3), "small": (384, 12, 6), "medium": (512, 12, 8),
@@ -27,40 +31,139 @@ CHOICES = {  # what no tensor shows
     "flip": {"true": True, "false": False},
     "input_gate": {"exponential": "exponential", "sigmoid": "sigmoid"},
 }
-# Plain attribute holders only: unpickling them runs nothing but their own empty constructor.
-SAFE_CLASSES = [argparse.Namespace]
+STATE_KEYS = ("model", "state_dict", "model_state_dict")  # where training programs put the weights
+# What DistributedDataParallel, Lightning and the like, torch.compile, FSDP and activation checkpoints put into names.
+WRAPPERS = {"module", "model", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+COUNTERS = {"n_averaged"}  # of torch.optim.swa_utils.AveragedModel, beside the weights
+# Values that are pickled as a call. The call is made to a stand-in, as for every class that a file names.
+CALLED_MODULES = {"_codecs", "argparse", "builtins", "collections", "datetime", "ml_collections", "numpy", "pathlib",
+                  "types", "uuid"}
+CODE_IN_BUILTINS = {"__import__", "breakpoint", "compile", "delattr", "eval", "exec", "getattr", "input", "open", "setattr"}
+MOST_STAND_INS = 300
 
 
 class ConversionError(Exception):
     """A failure that is reported as one line naming the file and the cause."""
 
 
+class StandIn:
+    """An empty object in the place of one whose class is not the weights': takes what unpickling gives it and forgets it."""
+
+    @classmethod
+    def empty(cls) -> object:
+        return super().__new__(cls)
+
+    def __new__(cls, *_: object, **__: object) -> object:
+        return cls.empty()
+
+    def __init__(self, *_: object, **__: object) -> None:  # not run for a plain object, but for a call
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        module, _, function = name.partition(".")
+        if module not in CALLED_MODULES or (module == "builtins" and function in CODE_IN_BUILTINS):
+            raise ConversionError(refusal(name))
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def refusal(name: str) -> str:
+    return (f"refused: it refers to {name}, and loading that could run code from the file; where you trust the "
+            'file, save the weights alone with torch.save({"model": state_dict}, ...)')
+
+
+def stand_in(name: str, empty: Callable[[], object] | None = None) -> type:
+    """The class that the unpickler takes for `name`, which it looks up by module and name. `empty`: makes its objects."""
+    module, _, short = name.rpartition(".")
+    more = {"empty": staticmethod(empty)} if empty else {}
+    return type(short, (StandIn,), {"__module__": module, "__qualname__": short} | more)
+
+
+def unpickle(path: Path) -> object:
+    """What torch.save wrote. Classes that the weights do not need are never imported: stand-ins take their places."""
+    stand_ins: dict[str, type] = {}
+    containers = [("SETITEM", collections.OrderedDict), ("append", list), ("extend", list)]
+    for _ in range(MOST_STAND_INS):
+        try:
+            with path.open("rb") as stream, torch.serialization.safe_globals(list(stand_ins.values())), \
+                    warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return torch.load(stream, map_location="cpu", weights_only=True)
+        except ConversionError:
+            raise
+        except Exception as error:  # what a damaged file raises depends on where the damage is
+            message = str(error) if isinstance(error, pickle.UnpicklingError) else ""
+            if found := re.search(r"GLOBAL (\S+)", message):
+                name = found[1] if "." in found[1] else f"builtins.{found[1]}"  # as the unpickler calls those
+                if " is blocked" in message or name in stand_ins:
+                    raise ConversionError(refusal(name)) from None
+                stand_ins[name] = stand_in(name)
+                continue
+            # The unpickler puts items only into a container of its own.
+            found = re.search(r"Can only (SETITEM|append|extend).* got <class '([^']+)'>", message)
+            if found is None or found[2] not in stand_ins:
+                raise ConversionError(
+                    "not a readable PyTorch checkpoint (damaged, cut short or another format)") from None
+            stand_ins[found[2]] = stand_in(found[2], dict(containers)[found[1]])
+    raise ConversionError(f"refused: it refers to more than {MOST_STAND_INS} classes")
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file begins as one of safetensors does: 8 bytes of length, then JSON."""
+    with path.open("rb") as stream:
+        start = stream.read(9)
+    return path.suffix == ".safetensors" or (start[8:] == b"{" and not start.startswith((b"PK", b"\x80")))
+
+
+def listed(keys: Iterable[object]) -> str:
+    names = [repr(key) for key in keys]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def find_state(content: object) -> dict[object, object]:
+    """The state dict in what a training program saved."""
+    def is_state(value: object) -> bool:
+        return isinstance(value, dict) and any(isinstance(entry, torch.Tensor) for entry in value.values())
+
+    if isinstance(content, StandIn):
+        kind = type(content)
+        raise ConversionError(f"holds a whole object ({kind.__module__}.{kind.__qualname__}), not a state dict; where its "
+                              "code is, save the weights alone with torch.save(model.state_dict(), ...)")
+    if not isinstance(content, dict):
+        raise ConversionError(f"holds a {type(content).__name__}, neither a state dict nor a dict with one under "
+                              f"{' or '.join(map(repr, STATE_KEYS))}")
+    for key in STATE_KEYS:
+        if is_state(content.get(key)):
+            return content[key]
+    if is_state(content):
+        return content
+    raise ConversionError(f"holds neither a state dict nor one under {' or '.join(map(repr, STATE_KEYS))}; its keys: "
+                          f"{listed(content) or 'none'}")
+
+
+def plain_names(names: list[str]) -> dict[str, str]:
+    """The model's own name for each: without what wrappers put in, and without a first part that all have in common."""
+    parts = {name: [part for part in name.split(".") if part not in WRAPPERS] for name in names}
+    while len({tuple(part[:1]) for part in parts.values()}) == 1 and all(len(part) > 1 for part in parts.values()):
+        parts = {name: part[1:] for name, part in parts.items()}
+    return {name: ".".join(part) for name, part in parts.items()}
+
+
 def load(path: Path) -> dict[str, torch.Tensor]:
-    """Return the model's state dict, without the prefixes that DDP and torch.compile add."""
+    """Return the model's state dict under the model's own names."""
     try:
-        stream = path.open("rb")
+        content = load_file(path) if is_safetensors(path) else unpickle(path)
     except OSError as error:
         raise ConversionError(error.strerror or str(error)) from None
-    try:
-        with stream, torch.serialization.safe_globals(SAFE_CLASSES), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(stream, map_location="cpu", weights_only=True)
-    except Exception as error:  # what a damaged file raises depends on where the damage is
-        found = re.search(r"GLOBAL (\S+)", str(error)) if isinstance(error, pickle.UnpicklingError) else None
-        if found is None:
-            raise ConversionError("not a readable PyTorch checkpoint (damaged, cut short or another format)") from None
-        raise ConversionError(
-            f"refused: it refers to {found[1]}, and loading that could run code from the file; where you trust the "
-            'file, save the weights alone with torch.save({"model": state_dict}, ...)') from None
+    except SafetensorError as error:
+        raise ConversionError(f"not a readable safetensors file ({error})") from None
 
-    state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not any(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ConversionError('holds neither a state dict nor a dict with one under "model"')
+    state = {str(name): value for name, value in find_state(content).items() if name not in COUNTERS}
+    names = plain_names(list(state))
     tensors = {}
-    for name, value in state.items():
+    for full_name, value in state.items():
         if not isinstance(value, torch.Tensor):
-            raise ConversionError(f"the state dict's entry {name!r} is a {type(value).__name__}, not a tensor")
-        name = re.sub(r"^(?:module\.|_orig_mod\.)+", "", str(name))
+            raise ConversionError(f"the state dict's entry {full_name!r} is a {type(value).__name__}, not a tensor")
+        name = names[full_name]
         if name in tensors:
             raise ConversionError(f"two tensors are called {name} once prefixes are removed")
         if not value.is_floating_point():
@@ -87,7 +190,8 @@ def infer(tensors: dict[str, torch.Tensor], arguments: argparse.Namespace) -> di
     """Read the `model:` section off the tensors' shapes."""
     arch = next((arch for arch, marker in MARKERS.items() if marker in tensors), None)
     if arch is None:
-        raise ConversionError(f"is neither AxLSTM nor SSAST: it holds none of {', '.join(MARKERS.values())}")
+        raise ConversionError(f"is neither AxLSTM nor SSAST: it holds none of {', '.join(MARKERS.values())}; its tensors: "
+                              f"{listed(tensors)}")
     if arguments.arch not in (None, arch):
         raise ConversionError(f"is a checkpoint of {arch}, not of {arguments.arch}")
     dim, _, patch_frames, patch_mels = expect(tensors, "patch_embed.proj.weight", None, 1, None, None)
@@ -167,7 +271,7 @@ def write(out: Path, tensors: dict[str, torch.Tensor], config: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, metavar="model.pth")
+    parser.add_argument("checkpoint", type=Path, metavar="model.pth|model.safetensors")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     parser.add_argument("--arch", choices=tuple(MARKERS), help="fail unless the checkpoint is of this architecture")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=True,

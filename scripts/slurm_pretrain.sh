@@ -28,7 +28,10 @@ PRETRAIN=${PRETRAIN:-build/release/bin/pretrain}
 srun --kill-on-bad-exit=1 "$PRETRAIN" data.workers="${SLURM_CPUS_PER_TASK:-0}" "$@"
 code=$?
 if [ "$code" = 75 ]; then
-  echo "interrupted after saving; queueing job ${SLURM_JOB_ID:-?} again"
-  scontrol requeue "$SLURM_JOB_ID"
+  # One task of an array has the array's number as SLURM_JOB_ID: by that all of them would be queued again.
+  job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+  job=${job:-${SLURM_JOB_ID:-?}}
+  echo "interrupted after saving; queueing job $job again"
+  scontrol requeue "$job"
 fi
 exit "$code"

@@ -43,13 +43,13 @@ void describe(HearConfig& config, Visitor& v) {
 
 }  // namespace
 
-HearConfig read_hear(const Node& root) {
+HearConfig read_hear(const Node& root, bool needs_tasks) {
   HearConfig config;
   Reader reader(root);
   describe(config, reader);
   reader.finish();
   if (config.models.empty()) throw UsageError("hear.models is empty: give at least one model");
-  if (config.tasks.empty()) throw UsageError("hear.tasks is empty: give HEAR task folders");
+  if (needs_tasks && config.tasks.empty()) throw UsageError("hear.tasks is empty: give HEAR task folders");
   return config;
 }
 

@@ -129,7 +129,7 @@ void describe_train(train::TrainOptions& train, Visitor& v) {
       "The CPU always repeats");
   v.integer("seed", train.seed, kNotNegative, "of initialisation, order, crops and masks");
   v.integer("threads", train.threads, {0, 1024},
-            "CPU threads of an operator; 0: LibTorch's choice. Bit-equal resume needs the same number");
+            "CPU threads of an operator; 0: one per core that may be used. Bit-equal resume needs the same number");
   v.integer("device_batch", train.device_batch, kNotNegative,
             "clips of one forward pass, gradients are accumulated to global_batch; 0: all at once");
   v.integer("max_steps", train.max_steps, kNotNegative, "stop here without changing the schedule; 0: at its end");

@@ -7,13 +7,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <iomanip>
+#include <mutex>
 #include <utility>
 
 #include "axlstm/core/error.h"
+#include "axlstm/core/log.h"
 
 namespace axlstm {
 namespace {
@@ -21,6 +24,24 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kBlockBytes = 1 << 18;
+
+/// Whether the file system says that it does not know what it was asked for, rather than that it failed.
+bool is_unsupported(int reason) {
+  constexpr std::array kReasons{EINVAL, ENOTSUP, EOPNOTSUPP, ENOSYS, EPERM, EACCES, ENOTTY, EISDIR};
+  return std::find(kReasons.begin(), kReasons.end(), reason) != kReasons.end();
+}
+
+/// fsync's result once unsupported is taken for done, with a warning for the first file and the first folder.
+bool is_flushed(bool done, const fs::path& path, const char* what, std::once_flag& told) {
+  if (done) return true;
+  const int reason = errno;
+  if (!is_unsupported(reason)) return false;
+  std::call_once(told, [&] {
+    log::warn(str(path.string(), ": this file system cannot flush ", what, " to disk (", std::strerror(reason),
+                  "): what was written last may be lost in a power cut"));
+  });
+  return true;
+}
 
 /// Closes its descriptor; close errors are checked by fsync before.
 struct Descriptor {
@@ -66,7 +87,25 @@ void SyncedWriter::append(std::string_view bytes) {
 }
 
 void SyncedWriter::finish() {
-  AXLSTM_CHECK(::fsync(descriptor_) == 0, path_.string(), ": cannot be flushed to disk (", std::strerror(errno), ")");
+  static std::once_flag told;
+  AXLSTM_CHECK(is_flushed(::fsync(descriptor_) == 0, path_, "files", told), path_.string(),
+               ": cannot be flushed to disk (", std::strerror(errno), ")");
+}
+
+void reserve_space(const fs::path& path, std::uint64_t bytes) {
+  const Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)};
+  AXLSTM_CHECK(file.fd >= 0, path.string(), ": cannot be created (", std::strerror(errno), ")");
+  int result = 0;
+  do {
+    result = bytes == 0 ? 0 : ::fallocate(file.fd, 0, 0, static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return;
+  AXLSTM_CHECK(is_unsupported(errno), path.string(), ": no room for ", bytes, " bytes (", std::strerror(errno), ")");
+  SyncedWriter writer(path);
+  const std::string block(std::min<std::uint64_t>(bytes, kBlockBytes), '\0');
+  for (std::uint64_t left = bytes; left > 0; left -= std::min<std::uint64_t>(left, block.size()))
+    writer.append(std::string_view(block).substr(0, left));
+  writer.finish();
 }
 
 void write_file_atomic(const fs::path& path, std::string_view bytes) {
@@ -87,8 +126,10 @@ void write_file_atomic(const fs::path& path, std::string_view bytes) {
 }
 
 void sync_directory(const fs::path& directory) {
+  static std::once_flag told;
   const Descriptor folder{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  AXLSTM_CHECK(folder.fd >= 0 && ::fsync(folder.fd) == 0, directory.string(), ": cannot be flushed to disk (",
+  const bool done = folder.fd >= 0 && ::fsync(folder.fd) == 0;
+  AXLSTM_CHECK(is_flushed(done, directory, "folders", told), directory.string(), ": cannot be flushed to disk (",
                std::strerror(errno), ")");
 }
 

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <mutex>
 
@@ -12,6 +13,7 @@ namespace {
 
 std::mutex progress_mutex;
 bool live_line_open = false;
+std::atomic<bool> has_source = false;
 
 spdlog::logger& logger() {
   static const auto instance = [] {
@@ -41,7 +43,14 @@ void info(const std::string& message) { write(spdlog::level::info, message); }
 void warn(const std::string& message) { write(spdlog::level::warn, message); }
 void error(const std::string& message) { write(spdlog::level::err, message); }
 
-void set_source(const std::string& name) { logger().set_pattern("%^%H:%M:%S %l%$ " + name + ": %v"); }
+void warn_for_run(const std::string& message) {
+  if (!has_source) warn(message);
+}
+
+void set_source(const std::string& name) {
+  has_source = true;
+  logger().set_pattern("%^%H:%M:%S %l%$ " + name + ": %v");
+}
 
 void set_quiet(bool quiet) { logger().set_level(quiet ? spdlog::level::warn : spdlog::level::info); }
 

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "axlstm/audio/file_names.h"
+#include "axlstm/core/cores.h"
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -202,7 +203,7 @@ struct Lines {
 Manifest read_jsonl(std::string_view text, const fs::path& path, const fs::path& base) {
   Manifest manifest{ClipList(base), {}, {}};
   const std::size_t threads =
-      std::clamp<std::size_t>(text.size() / kLinesBytes, 1, std::thread::hardware_concurrency());
+      std::clamp<std::size_t>(text.size() / kLinesBytes, 1, static_cast<std::size_t>(allowed_cores()));
   int line = 1;
   ordered_parallel<Lines, std::vector<Row>>(
       [&]() -> std::optional<Lines> {

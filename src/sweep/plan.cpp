@@ -140,7 +140,7 @@ class PlanReader {
       sections.entries.push_back({"hear", *hear});
     }
     config::apply_override(sections, "hear.models=cell");
-    plan_.hear = config::read_hear(sections);
+    plan_.hear = config::read_hear(sections, /*needs_tasks=*/false);
   }
 
   /// The configuration of a cell before its own settings.

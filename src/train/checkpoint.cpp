@@ -161,6 +161,40 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
   }
 }
 
+void rehearse_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint) {
+  const fs::path root = checkpoints_folder(run_dir);
+  const fs::path temporary = root / str(kTemporaryPrefix, "rehearsal"),
+                 renamed = root / str(kTemporaryPrefix, "rehearsed");
+  const auto size_of = [](const std::map<std::string, torch::Tensor>& tensors) {
+    std::uint64_t bytes = 0;
+    for (const auto& [name, tensor] : tensors) bytes += tensor.nbytes();
+    return bytes;
+  };
+  std::string reason;
+  try {
+    fs::create_directories(root);
+    fs::remove_all(temporary);
+    fs::create_directory(temporary);
+    reserve_space(temporary / kModel, size_of(checkpoint.model));
+    reserve_space(temporary / kOptimizer, size_of(checkpoint.optimizer));
+    if (!checkpoint.ema.empty()) reserve_space(temporary / kEma, size_of(checkpoint.ema));
+    write_text(temporary / kConfig, checkpoint.config_yaml);
+    sync_directory(temporary);
+    fs::rename(temporary, renamed);
+    sync_directory(root);
+    fs::remove_all(renamed);
+    return;
+  } catch (const fs::filesystem_error& failure) {
+    reason = str(root.string(), ": ", failure.code().message());
+  } catch (const Error& failure) {
+    reason = failure.what();
+  }
+  std::error_code ignored;
+  for (const fs::path& leftover : {temporary, renamed}) fs::remove_all(leftover, ignored);
+  throw Error(str("no checkpoint can be saved, so no training begins: ", reason,
+                  "; make room, or choose another train.run_dir"));
+}
+
 std::vector<fs::path> list_checkpoints(const fs::path& run_dir) {
   std::vector<fs::path> folders;
   std::error_code missing;

@@ -6,13 +6,14 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
+#include "meeting.h"
 
 namespace axlstm::train {
 namespace {
 
 using std::chrono::milliseconds;
 
-constexpr int kFailedExit = 1;
+constexpr int kFailedExit = 1, kStoppedExit = 75;
 constexpr const char* kLeft = "left";
 
 std::string pulse_key(std::int64_t rank) { return str("pulse/", rank); }
@@ -59,6 +60,7 @@ void Heartbeat::pulse() {
     for (std::int64_t beat = 1; sleep(interval); ++beat) {
       store_->set(pulse_key(rank_.rank), str(beat));
       if (store_->check({kFailed})) end_process(store_->get_to_str(kFailed));
+      if (store_->check({kStoppedEarly})) stop_process(store_->get_to_str(kStoppedEarly));
       if (rank_.rank > 0) {
         look_at(0);
       } else {
@@ -70,7 +72,7 @@ void Heartbeat::pulse() {
   } catch (const std::exception& failure) {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
-    const std::string keeper = rank_.attempt_of_own_store ? "torchrun" : names_.front();
+    const std::string keeper = rank_.store_is_kept ? "torchrun" : names_.front();
     end_process(str(keeper, " is gone: the connection to it broke (", message_of(failure), ")"));
   }
 }
@@ -101,6 +103,12 @@ void Heartbeat::end_process(const std::string& reason) {
   log::error(reason + "; this rank ends too. The same command resumes from the newest checkpoint");
   if (rank_.rank == 0 && rank_.world_size > 1) std::this_thread::sleep_for(kTimeToRead);
   ::_exit(kFailedExit);  // the main thread is stuck in a sum over all ranks
+}
+
+void Heartbeat::stop_process(const std::string& who) {
+  log::warn(who + " was told to stop before training began; the same command starts it");
+  if (rank_.rank == 0) std::this_thread::sleep_for(kTimeToRead);
+  ::_exit(kStoppedExit);
 }
 
 }  // namespace axlstm::train

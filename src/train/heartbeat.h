@@ -31,9 +31,6 @@ class Heartbeat {
   /// For who found that the others do not answer: returns only if none of them turns out to be gone.
   void wait_for_verdict();
 
-  /// Rank 0's process often holds the store: it must not vanish before the others have read why.
-  static constexpr std::chrono::milliseconds kTimeToRead{2500};
-
   /// Key under which a rank says why it failed.
   static constexpr const char* kFailed = "failed";
 
@@ -43,6 +40,7 @@ class Heartbeat {
   void look_at(std::int64_t rank);
   bool sleep(std::chrono::milliseconds time);
   [[noreturn]] void end_process(const std::string& reason);
+  [[noreturn]] void stop_process(const std::string& who);
 
   using Clock = std::chrono::steady_clock;
   struct Seen {

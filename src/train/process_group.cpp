@@ -8,7 +8,6 @@
 #include <set>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #ifdef USE_C10D_GLOO
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #endif
@@ -16,9 +15,11 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
 #include "axlstm/train/trainer.h"
 #include "heartbeat.h"
+#include "meeting.h"
 
 namespace axlstm::train {
 namespace {
@@ -26,23 +27,6 @@ namespace {
 using std::chrono::milliseconds;
 
 milliseconds to_milliseconds(double seconds) { return milliseconds(static_cast<std::int64_t>(1000 * seconds)); }
-
-c10::intrusive_ptr<c10d::Store> connect(const Rank& rank, bool may_serve, milliseconds timeout) {
-  c10d::TCPStoreOptions options;
-  options.port = static_cast<std::uint16_t>(rank.port);
-  options.isServer = may_serve && rank.rank == 0 && !rank.attempt_of_own_store;
-  options.waitWorkers = false;
-  options.timeout = timeout;
-  if (options.isServer && rank.listening_socket) options.masterListenFd = static_cast<int>(*rank.listening_socket);
-  try {
-    const auto store = c10::make_intrusive<c10d::TCPStore>(rank.address, options);
-    return c10::make_intrusive<c10d::PrefixStore>("axlstm/" + rank.attempt_of_own_store.value_or("0"), store);
-  } catch (const std::exception& failure) {
-    throw Error(str(options.isServer ? "rank 0 cannot listen at " : "rank 0 cannot be reached at ", rank.address, ":",
-                    rank.port, " (from ", rank.launcher,
-                    "; MASTER_ADDR and MASTER_PORT set another place): ", message_of(failure)));
-  }
-}
 
 c10::intrusive_ptr<c10d::Backend> open_backend(const c10::intrusive_ptr<c10d::Store>& store, const Rank& rank,
                                                const torch::Device& device, [[maybe_unused]] milliseconds timeout) {
@@ -97,20 +81,30 @@ struct ProcessGroup::Connection {
   }
 };
 
-ProcessGroup::ProcessGroup(const Rank& rank, const torch::Device& device, const DistributedOptions& options)
-    : rank_(rank), device_(device), connection_(std::make_unique<Connection>()) {
-  const auto timeout = to_milliseconds(options.timeout_s);
+ProcessGroup::ProcessGroup(const Rank& rank, const torch::Device& device, const DistributedOptions& options,
+                           const std::atomic<bool>* stop)
+    : rank_(rank),
+      timeout_(to_milliseconds(options.timeout_s)),
+      stop_(stop),
+      device_(device),
+      connection_(std::make_unique<Connection>()) {
+  const Patience patience(rank, timeout_, stop);
   auto& [store, backend, heartbeat, name, gathered] = *connection_;
-  store = connect(rank, /*may_serve=*/true, timeout);
-  store->setTimeout(timeout);
+  const auto whole_store = connect(rank, /*serve=*/true, timeout_, patience);
+  const std::string prefix = agree_on_prefix(*whole_store, rank, patience);
+  store = c10::make_intrusive<c10d::PrefixStore>(prefix, whole_store);
+  store->setTimeout(timeout_);
   const std::string host = host_name();
   name = str("rank ", rank.rank, " (", host, ", process ", ::getpid(), ")");
-  const auto hosts = gather(host);  // names whoever does not come
-  ranks_on_this_machine_ = std::count(hosts.begin(), hosts.end(), host);
+  const auto hosts = gather(host);                         // names whoever does not come
+  const std::string cores = host + " " + affinity_mask();  // a launcher may have bound each rank to cores of its own
+  const auto everybodys_cores = gather(cores);
+  sharers_of_cores_ = std::count(everybodys_cores.begin(), everybodys_cores.end(), cores);
   machines_ = static_cast<std::int64_t>(std::set(hosts.begin(), hosts.end()).size());
-  heartbeat =
-      std::make_unique<Heartbeat>(connect(rank, /*may_serve=*/false, timeout), rank, gather(name), options.heartbeat_s);
-  backend = open_backend(store, rank, device, timeout);
+  const auto second_connection = connect(rank, /*serve=*/false, timeout_, patience);
+  heartbeat = std::make_unique<Heartbeat>(c10::make_intrusive<c10d::PrefixStore>(prefix, second_connection), rank,
+                                          gather(name), options.heartbeat_s);
+  backend = open_backend(store, rank, device, timeout_);
   const auto ones = torch::ones({1}, torch::dtype(torch::kFloat32).device(device));
   sum(ones);  // NCCL connects at the first use
   AXLSTM_CHECK(ones.item<float>() == static_cast<float>(rank.world_size), "the first sum over ", rank.world_size,
@@ -148,14 +142,26 @@ void ProcessGroup::broadcast(const std::vector<torch::Tensor>& tensors) {
 std::vector<std::string> ProcessGroup::gather(const std::string& text) {
   const auto key = [&](std::int64_t rank) { return str("text/", connection_->gathered, "/", rank); };
   auto& store = *connection_->store;
-  std::vector<std::string> texts, missing;
+  std::vector<std::string> texts;
   connection_->guard("talking to the other ranks", [&] { store.set(key(rank()), text); });
+  const Patience patience(rank_, timeout_, stop_);
   for (std::int64_t other = 0; other < world_size(); ++other) {
+    const auto who = [&] { return str("rank ", other, " of ", world_size()); };
     try {
+      const auto has_come = [&] {
+        if (!connection_->heartbeat && store.check({kStoppedEarly}))
+          throw StoppedEarly(store.get_to_str(kStoppedEarly) + " was told to stop before training began");
+        return store.check({key(other)});
+      };
+      patience.until(has_come, who);
       texts.push_back(store.get_to_str(key(other)));
+    } catch (const StoppedEarly&) {
+      store.set(kStoppedEarly, connection_->name);
+      if (rank() == 0) std::this_thread::sleep_for(kTimeToRead);
+      throw;
     } catch (const std::exception& failure) {
       if (connection_->heartbeat) connection_->heartbeat->wait_for_verdict();
-      throw Error(str("rank ", other, " of ", world_size(), " did not come: ", message_of(failure)));
+      throw Error(str("talking to ", who(), " failed: ", message_of(failure)));
     }
   }
   ++connection_->gathered;
@@ -187,7 +193,7 @@ void ProcessGroup::fail(const std::string& reason) noexcept {
   try {
     if (world_size() > 1) connection_->store->set(Heartbeat::kFailed, connection_->name + " failed: " + reason);
     connection_->heartbeat->stop();
-    if (rank() == 0 && world_size() > 1) std::this_thread::sleep_for(Heartbeat::kTimeToRead);
+    if (rank() == 0 && world_size() > 1) std::this_thread::sleep_for(kTimeToRead);
   } catch (const std::exception&) {  // nobody is there to be told
   }
 }

@@ -6,8 +6,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <mutex>
-#include <thread>
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -52,8 +52,8 @@ model::MaskedModel build_model(const RunSpec& spec, const torch::Device& device)
     const auto backend = ops::resolve_backend(spec.model.backend, device, dtype, dim, inner_dim, nn::kHeads);
     ops::resolve_isa(spec.model.isa, device, dtype, spec.model.patches() + 1);
     if (spec.model.backend == ops::Backend::kAuto && backend == ops::Backend::kReference && device.is_cuda()) {
-      log::warn(str("slow: LibTorch's operators compute the mLSTM, for the kernels cannot be used: ",
-                    ops::fused_block_obstacle(device, dtype, dim, inner_dim, nn::kHeads)));
+      log::warn_for_run(str("slow: LibTorch's operators compute the mLSTM, for the kernels cannot be used: ",
+                            ops::fused_block_obstacle(device, dtype, dim, inner_dim, nn::kHeads)));
     }
   }
   torch::manual_seed(derive_seed({static_cast<std::uint64_t>(spec.train.seed), kInitStream}));
@@ -88,13 +88,19 @@ torch::Device choose_device(DeviceChoice choice) {
   static std::once_flag told;
   if (choice == DeviceChoice::kAuto && !available) {
     std::call_once(told, [] {
-      log::warn(
+      log::warn_for_run(
           "no usable GPU (LibTorch sees none, or no driver that is new enough): computing on the CPU; ask for the "
           "device "
           "cpu to silence this");
     });
   }
   return choice == DeviceChoice::kCpu || !available ? torch::kCPU : torch::kCUDA;
+}
+
+int cpu_threads(const TrainOptions& options, const ProcessGroup* group) {
+  if (options.threads > 0) return static_cast<int>(options.threads);
+  const int asked_for = threads_asked_for(process_environment());
+  return asked_for > 0 ? asked_for : allowed_cores(static_cast<int>(group ? group->sharers_of_cores() : 1));
 }
 
 std::vector<torch::Device> choose_devices(DeviceChoice choice) {
@@ -120,7 +126,7 @@ Trainer::Trainer(RunSpec spec, ProcessGroup* group)
       peak_flops_(peak_flops(device_name(device_), resolve_precision(spec_.train.precision, device_))) {
   set_deterministic(spec_.train.deterministic);
   set_float32_arithmetic(resolve_precision(spec_.train.precision, device_));
-  std::int64_t threads = spec_.train.threads;
+  torch::set_num_threads(cpu_threads(spec_.train, group_));
   if (group_) {
     const std::int64_t rank = group_->rank(), ranks = group_->world_size(), batch = spec_.optim.global_batch;
     if (batch < ranks)
@@ -129,11 +135,9 @@ Trainer::Trainer(RunSpec spec, ProcessGroup* group)
     rows_ = first_row_of(rank + 1, ranks, batch) - first_row_;
     if (peak_flops_) *peak_flops_ *= static_cast<double>(ranks);
     reducer_.emplace(*model_, *group_, spec_.distributed);
-    if (threads == 0) threads = std::max<std::int64_t>(torch::get_num_threads() / group_->ranks_on_this_machine(), 1);
     AXLSTM_CHECK(group_->gather(data_fingerprint_).front() == data_fingerprint_,
                  "this rank sees other training clips than rank 0; is the data the same on all machines?");
   }
-  if (threads > 0) torch::set_num_threads(static_cast<int>(threads));
   if (leads() && !spec_.data.validation.empty()) validation_.emplace(spec_);
 }
 
@@ -173,11 +177,9 @@ void Trainer::share_state() {
 }
 
 void Trainer::open_loader() {
-  const auto processes = group_ ? group_->ranks_on_this_machine() : 1;
-  const auto workers =
-      spec_.data.workers > 0
-          ? spec_.data.workers
-          : std::max<std::int64_t>(static_cast<std::int64_t>(std::thread::hardware_concurrency()) / processes, 1);
+  const auto workers = spec_.data.workers > 0
+                           ? spec_.data.workers
+                           : allowed_cores(static_cast<int>(group_ ? group_->sharers_of_cores() : 1));
   loader_ = std::make_unique<data::Loader>(clips_,
                                            data::LoaderOptions{.seed = static_cast<std::uint64_t>(spec_.train.seed),
                                                                .batch_size = spec_.optim.global_batch,
@@ -209,11 +211,15 @@ RunStatus Trainer::run(const std::atomic<bool>& stop) {
     data::report_unmatched(clips_->unmatched(), run_dir);
     resume();
   }
-  if (group_) share_state();
+  if (group_) {
+    group_->training_begins();
+    share_state();
+  }
   open_loader();
   std::optional<MetricsFile> metrics;
   std::optional<TensorBoard> tensorboard;
   if (leads()) {
+    if (step_ < last_step()) rehearse_checkpoint(run_dir, checkpoint());
     writer_ =
         std::make_unique<CheckpointWriter>(run_dir, Retention{spec_.train.keep_last, spec_.train.keep_every_steps});
     metrics.emplace(run_dir, step_);
@@ -256,12 +262,12 @@ RunStatus Trainer::run(const std::atomic<bool>& stop) {
     if (milestone) window = {Clock::now(), step_, loader_->seconds_waited()};
     if (every(spec_.train.picture_every_steps)) draw();
     // Weights with which steps are being skipped must not push out the checkpoints from before.
-    if (step_ % spec_.train.save_every_steps == 0 && skipped_in_a_row_ == 0) save();
+    if (step_ % spec_.train.save_every_steps == 0 && skipped_in_a_row_ == 0) writer_->start(checkpoint());
   }
   if (leads()) {
     metrics->finish();  // before the checkpoint with which their steps will not be made again
     writer_->wait();
-    if (writer_->written_step().value_or(resumed_step_) != step_) save();
+    if (writer_->written_step().value_or(resumed_step_) != step_) writer_->start(checkpoint());
     writer_->finish();
   }
   return step_ < last_step() ? RunStatus::kInterrupted : RunStatus::kFinished;
@@ -351,11 +357,17 @@ std::optional<double> Trainer::run_probe() {
   return score;
 }
 
-void Trainer::save() {
+Checkpoint Trainer::checkpoint() {
   auto optimizer_state = optimizer_.state();
   for (auto& tensor : scaler_.state()) optimizer_state.push_back(std::move(tensor));
-  writer_->start({step_, as_map(io::state_dict(*model_)), as_map(optimizer_state), spec_.config_yaml, data_fingerprint_,
-                  skipped_steps_, skipped_in_a_row_, as_map(ema_.state())});
+  return {step_,
+          as_map(io::state_dict(*model_)),
+          as_map(optimizer_state),
+          spec_.config_yaml,
+          data_fingerprint_,
+          skipped_steps_,
+          skipped_in_a_row_,
+          as_map(ema_.state())};
 }
 
 std::optional<std::filesystem::path> Trainer::draw_picture() {

@@ -119,6 +119,45 @@ TEST_F(Distributed, SignalsToTheLauncherReachTheRanks) {
   EXPECT_EQ(result.exit_code, 75) << result.err;
 }
 
+TEST_F(Distributed, ATerminalThatGoesStopsTheRanksToo) {
+  for (const int number : {SIGHUP, SIGUSR2, SIGXCPU}) {
+    const std::string name = "run" + std::to_string(number);
+    Process process(command(name, 2, endless()));
+    wait_for_steps(name, 3, process);
+    process.signal(number);
+    const auto result = process.wait();
+    EXPECT_EQ(result.exit_code, 75) << result.err;
+    EXPECT_NE(result.err.find("everything is saved"), std::string::npos) << result.err;
+  }
+}
+
+TEST_F(Distributed, UnderNohupATerminalThatGoesStopsNothing) {
+  std::signal(SIGHUP, SIG_IGN);  // is inherited
+  Process process(command("run", 2, {"train.max_steps=12"}));
+  std::signal(SIGHUP, SIG_DFL);
+  process_of(process.pid(), 1);
+  process.signal(SIGHUP);
+  wait_for_steps("run", 2, process);
+  process.signal(SIGHUP);
+  const auto result = process.wait();
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+}
+
+TEST_F(Distributed, RanksAreCalledAsTheProgramAndWarningsComeOnce) {
+  auto arguments = command("run", 2, endless());
+  arguments.push_back("train.device=auto");
+  Process process(arguments);
+  wait_for_steps("run", 1, process);
+  for (const int rank : {0, 1})
+    EXPECT_EQ(read_file("/proc/" + std::to_string(process_of(process.pid(), rank)) + "/comm"), "pretrain\n");
+  process.signal(SIGTERM);
+  const auto result = process.wait();
+  EXPECT_EQ(result.exit_code, 75) << result.err;
+  const std::string warning = "no usable GPU";
+  const auto first = result.err.find(warning);
+  if (first != std::string::npos) EXPECT_EQ(result.err.find(warning, first + 1), std::string::npos) << result.err;
+}
+
 TEST_F(Distributed, AKilledRankIsNamedAndTheOthersEnd) {
   Process process(command("run", 2, endless()));
   wait_for_steps("run", 3, process);

@@ -117,6 +117,72 @@ TEST_F(SweepTest, ListsFailuresAndGoesOn) {
   EXPECT_NE(untrained.out.find("Not evaluated yet: E 2; SSAST."), std::string::npos) << untrained.out;
 }
 
+TEST_F(SweepTest, TasksAreNeededOnlyWhereSomethingIsEvaluated) {
+  const auto without_tasks = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"sweep", "--config", path("no_tasks.yaml"), "sweep.output=" + path("x")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+  };
+  folder_.write("no_tasks.yaml", "sweep: {base: nano.yaml}\ncells:\n  - {name: only}\n");
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--list"}, {"--list", "--stages", "pretrain"}, {"--slurm", "--stages", "pretrain"}}) {
+    const ProcessResult result = without_tasks(more);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out, "");
+  }
+  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--slurm"}, {"--stages", "extract"}}) {
+    const ProcessResult result = without_tasks(more);
+    EXPECT_EQ(result.exit_code, 2) << result.out;
+    EXPECT_NE(result.err.find("hear.tasks is empty"), std::string::npos) << result.err;
+  }
+}
+
+/// The batch script with programs of the test's own in place of sweep and scontrol.
+class BatchScript : public SweepTest {
+ protected:
+  /// What `scontrol` was called with after `signals` came while the run was going on, and the script's exit code.
+  std::string after(const std::string& signals, int code_of_run) {
+    std::string script = run(sweep("x", {"--slurm", "--stages", "pretrain"})).out;
+    const std::string program = "'" + fs::canonical(AXLSTM_BIN "/sweep").string() + "'";
+    const auto at = script.find(program);
+    EXPECT_NE(at, std::string::npos) << script;
+    script.replace(at, program.size(), path("run"));
+    folder_.write("script", script);
+    folder_.write("run", "#!/bin/bash\ntrap 'exit " + std::to_string(code_of_run) + "' USR1 TERM\n: > " +
+                             path("started") + "\nwhile :; do sleep 0.02; done\n");
+    folder_.write("scontrol", "#!/bin/bash\necho \"$@\" >> " + path("called") + "\n");
+    for (const char* name : {"run", "scontrol"}) fs::permissions(path(name), fs::perms::owner_all);
+    for (const char* name : {"started", "called"}) fs::remove(path(name));
+    const std::string command = "export PATH=" + path("") +
+                                ":$PATH SLURM_JOB_ID=43 SLURM_ARRAY_JOB_ID=43 SLURM_ARRAY_TASK_ID=2\n"
+                                "bash " +
+                                path("script") +
+                                " & script=$!\n"
+                                "while [ ! -e " +
+                                path("started") +
+                                " ]; do sleep 0.02; done\n"
+                                "for signal in " +
+                                signals +
+                                "; do kill -$signal $script; done\n"
+                                "wait $script; echo $? > " +
+                                path("code");
+    EXPECT_EQ(std::system(("bash -c '" + command + "' 2> /dev/null").c_str()), 0);
+    std::string called = fs::exists(path("called")) ? read_file(path("called")) : "";
+    std::erase(called, '\n');
+    std::string code = read_file(path("code"));
+    std::erase(code, '\n');
+    return code + " " + called;
+  }
+};
+
+TEST_F(BatchScript, QueuesOnlyItsOwnTaskAgainAndNeverOneThatIsCancelled) {
+  EXPECT_EQ(after("USR1", 75), "75 requeue 43_2");
+  EXPECT_EQ(after("TERM", 75), "75 ");
+  EXPECT_EQ(after("TERM USR1", 75), "75 ");
+  EXPECT_EQ(after("USR1", 0), "0 ");
+  EXPECT_EQ(after("USR1", 1), "1 ");
+}
+
 TEST_F(SweepTest, PrintsRunsAndABatchScript) {
   const ProcessResult list = run(sweep("x", {"--list"}));
   EXPECT_EQ(list.exit_code, 0) << list.err;

@@ -8,8 +8,8 @@
 
 #include <iomanip>
 #include <iostream>
-#include <thread>
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/duration.h"
 #include "axlstm/data/loader.h"
 
@@ -58,7 +58,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Crops a second from a packed folder or a folder of audio."};
   std::string folder, device = "cpu";
   data::LoaderOptions options{.seed = 1, .batch_size = 256, .frames = 200};
-  options.workers = static_cast<std::int64_t>(std::max(std::thread::hardware_concurrency(), 1U));
+  options.workers = allowed_cores();
   double seconds = 10;
   app.add_option("folder", folder)->required();
   app.add_option("--batch", options.batch_size);

@@ -1,12 +1,15 @@
 #include "axlstm/core/files.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "core/expect_error.h"
@@ -14,7 +17,20 @@
 
 namespace {
 int flock_failure = 0;  ///< what flock fails with; 0: nothing
+int fsync_failure = 0, fallocate_failure = 0;
 }  // namespace
+
+extern "C" int fsync(int descriptor) {
+  if (fsync_failure == 0) return static_cast<int>(::syscall(SYS_fsync, descriptor));
+  errno = fsync_failure;
+  return -1;
+}
+
+extern "C" int fallocate(int descriptor, int mode, off_t offset, off_t bytes) {
+  if (fallocate_failure == 0) return static_cast<int>(::syscall(SYS_fallocate, descriptor, mode, offset, bytes));
+  errno = fallocate_failure;
+  return -1;
+}
 
 /// Takes the place of libc's in this program, for no file system here lacks locks.
 extern "C" int flock(int descriptor, int operation) noexcept {
@@ -30,6 +46,49 @@ namespace fs = std::filesystem;
 
 std::size_t entries_in(const fs::path& folder) {
   return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST(Flushing, OneWarningWhereTheFileSystemCannotAndAnErrorWhereTheDiskFails) {
+  const test::TemporaryFolder folder;
+  testing::internal::CaptureStderr();
+  for (const int reason : {EINVAL, ENOTSUP, EOPNOTSUPP, ENOSYS, EPERM, EINVAL}) {
+    fsync_failure = reason;
+    write_file_atomic(folder.path() / "x", "text");
+    sync_directory(folder.path());
+    EXPECT_EQ(read_file(folder.path() / "x"), "text");
+  }
+  const std::string warnings = testing::internal::GetCapturedStderr();
+  const auto files = warnings.find("cannot flush files to disk (Invalid argument)");
+  const auto folders = warnings.find("cannot flush folders to disk (Invalid argument)");
+  EXPECT_NE(files, std::string::npos) << warnings;
+  EXPECT_NE(folders, std::string::npos) << warnings;
+  EXPECT_EQ(std::count(warnings.begin(), warnings.end(), '\n'), 2) << warnings;
+  for (const int reason : {EIO, ENOSPC, EDQUOT}) {
+    fsync_failure = reason;
+    test::expect_error([&] { sync_directory(folder.path()); }, {folder.path().string(), std::strerror(reason)});
+    test::expect_error([&] { write_file_atomic(folder.path() / "x", "new"); }, {"x.tmp", std::strerror(reason)});
+  }
+  fsync_failure = 0;
+  EXPECT_EQ(read_file(folder.path() / "x"), "text");
+  test::expect_error([&] { sync_directory(folder.path() / "none"); }, {"none", "No such file"});
+}
+
+TEST(ReservingSpace, TakesItOrSaysWhyNot) {
+  const test::TemporaryFolder folder;
+  const fs::path file = folder.path() / "x";
+  reserve_space(file, 1'000'000);
+  EXPECT_EQ(fs::file_size(file), 1'000'000U);
+  for (const int reason : {ENOSPC, EDQUOT, EFBIG}) {
+    fallocate_failure = reason;
+    test::expect_error([&] { reserve_space(file, 1000); }, {file.string(), "1000 bytes", std::strerror(reason)});
+  }
+  fallocate_failure = EOPNOTSUPP;  // zeros are written
+  reserve_space(folder.path() / "y", 700'001);
+  EXPECT_EQ(fs::file_size(folder.path() / "y"), 700'001U);
+  reserve_space(folder.path() / "none", 0);
+  EXPECT_EQ(fs::file_size(folder.path() / "none"), 0U);
+  fallocate_failure = 0;
+  test::expect_error([&] { reserve_space(folder.path() / "no/such", 1); }, {"no/such", "No such file"});
 }
 
 TEST(ReadFile, GivesTheBytesUnchanged) {

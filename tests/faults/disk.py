@@ -1,7 +1,9 @@
 """Disks that are full, read-only or damaged: the message names the file and the reason, and with the disk repaired the same
 command ends as the unbroken run."""
 
+import errno
 import json
+import os
 import struct
 
 from recipes import RECIPES, Pretrain
@@ -134,3 +136,26 @@ def check_metrics_after_full_disk(space: Workspace) -> int:
     if ended.code != 1 or "metrics.jsonl" not in ended.err:
         raise Loss(f"records that were never written, and exit code {ended.code}: {ended.err}")
     return 2
+
+
+def no_flush(space: Workspace) -> int:
+    """File systems that cannot flush folders, or files, cost a warning and nothing else; a disk that fails is a failure."""
+    faults = 0
+    for program, recipe_class in RECIPES.items():
+        recipe = recipe_class(space, small=True)
+        whole = space.output()
+        space.expect(recipe.command(whole))
+        expected = recipe.result(whole)
+        for number in (errno.EINVAL, errno.ENOTSUP, errno.EPERM, errno.ENOSYS):
+            output = space.output()
+            ended = space.expect(recipe.command(output), environment=space.fault("no-flush", output, program=program, number=number))
+            flushed = space.calls()
+            check(recipe.result(output) == expected, program, "ended otherwise without fsync:", ended.err)
+            for what in ("flush files", "flush folders"):
+                check(ended.err.count(what) <= 1, "not one warning:", ended.err)
+            check(flushed == 0 or os.strerror(number) in ended.err, "no word about", os.strerror(number), ended.err)
+            faults += flushed
+        output = space.output()
+        ended = space.run(recipe.command(output), space.fault("no-flush", output, program=program, number=errno.EIO))
+        check(space.calls() == 0 or ended.code in (1, 3) and "Input/output error" in ended.err, program, "ignored EIO:", ended)
+    return faults

@@ -1,10 +1,12 @@
 /* Makes the system fail on purpose in the program that it is preloaded into (LD_PRELOAD).
  *
  *   AXLSTM_FAULT_PATH     faults concern files whose path begins with this
- *   AXLSTM_FAULT_KIND     disk-full: writing fails with ENOSPC; read-only: with EROFS; read-error: reading fails with EIO
+ *   AXLSTM_FAULT_KIND     disk-full: writing fails with ENOSPC; read-only: with EROFS; read-error: reading fails with EIO;
+ *                         no-flush: fsync and fdatasync fail with AXLSTM_FAULT_ERRNO
  *   AXLSTM_FAULT_FIRST    number of the first call that fails, counted from 1; 0: none, calls are only counted
  *   AXLSTM_FAULT_CALLS    how many calls fail from there on; default: all
  *   AXLSTM_FAULT_OFFSET   read-error: only reads that touch this byte of the file count
+ *   AXLSTM_FAULT_ERRNO    no-flush: the number of the error
  *   AXLSTM_FAULT_PROGRAM  only in the program of this name, not in those that it starts; default: in all
  *   AXLSTM_FAULT_COUNTER  file with a 64-bit number, which counts the calls of all processes together
  *   AXLSTM_CLOCK_BACK     "N S": from the N-th look on the clock (not the monotonic one) is S seconds late
@@ -31,6 +33,7 @@ static void* real(const char* name) { return dlsym(RTLD_NEXT, name); }
 
 static const char *fault_path, *fault_kind;
 static long long fault_first, fault_calls, fault_offset = -1;
+static int fault_errno;
 static _Atomic long long own_counter, *counter = &own_counter;
 static long long clock_first, clock_seconds;
 static _Atomic long long clock_looks;
@@ -43,6 +46,7 @@ __attribute__((constructor)) static void begin(void) {
   if ((text = getenv("AXLSTM_FAULT_PROGRAM")) && strcmp(text, program_invocation_short_name) != 0) return;
   if ((text = getenv("AXLSTM_FAULT_FIRST"))) fault_first = atoll(text);
   fault_calls = (text = getenv("AXLSTM_FAULT_CALLS")) ? atoll(text) : 1LL << 60;
+  if ((text = getenv("AXLSTM_FAULT_ERRNO"))) fault_errno = atoi(text);
   if ((text = getenv("AXLSTM_FAULT_OFFSET"))) fault_offset = atoll(text);
   if ((text = getenv("AXLSTM_FAULT_COUNTER"))) {
     const int fd = REAL(open)(text, O_RDWR);
@@ -127,7 +131,16 @@ ssize_t pwrite64(int fd, const void* bytes, size_t count, off64_t offset) {
 ssize_t writev(int fd, const struct iovec* parts, int count) {
   return no_writing() && fails_fd(fd) ? refuse() : REAL(writev)(fd, parts, count);
 }
-int fsync(int fd) { return is_kind("disk-full") && fails_fd(fd) ? refuse() : REAL(fsync)(fd); }
+int fsync(int fd) {
+  if (is_kind("no-flush") && fails_fd(fd)) return errno = fault_errno, -1;
+  return is_kind("disk-full") && fails_fd(fd) ? refuse() : REAL(fsync)(fd);
+}
+int fdatasync(int fd) { return fsync(fd); }
+/* A full disk has no room to set aside either, and one that is only read sets none aside. */
+int fallocate64(int fd, int mode, off64_t at, off64_t bytes) {
+  return no_writing() && fails_fd(fd) ? refuse() : REAL(fallocate64)(fd, mode, at, bytes);
+}
+int fallocate(int fd, int mode, off_t at, off_t bytes) { return fallocate64(fd, mode, at, bytes); }
 int mkdir(const char* path, mode_t mode) { return no_writing() && fails(path) ? refuse() : REAL(mkdir)(path, mode); }
 int rename(const char* from, const char* to) {
   return no_writing() && fails(to) ? refuse() : REAL(rename)(from, to);

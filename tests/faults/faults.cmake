@@ -11,7 +11,7 @@ function(axlstm_fault_test name)
 endfunction()
 
 axlstm_fault_test(kill --count 2 kill-pretrain kill-pack kill-extract kill-hear-eval kill-sweep)
-axlstm_fault_test(disk --count 2 full-pretrain full-pack full-extract full-hear-eval read-only-pretrain read-only-pack metrics)
+axlstm_fault_test(disk --count 2 full-pretrain full-pack full-extract full-hear-eval read-only-pretrain read-only-pack metrics no-flush)
 axlstm_fault_test(read --count 1 read-error damage)
 axlstm_fault_test(processes --count 1 ranks signals two-processes)
 axlstm_fault_test(limits clock numbers no-gpu full-output locales)

@@ -2,7 +2,7 @@
 """Injects faults into the programs and compares what they leave with what an unbroken run leaves.
 
 Usage: run.py --bin build/ci/bin --shim build/ci/tests/libaxlstm_fault_shim.so [--count N] [--jobs N] EXPERIMENT…
-Experiments: kill-PROGRAM, full-PROGRAM, read-only-PROGRAM (pretrain, pack, extract, hear-eval, sweep), metrics, read-error, damage,
+Experiments: kill-PROGRAM, full-PROGRAM, read-only-PROGRAM (pretrain, pack, extract, hear-eval, sweep), metrics, no-flush, read-error, damage,
 ranks, signals, two-processes, clock, locales, numbers, no-gpu, full-output. --count: kills; or writes refused, tensors damaged
 (of all that there are; 0: all). --jobs: so many faults at a time, each in a folder of its own. Prints a line of JSON for each, and
 exits with 1 if a promise was broken.
@@ -30,7 +30,7 @@ from workspace import Loss, Workspace
 def experiments(count: int | None) -> dict:
     limit = count if count != 0 else None
     table = {
-        "metrics": disk.check_metrics_after_full_disk, "read-error": disk.read_error,
+        "no-flush": disk.no_flush, "metrics": disk.check_metrics_after_full_disk, "read-error": disk.read_error,
         "damage": lambda space: damage.damage(space, limit), "ranks": lambda space: processes.ranks(space, count or 10),
         "signals": processes.signals, "two-processes": processes.two_processes, "clock": processes.clock_back,
         "locales": limits.locales, "numbers": limits.numbers, "no-gpu": limits.no_gpu, "full-output": limits.full_output,

@@ -155,8 +155,9 @@ class Workspace:
         return self.folder / f"out{self.outputs}"
 
     def fault(self, kind: str, path: Path, first: int = 1, calls: int | None = None, offset: int | None = None,
-              program: str | None = None) -> dict[str, str]:
-        """The environment in which calls to `path` (of `program` alone) fail from the first-th on; they are counted in calls()."""
+              program: str | None = None, number: int | None = None) -> dict[str, str]:
+        """The environment in which calls to `path` (of `program` alone) fail from the first-th on; they are counted in calls().
+        `number`: the error of no-flush."""
         counter = self.folder / "calls"
         counter.write_bytes(bytes(8))
         environment = {"LD_PRELOAD": self.shim, "AXLSTM_FAULT_KIND": kind, "AXLSTM_FAULT_PATH": path,
@@ -165,6 +166,8 @@ class Workspace:
             environment["AXLSTM_FAULT_CALLS"] = calls
         if offset is not None:
             environment["AXLSTM_FAULT_OFFSET"] = offset
+        if number is not None:
+            environment["AXLSTM_FAULT_ERRNO"] = number
         if program is not None:
             environment["AXLSTM_FAULT_PROGRAM"] = program
         return {name: str(value) for name, value in environment.items()}

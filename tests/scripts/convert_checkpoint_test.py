@@ -1,17 +1,23 @@
 """Tests of scripts/convert_checkpoint.py on small checkpoints made here. Run it directly."""
 
 import argparse
+import collections
 import contextlib
+import datetime
 import io
 import os
+import re
+import runpy
 import sys
 import tempfile
+import types
 import unittest
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
 
 try:
     import torch
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
 except ImportError as missing:
     print(f"skipped: this Python has no torch or safetensors ({missing})")
     sys.exit(77)
@@ -66,6 +72,37 @@ class RunsCode:
 
     def __reduce__(self) -> tuple:
         return os.system, (f"touch {self.path}",)
+
+
+class Calls:
+    """Calls a function when it is unpickled."""
+
+    def __init__(self, function: object, arguments: tuple) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+@contextlib.contextmanager
+def pretended_class(name: str, base: type = object, **members: object) -> Iterator[type]:
+    """A class that can be pickled under its full name for as long as this lasts; then nobody has its module."""
+    module, _, short = name.rpartition(".")
+    made = type(short, (base,), {"__module__": module, "__qualname__": short, **members})
+    parts = module.split(".")
+    added = [".".join(parts[:n + 1]) for n in range(len(parts))]
+    for part in added:
+        sys.modules[part] = types.ModuleType(part)
+    setattr(sys.modules[module], short, made)
+    try:
+        yield made
+    finally:
+        for part in added:
+            del sys.modules[part]
+
+
+def runs(*_: object) -> None:
+    raise AssertionError("code that the file names was run")
 
 
 class ConvertCheckpointTest(unittest.TestCase):
@@ -124,6 +161,65 @@ class ConvertCheckpointTest(unittest.TestCase):
                                  "  flip: false\n  input_gate: exponential\n  patch_frames: 8\n  patch_mels: 16\n")
         self.check_weights(state)
 
+    def test_checkpoint_of_the_released_training_program(self) -> None:
+        """Which saves its Namespace with an ml_collections.ConfigDict in it, and whatever else was put there."""
+        state = axlstm()
+        with pretended_class("ml_collections.config_dict.config_dict.ConfigDict", __setstate__=runs) as config_dict, \
+                pretended_class("ml_collections_2.FieldReference", __setstate__=runs) as reference, \
+                pretended_class("easydict.EasyDict", dict, __setitem__=runs) as easy_dict, \
+                pretended_class("lists.OwnList", list, append=runs) as own_list, \
+                pretended_class("their.own.code.Options", __setstate__=runs) as options:
+            config, field, own = config_dict(), reference(), options()
+            config.__dict__["_fields"] = {"lr": 1e-3, "field": field}
+            field.__dict__["_value"] = own.depth = 3
+            args = argparse.Namespace(config=config, own=own, path=Path("runs/x"), windows=PureWindowsPath("c:/x"),
+                                      lists=collections.defaultdict(list, {"a": [1]}), names=collections.Counter("aab"),
+                                      ordered=collections.OrderedDict(a=1), resume=None, when=datetime.date(2024, 1, 2),
+                                      easy=easy_dict(a=1), own_list=own_list([1, 2]), plain=types.SimpleNamespace(a=1))
+            torch.save({"model": {f"module.{k}": v for k, v in state.items()}, "epoch": 99, "args": args},
+                       self.checkpoint)
+        code, _, errors = self.run_script()
+        self.assertEqual((code, errors), (0, ""))
+        self.check_weights(state)
+
+    def test_numpy_values_in_the_arguments(self) -> None:
+        try:
+            import numpy
+        except ImportError:
+            self.skipTest("this Python has no NumPy")
+        state = axlstm()
+        args = argparse.Namespace(scalar=numpy.float64(1.5), array=numpy.arange(3), text=numpy.str_("x"),
+                                  random=numpy.random.RandomState(0).get_state(), kind=numpy.dtype("f4"))
+        self.convert({"model": state, "loss": numpy.float32(2), "args": args})
+        self.check_weights(state)
+
+    def test_where_training_programs_put_the_weights(self) -> None:
+        state = axlstm()
+        for n, key in enumerate(["model", "state_dict", "model_state_dict"]):
+            self.out = self.folder / f"key{n}"
+            self.convert({"epoch": 3, key: collections.OrderedDict(state), "optimizer": {"state": {0: torch.zeros(1)}}})
+            self.check_weights(state)
+
+    def test_prefixes_anywhere_in_pth_and_safetensors(self) -> None:
+        state = axlstm()
+        renamings = [
+            lambda name: f"model.{name}",
+            lambda name: f"module._orig_mod.model.{name}",
+            lambda name: re.sub(r"^blocks\.(\d+)\.", r"blocks.\1._orig_mod.", name),
+            lambda name: re.sub(r"^blocks\.(\d+)\.layer\.", r"module.blocks.\1.module.layer._orig_mod.", name),
+            lambda name: f"network.encoder.{name}",
+        ]
+        for n, rename in enumerate(renamings):
+            renamed = {rename(name): value for name, value in state.items()}
+            self.checkpoint, self.out = self.folder / f"{n}.pth", self.folder / f"pth{n}"
+            self.convert(renamed | {"n_averaged": torch.tensor(3)})
+            self.check_weights(state)
+            self.checkpoint, self.out = self.folder / f"{n}.safetensors", self.folder / f"safetensors{n}"
+            save_file(renamed, self.checkpoint)
+            code, _, errors = self.run_script()
+            self.assertEqual((code, errors), (0, ""))
+            self.check_weights(state)
+
     def test_half_precision_transposed_and_shared_tensors(self) -> None:
         state = axlstm()
         state["pred.0.weight"] = state["pred.0.weight"].half().t()
@@ -155,22 +251,34 @@ class ConvertCheckpointTest(unittest.TestCase):
         self.assertIn(str(self.checkpoint), message)
         self.assertIn("refused: it refers to posix.system", message)
         self.assertFalse(trace.exists())
-        # Harmless to us but not known to be: refused too, and named.
-        self.assertIn("pathlib.PosixPath", self.refuse({"model": axlstm(), "args": argparse.Namespace(path=Path("x"))}))
+        for call, name in [((eval, ("1",)), "builtins.eval"), ((runpy.run_path, (str(trace),)), "runpy.run_path"),
+                           ((getattr, ("", "join")), "builtins.getattr")]:
+            self.assertIn(f"refused: it refers to {name}", self.refuse({"model": axlstm(), "args": Calls(*call)}))
+        self.assertFalse(trace.exists())
 
     def test_unreadable_files(self) -> None:
         self.assertIn("No such file", self.refuse(None))
         torch.save(axlstm(), self.checkpoint)
         whole = self.checkpoint.read_bytes()
+        with pretended_class("their.Model") as model:
+            torch.save(model(), self.checkpoint)
+        self.assertIn("a whole object (their.Model)", self.refuse(None))
         for damaged in (b"", b"junk", b"not a checkpoint at all\n" * 9, whole[:len(whole) // 2]):
             self.checkpoint.write_bytes(damaged)
             self.assertIn("not a readable PyTorch checkpoint", self.refuse(None))
+        self.checkpoint = self.folder / "model.safetensors"
+        self.checkpoint.write_bytes(b"junk")
+        self.assertIn("not a readable safetensors file", self.refuse(None))
 
     def test_wrong_contents(self) -> None:
         state = axlstm()
         missing_block = {k: v for k, v in axlstm(depth=3).items() if not k.startswith("blocks.1.")}
         cases = [
-            ([1, 2], "neither a state dict"),
+            ([1, 2], "holds a list, neither a state dict"),
+            ({"weights": {"a": torch.zeros(1)}, "epoch": 3}, "its keys: 'weights', 'epoch'"),
+            ({str(n): n for n in range(30)}, "'9' and 20 more"),
+            ({}, "its keys: none"),
+            ({"model": {"a.weight": torch.zeros(2), "bias": torch.zeros(2)}}, "its tensors: 'a.weight', 'bias'"),
             ({"model": {"weight": torch.zeros(2)}}, "neither AxLSTM nor SSAST"),
             ({k: v for k, v in state.items() if k != "pos_embed"}, "pos_embed is missing"),
             (missing_block, "block 1 is missing"),

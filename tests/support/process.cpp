@@ -24,7 +24,7 @@ std::string temporary_file() {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& arguments, long limit_file_kb)
+Process::Process(const std::vector<std::string>& arguments, long limit_file_kb, int outputs)
     : out_file_(temporary_file()), err_file_(temporary_file()) {
   const std::string program = std::string(AXLSTM_BIN) + "/" + arguments.front();
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
@@ -35,6 +35,10 @@ Process::Process(const std::vector<std::string>& arguments, long limit_file_kb)
   ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
   ::dup2(::open(out_file_.c_str(), O_WRONLY), STDOUT_FILENO);
   ::dup2(::open(err_file_.c_str(), O_WRONLY), STDERR_FILENO);
+  if (outputs >= 0) {
+    ::dup2(outputs, STDOUT_FILENO);
+    ::dup2(outputs, STDERR_FILENO);
+  }
   if (limit_file_kb > 0) {
     const rlimit limit{static_cast<rlim_t>(limit_file_kb) * 1024, static_cast<rlim_t>(limit_file_kb) * 1024};
     ::setrlimit(RLIMIT_FSIZE, &limit);
@@ -59,6 +63,8 @@ bool Process::running() {
   if (!reaped_) reaped_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
   return !reaped_;
 }
+
+std::string Process::err() const { return read_file(err_file_); }
 
 ProcessResult Process::wait() {
   if (!reaped_) ::waitpid(pid_, &status_, 0);

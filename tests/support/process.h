@@ -17,8 +17,8 @@ struct ProcessResult {
 class Process {
  public:
   /// `arguments` begin with the program's name, such as "pretrain". `limit_file_kb` > 0 caps the size of any file it
-  /// writes, as a full disk would.
-  explicit Process(const std::vector<std::string>& arguments, long limit_file_kb = 0);
+  /// writes, as a full disk would. `outputs` ≥ 0: a descriptor that takes its standard output and error instead.
+  explicit Process(const std::vector<std::string>& arguments, long limit_file_kb = 0, int outputs = -1);
   ~Process();
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
@@ -26,6 +26,7 @@ class Process {
   pid_t pid() const { return pid_; }
   void signal(int number) const;
   bool running();
+  std::string err() const;  ///< what it has written to standard error so far
   ProcessResult wait();
 
  private:

@@ -68,6 +68,19 @@ TEST_F(CheckpointTest, ARunWithoutCheckpointsHasNone) {
   EXPECT_TRUE(names().empty());
 }
 
+TEST_F(CheckpointTest, ARehearsalLeavesNothingAndSaysWhatASaveWouldFailWith) {
+  save(3);
+  auto checkpoint = at_step(5);
+  checkpoint.ema = checkpoint.model;
+  rehearse_checkpoint(run(), checkpoint);
+  EXPECT_EQ(names(), std::vector<std::string>{"step-00000003"});
+  EXPECT_EQ(std::distance(fs::directory_iterator(run() / "checkpoints"), fs::directory_iterator()), 1);
+  const fs::path blocked = run() / "blocked";
+  folder_.write("blocked/checkpoints", "a file where the folder should be");
+  test::expect_error([&] { rehearse_checkpoint(blocked, checkpoint); },
+                     {"no checkpoint can be saved", (blocked / "checkpoints").string(), "train.run_dir"});
+}
+
 TEST_F(CheckpointTest, OnlyTheNewestAreKept) {
   for (const std::int64_t step : {1, 20, 300, 4000, 50000}) save(step, 2);
   EXPECT_EQ(names(), (std::vector<std::string>{"step-00004000", "step-00050000"}));

@@ -1,6 +1,7 @@
 #include "axlstm/train/rank.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <map>
 
@@ -11,11 +12,18 @@ namespace {
 
 using Variables = std::map<std::string, std::string>;
 
-std::optional<Rank> rank_of(const Variables& variables) {
-  return rank_from([&](const std::string& name) -> std::optional<std::string> {
+Environment environment(const Variables& variables) {
+  return [&variables](const std::string& name) -> std::optional<std::string> {
     const auto found = variables.find(name);
     return found == variables.end() ? std::nullopt : std::optional<std::string>(found->second);
-  });
+  };
+}
+
+/// A task that is this process, or runs in this process's group.
+SlurmTask ours(std::int64_t) { return {true, std::nullopt}; }
+
+std::optional<Rank> rank_of(const Variables& variables, const LookAtTask& look = ours, std::string* note = nullptr) {
+  return rank_from(environment(variables), note, look);
 }
 
 const Variables kTorchrun{
@@ -26,6 +34,12 @@ const Variables kOpenMpi{{"OMPI_COMM_WORLD_RANK", "1"},
                          {"OMPI_COMM_WORLD_SIZE", "2"},
                          {"OMPI_COMM_WORLD_LOCAL_RANK", "1"},
                          {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"}};
+
+const Variables kMpich{{"PMI_RANK", "2"}, {"PMI_SIZE", "4"}, {"MPI_LOCALRANKID", "1"}, {"MPI_LOCALNRANKS", "4"}};
+/// Typed into the shell of `srun --ntasks=4 --pty bash`.
+const Variables kInteractive{{"SLURM_PROCID", "0"},       {"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_LOCALID", "0"},
+                             {"SLURM_STEP_ID", "0"},      {"SLURM_STEP_NODELIST", "n1"}, {"SLURM_JOB_ID", "7"},
+                             {"SLURM_PTY_PORT", "36319"}, {"SLURM_TASK_PID", "13254"}};
 
 Variables with(Variables variables, const Variables& more) {
   for (const auto& [name, value] : more) variables[name] = value;
@@ -54,14 +68,14 @@ TEST(RankFrom, ReadsTorchrun) {
   EXPECT_EQ(rank->local_rank, 1);
   EXPECT_EQ(rank->address, "node7");
   EXPECT_EQ(rank->port, 29400);
-  EXPECT_FALSE(rank->attempt_of_own_store);
+  EXPECT_FALSE(rank->store_is_kept);
 }
 
 TEST(RankFrom, UsesTheStoreThatTorchrunKeeps) {
   const auto rank =
       rank_of(with(kTorchrun, {{"TORCHELASTIC_USE_AGENT_STORE", "True"}, {"TORCHELASTIC_RESTART_COUNT", "2"}}));
   ASSERT_TRUE(rank);
-  EXPECT_EQ(rank->attempt_of_own_store, "2");
+  EXPECT_TRUE(rank->store_is_kept);
 }
 
 TEST(RankFrom, OneRankOfTorchrunIsARankToo) {
@@ -105,6 +119,116 @@ TEST(RankFrom, ReadsOpenMpi) {
   const auto several = with(kOpenMpi, {{"OMPI_COMM_WORLD_LOCAL_SIZE", "1"}});
   expect_rejected(several, {"-x MASTER_ADDR"});
   EXPECT_EQ(rank_of(with(several, {{"MASTER_ADDR", "node1"}}))->address, "node1");
+}
+
+TEST(RankFrom, ReadsMpichAndIntelMpi) {
+  const auto rank = rank_of(kMpich);
+  ASSERT_TRUE(rank);
+  EXPECT_EQ(rank->rank, 2);
+  EXPECT_EQ(rank->world_size, 4);
+  EXPECT_EQ(rank->local_rank, 1);
+  EXPECT_EQ(rank->address, "127.0.0.1");
+  EXPECT_EQ(rank->port, 29500);
+  const auto several = with(kMpich, {{"MPI_LOCALNRANKS", "2"}});
+  expect_rejected(several, {"-genv MASTER_ADDR"});
+  EXPECT_EQ(rank_of(with(several, {{"MASTER_ADDR", "node1"}, {"MASTER_PORT", "4000"}}))->port, 4000);
+  EXPECT_FALSE(rank_of(with(kMpich, {{"PMI_SIZE", "1"}, {"PMI_RANK", "0"}})));
+  expect_rejected(without(kMpich, "MPI_LOCALNRANKS"), {"MPI_LOCALNRANKS is not set"});
+}
+
+/// Daemons that srun started hand SLURM's variables of their own on to every process: two daemons, four processes.
+TEST(RankFrom, AnMpirunWithinASlurmJobWinsOverItsDaemonsVariables) {
+  const Variables daemon{
+      {"SLURM_PROCID", "0"}, {"SLURM_STEP_NUM_TASKS", "2"},     {"SLURM_LOCALID", "0"},          {"SLURM_STEP_ID", "0"},
+      {"SLURM_JOB_ID", "6"}, {"SLURM_STEP_NODELIST", "n[1-2]"}, {"SLURM_JOB_NODELIST", "n[1-2]"}};
+  for (const Variables& mpi : {with(kMpich, {{"MPI_LOCALNRANKS", "3"}}),
+                               with(kOpenMpi, {{"OMPI_COMM_WORLD_SIZE", "4"}, {"OMPI_COMM_WORLD_RANK", "2"}})}) {
+    const auto rank = rank_of(with(daemon, mpi));
+    ASSERT_TRUE(rank);
+    EXPECT_EQ(rank->rank, 2);
+    EXPECT_EQ(rank->world_size, 4);
+    EXPECT_EQ(rank->local_rank, 1);
+    EXPECT_EQ(rank->address, "n1") << "nobody else says where rank 0 is";
+    EXPECT_EQ(rank->port, rank_of(with(with(daemon, {{"SLURM_PROCID", "1"}, {"SLURM_STEP_ID", "3"}}), mpi))->port);
+    EXPECT_EQ(rank_of(with(with(daemon, mpi), {{"MASTER_ADDR", "x"}}))->address, "x");
+  }
+}
+
+TEST(RankFrom, SrunsPmi2IsSlurm) {
+  const auto rank = rank_of(with(kSlurm, {{"PMI_RANK", "3"}, {"PMI_SIZE", "4"}}));
+  ASSERT_TRUE(rank);
+  EXPECT_EQ(rank->local_rank, 1);
+  EXPECT_EQ(rank->launcher, "SLURM's srun");
+}
+
+TEST(RankFrom, AnInteractiveStepTrainsAloneAndSaysSo) {
+  std::string note;
+  const auto in_a_shell = [](std::int64_t pid) {
+    EXPECT_EQ(pid, 13254);
+    return SlurmTask{false, "0"};
+  };
+  EXPECT_FALSE(rank_of(kInteractive, in_a_shell, &note));
+  EXPECT_NE(note.find("interactive step"), std::string::npos) << note;
+  EXPECT_NE(note.find("--nproc"), std::string::npos) << note;
+  note.clear();
+  // `srun --ntasks=4 --pty pretrain`: the tasks are the ranks.
+  EXPECT_TRUE(rank_of(kInteractive, ours, &note));
+  // `srun --overlap --ntasks=4 pretrain` in that shell inherits its variables of the terminal.
+  EXPECT_TRUE(rank_of(
+      with(kInteractive, {{"SLURM_STEP_ID", "1"}}),
+      [](std::int64_t) {
+        return SlurmTask{true, "1"};
+      },
+      &note));
+  EXPECT_EQ(note, "");
+  // A wrapper that puts itself into another group, without a terminal.
+  EXPECT_TRUE(rank_of(without(kInteractive, "SLURM_PTY_PORT"), in_a_shell));
+}
+
+TEST(RankFrom, AStepsVariablesThatABatchJobInheritedMeanNothing) {
+  std::string note;
+  const auto batch = with(without(kInteractive, "SLURM_PTY_PORT"), {{"SLURM_JOB_ID", "8"}});
+  EXPECT_FALSE(rank_of(
+      batch,
+      [](std::int64_t) {
+        return SlurmTask{true, "batch"};
+      },
+      &note));
+  EXPECT_NE(note.find("inherited"), std::string::npos) << note;
+  EXPECT_FALSE(rank_of(batch, [](std::int64_t) { return SlurmTask{true, "1"}; }));
+  EXPECT_TRUE(rank_of(batch, [](std::int64_t) { return SlurmTask{true, "0"}; }));
+  // Where the daemon cannot be seen, a step on one machine lists all its tasks.
+  const auto on_one = with(batch, {{"SLURM_STEP_NUM_NODES", "1"}, {"SLURM_GTIDS", "0"}});
+  EXPECT_FALSE(rank_of(on_one));
+  EXPECT_TRUE(rank_of(with(on_one, {{"SLURM_GTIDS", "0,1,2,3"}})));
+}
+
+TEST(RankFrom, NprocWinsOverInheritedVariablesOnly) {
+  const auto other = [](const Variables& variables, const LookAtTask& look) {
+    return other_launcher(environment(variables), look);
+  };
+  const auto foreign = [](std::int64_t) { return SlurmTask{}; };
+  EXPECT_FALSE(other({}, ours));
+  EXPECT_FALSE(other(kInteractive, foreign));
+  EXPECT_FALSE(other(kSlurm, foreign));
+  EXPECT_EQ(other(with(kSlurm, {{"SLURM_TASK_PID", "5"}}), ours), "SLURM's srun");
+  EXPECT_EQ(other(kMpich, foreign), "the mpirun of MPICH or Intel MPI");
+  EXPECT_TRUE(other(kTorchrun, foreign));
+}
+
+TEST(RankFrom, PortsAreThoseOfTcp) {
+  for (const Variables& variables : {kTorchrun, kSlurm, kOpenMpi, kMpich}) {
+    for (const char* port : {"99999", "65536", "0", "-1", "http", ""})
+      expect_rejected(with(variables, {{"MASTER_PORT", port}}),
+                      {"MASTER_PORT", std::string("'") + port + "'", "65535"});
+    EXPECT_EQ(rank_of(with(variables, {{"MASTER_PORT", "65535"}}))->port, 65535);
+  }
+}
+
+TEST(SlurmTaskTest, KnowsThisProcess) {
+  EXPECT_TRUE(look_at_task(::getpid()).is_ours);
+  EXPECT_FALSE(look_at_task(1).is_ours && ::getpgrp() != ::getpgid(1));
+  EXPECT_FALSE(look_at_task(::getpid()).step) << "no slurmstepd started this test";
 }
 
 TEST(RankFrom, MistakesAreNamed) {

@@ -1,10 +1,16 @@
 // Ranks as threads of one process: the step that they make together.
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <thread>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "axlstm/train/step.h"
 #include "core/expect_error.h"
@@ -21,18 +27,35 @@ struct Outcome {
   Gradients gradients;
 };
 
+Rank new_rank(std::int64_t number, std::int64_t count, int port) {
+  Rank rank;
+  rank.rank = rank.local_rank = number;
+  rank.world_size = count;
+  rank.port = port;
+  rank.launcher = "a test";
+  rank.variable = "WORLD_SIZE";
+  return rank;
+}
+
+/// Whether somebody listens at a port of this machine.
+bool answers(int port) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const bool connected = ::connect(socket, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(socket);
+  return connected;
+}
+
 /// Runs `work` as each of `count` ranks at once.
 void run_ranks(std::int64_t count, const std::function<void(ProcessGroup&)>& work) {
   const int port = test::free_port();
   std::vector<std::thread> threads;
   for (std::int64_t number = 0; number < count; ++number) {
     threads.emplace_back([&, number] {
-      Rank rank;
-      rank.rank = rank.local_rank = number;
-      rank.world_size = count;
-      rank.port = port;
-      rank.launcher = "a test";
-      ProcessGroup group(rank, torch::kCPU, {});
+      ProcessGroup group(new_rank(number, count, port), torch::kCPU, {});
       work(group);
       group.leave();
     });
@@ -142,7 +165,7 @@ TEST(ProcessGroupTest, GathersTextsAndGivesRank0sValues) {
   std::vector<torch::Tensor> values(3);
   run_ranks(3, [&](ProcessGroup& group) {
     const auto rank = static_cast<std::size_t>(group.rank());
-    EXPECT_EQ(group.ranks_on_this_machine(), 3);
+    EXPECT_EQ(group.sharers_of_cores(), 3);
     group.gather("first");
     texts[rank] = group.gather("text " + std::to_string(rank) + std::string(100000, '.'));
     values[rank] = torch::full({2, 3}, static_cast<double>(rank + 1));
@@ -161,14 +184,78 @@ TEST(ProcessGroupTest, GathersTextsAndGivesRank0sValues) {
 TEST(ProcessGroupTest, ARankThatDoesNotComeIsNamed) {
   DistributedOptions options;
   options.timeout_s = 1;
-  Rank rank;
-  rank.world_size = 2;
-  rank.port = test::free_port();
-  rank.launcher = "a test";
-  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); }, {"rank 1 of 2 did not come"});
+  Rank rank = new_rank(0, 2, test::free_port());
+  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); },
+                     {"rank 1 of 2 did not come within 1 s", "a test", "to train alone", "env -u WORLD_SIZE"});
   rank.rank = 1;
   test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); },
-                     {"rank 0 cannot be reached at 127.0.0.1:", "a test", "MASTER_ADDR"});
+                     {"rank 0 did not come within 1 s", "127.0.0.1:", "a test", "to train alone"});
+}
+
+TEST(ProcessGroupTest, AHostThatNobodyKnowsAndATakenPortAreSaidAtOnce) {
+  Rank rank = new_rank(1, 2, test::free_port());
+  rank.address = "no-such-host.invalid";
+  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, {}); }, {"no-such-host.invalid", "a test", "MASTER_ADDR"});
+  const int taken = ::socket(AF_INET6, SOCK_STREAM, 0);
+  sockaddr_in6 address{};
+  address.sin6_family = AF_INET6;
+  address.sin6_port = htons(static_cast<std::uint16_t>(rank.port));
+  ASSERT_EQ(::bind(taken, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(taken, 1), 0);
+  rank = new_rank(0, 2, static_cast<int>(rank.port));
+  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, {}); },
+                     {"cannot listen at port " + std::to_string(rank.port), "Address already in use", "MASTER_PORT"});
+  ::close(taken);
+}
+
+TEST(ProcessGroupTest, AStopIsHeardWhileRanksWaitForEachOther) {
+  const int port = test::free_port();
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  std::atomic<int> stopped{0};
+  for (const std::int64_t number : {0, 1}) {  // rank 2 never comes, and only rank 1 is told
+    threads.emplace_back([&, number] {
+      try {
+        ProcessGroup(new_rank(number, 3, port), torch::kCPU, {}, number == 1 ? &stop : nullptr);
+      } catch (const StoppedEarly&) {
+        ++stopped;
+      }
+    });
+  }
+  // Once the store answers rank 1 may be told at any moment.
+  while (!answers(port)) std::this_thread::yield();
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GE(stopped, 1);
+}
+
+TEST(ProcessGroupTest, AStoreThatOutlivesItsRanksMisleadsNobody) {
+  c10d::TCPStoreOptions options;
+  options.isServer = true;
+  options.waitWorkers = false;
+  const int port = options.port = static_cast<std::uint16_t>(test::free_port());
+  const auto kept = c10::make_intrusive<c10d::TCPStore>("127.0.0.1", options);
+  c10d::Store& store = *kept;  // which takes texts
+  // What attempts that were killed may have left: a question, an answer to it, everybody known.
+  store.set("axlstm/challenge", "old");
+  store.set("axlstm/hello/1", "old/someone");
+  store.set("axlstm/known/old", "\nold/someone\n");
+  store.set("axlstm/seen/old/1", "old/someone");
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    std::vector<std::vector<std::string>> texts(3);
+    std::vector<std::thread> threads;
+    for (const std::int64_t number : {2, 1, 0}) {
+      threads.emplace_back([&, number] {
+        Rank rank = new_rank(number, 3, port);
+        rank.store_is_kept = true;
+        ProcessGroup group(rank, torch::kCPU, {});
+        texts[static_cast<std::size_t>(number)] = group.gather("attempt " + std::to_string(attempt));
+        group.leave();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    for (const auto& seen : texts) EXPECT_EQ(seen, std::vector<std::string>(3, "attempt " + std::to_string(attempt)));
+  }
 }
 
 }  // namespace

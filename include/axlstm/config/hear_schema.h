@@ -30,8 +30,8 @@ struct HearConfig {
   bool mix_grids = false;
 };
 
-/// Reads a tree strictly. Throws UsageError, also if there are no models or no tasks.
-HearConfig read_hear(const Node& root);
+/// Reads a tree strictly. Throws UsageError, also if there are no models or, where they are needed, no tasks.
+HearConfig read_hear(const Node& root, bool needs_tasks = true);
 
 /// The keys' part of docs/config.md.
 std::string hear_reference();

@@ -22,17 +22,22 @@ class SyncedWriter {
   SyncedWriter& operator=(const SyncedWriter&) = delete;
 
   void append(std::string_view bytes);
-  void finish();  ///< flushes to the disk (fsync)
+  void finish();  ///< flushes to the disk (fsync); where the file system cannot, a warning says so once
 
  private:
   std::filesystem::path path_;
   int descriptor_ = -1;
 };
 
+/// Sets `bytes` aside for a file that is there, as if they were written: what a disk, a quota or a limit does not allow
+/// is an Error at once. On file systems that cannot, zeros are written instead.
+void reserve_space(const std::filesystem::path& file, std::uint64_t bytes);
+
 /// Writes to a temporary name beside `path`, flushes, renames: readers see the old file or the new one.
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
 
-/// Flushes a directory entry after a rename, so that it survives a power cut.
+/// Flushes a directory entry after a rename, so that it survives a power cut. File systems without that (CIFS, FUSE,
+/// some network and container file systems) get one warning; Error where the disk itself fails.
 void sync_directory(const std::filesystem::path& directory);
 
 /// A file to read from at any place, by any number of threads. It is read, not mapped: a disk that fails, or a file cut

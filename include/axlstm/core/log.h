@@ -9,6 +9,9 @@ void info(const std::string& message);
 void warn(const std::string& message);
 void error(const std::string& message);
 
+/// For what concerns all processes of a run alike: said by the one that has no source.
+void warn_for_run(const std::string& message);
+
 /// Says before every message whose it is, where several processes write to one terminal.
 void set_source(const std::string& name);
 

@@ -34,6 +34,10 @@ struct Retention {
 /// older checkpoints alone if anything cannot be written.
 void save_checkpoint(const std::filesystem::path& run_dir, const Checkpoint& checkpoint, const Retention& retention);
 
+/// Does what save_checkpoint does with files of the same sizes and takes them away again, so that a run that could not
+/// save ends before it begins. Throws Error naming the file and the system's reason.
+void rehearse_checkpoint(const std::filesystem::path& run_dir, const Checkpoint& checkpoint);
+
 /// Checkpoint folders of a run, oldest first. Other folders, such as a copy step-00000100.bak, do not count.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& run_dir);
 

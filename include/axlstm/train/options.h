@@ -29,7 +29,7 @@ struct TrainOptions {
   Precision precision = Precision::kAuto;  ///< kAuto: bf16 on a GPU, fp32 on the CPU
   bool deterministic = false;              ///< only operators that repeat to the last bit, where LibTorch has them
   std::int64_t seed = 0;
-  std::int64_t threads = 0;             ///< CPU threads of one operator; 0: LibTorch's choice
+  std::int64_t threads = 0;             ///< CPU threads of one operator; 0: as many as the cores that may be used
   std::int64_t device_batch = 0;        ///< clips per forward pass; gradients are accumulated. 0: the whole batch
   std::int64_t max_steps = 0;           ///< stop here without changing the schedule; 0: at its end
   std::int64_t max_skipped_steps = 10;  ///< in a row, for a loss or gradient that is not finite; so many end the run

@@ -3,15 +3,24 @@
 
 #include <torch/types.h>
 
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "axlstm/core/error.h"
 #include "axlstm/train/options.h"
 #include "axlstm/train/rank.h"
 
 namespace axlstm::train {
+
+/// A signal asked for the end while ranks waited for each other, before there was anything to save.
+class StoppedEarly : public Error {
+ public:
+  using Error::Error;
+};
 
 /// c10d with NCCL on GPUs and Gloo on the CPU. Every method but fail() is called by all ranks in the same order. A
 /// rank that dies or fails ends the others: those wait in a sum that will never be complete, so a thread of each
@@ -19,15 +28,18 @@ namespace axlstm::train {
 class ProcessGroup {
  public:
   /// Meets the other ranks. `device`: a GPU of this rank's own, or the CPU. Throws Error if they do not come within
-  /// distributed.timeout_s, UsageError if this build cannot do it.
-  ProcessGroup(const Rank& rank, const torch::Device& device, const DistributedOptions& options);
+  /// distributed.timeout_s, UsageError if this build cannot do it, StoppedEarly if `stop` turns true meanwhile or, in
+  /// gather(), before training_begins(); the others end then too.
+  ProcessGroup(const Rank& rank, const torch::Device& device, const DistributedOptions& options,
+               const std::atomic<bool>* stop = nullptr);
   ~ProcessGroup();
   ProcessGroup(const ProcessGroup&) = delete;
   ProcessGroup& operator=(const ProcessGroup&) = delete;
 
   std::int64_t rank() const { return rank_.rank; }
   std::int64_t world_size() const { return rank_.world_size; }
-  std::int64_t ranks_on_this_machine() const { return ranks_on_this_machine_; }
+  /// Ranks that may run on the same cores as this one, itself included.
+  std::int64_t sharers_of_cores() const { return sharers_of_cores_; }
   const torch::Device& device() const { return device_; }
 
   /// Such as "4 ranks on 2 machines, NCCL".
@@ -45,6 +57,9 @@ class ProcessGroup {
   /// Everybody's text, by rank.
   std::vector<std::string> gather(const std::string& text);
 
+  /// From now on a stop is the trainer's to deal with: there is something to save.
+  void training_begins() { stop_ = nullptr; }
+
   /// Returns when all have called it: ranks that are done wait for rank 0 to write what it has to.
   void leave();
 
@@ -55,8 +70,10 @@ class ProcessGroup {
   struct Connection;
 
   Rank rank_;
+  std::chrono::milliseconds timeout_;
+  const std::atomic<bool>* stop_;
   torch::Device device_;
-  std::int64_t ranks_on_this_machine_ = 1, machines_ = 1;
+  std::int64_t sharers_of_cores_ = 1, machines_ = 1;
   std::unique_ptr<Connection> connection_;
 };
 

@@ -55,7 +55,7 @@ class Trainer {
   std::string locate_non_finite(const data::Batch& batch, const torch::Tensor& noise);
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
   std::optional<double> run_probe();
-  void save();
+  Checkpoint checkpoint();  ///< of the present step; shares the tensors
 
   /// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. Returns
   /// the file, nothing if it could not be written.
@@ -84,6 +84,10 @@ class Trainer {
   std::future<torch::Tensor> noise_ahead_;  ///< of step_, drawn while the step before it was computed
   std::unique_ptr<CheckpointWriter> writer_;
 };
+
+/// CPU threads of one operator: train.threads, else what OMP_NUM_THREADS or MKL_NUM_THREADS asks for, else this rank's
+/// share of the cores that may be used.
+int cpu_threads(const TrainOptions& options, const ProcessGroup* group);
 
 /// The device that a choice means here. Throws UsageError for cuda where there is none.
 torch::Device choose_device(DeviceChoice choice);
