@@ -50,6 +50,8 @@ cli::ExitCode pack(data::ClipStream& stream, const data::PackOptions& options) {
     log::warn("interrupted; whole shards are kept, the same command goes on");
     return cli::kInterrupted;
   }
+  const audio::PassedOver passed_over = stream.passed_over();
+  if (!passed_over.empty()) log::warn("passed over " + passed_over.description());
   log::info(str("packed ", report.clips, " clips; ", report.broken, " could not be used",
                 report.broken > 0 ? " and are listed in " + (options.output / "broken.jsonl").string() : ""));
   return report.broken > 0 ? cli::kSomeFailed : cli::kOk;
