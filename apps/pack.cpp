@@ -49,6 +49,8 @@ cli::ExitCode pack(data::ClipStream& stream, const data::PackOptions& options) {
     log::warn("interrupted; whole shards are kept, the same command goes on");
     return cli::kInterrupted;
   }
+  const audio::PassedOver passed_over = stream.passed_over();
+  if (!passed_over.empty()) log::warn("passed over " + passed_over.description());
   const auto listed = [&](std::int64_t count, const char* file) {
     return count > 0 ? " (" + (options.output / file).string() + ")" : "";
   };

@@ -4,7 +4,8 @@
 
 namespace axlstm {
 
-CsvReader::CsvReader(std::string_view text, std::string source) : text_(text), source_(std::move(source)) {
+CsvReader::CsvReader(std::string_view text, std::string source, char delimiter)
+    : text_(text), source_(std::move(source)), delimiter_(delimiter) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   if (text_.starts_with(kByteOrderMark)) text_.remove_prefix(kByteOrderMark.size());
 }
@@ -24,11 +25,26 @@ std::optional<CsvRow> CsvReader::next() {
   return std::nullopt;
 }
 
-/// Up to the comma or line break after it.
+bool CsvReader::begins_quoted_field() const {
+  if (at_ >= text_.size() || text_[at_] != '"') return false;
+  if (delimiter_ != '\t') return true;
+  const std::string_view rest = text_.substr(at_ + 1, text_.find('\n', at_) - at_ - 1);
+  for (std::size_t quote = rest.find('"'); quote != std::string_view::npos; quote = rest.find('"', quote + 1)) {
+    const std::string_view after = rest.substr(quote + 1);
+    if (after.starts_with('"')) {
+      ++quote;
+    } else {
+      return after.empty() || after.starts_with('\t') || after == "\r";
+    }
+  }
+  return false;
+}
+
+/// Up to the delimiter or line break after it.
 std::string CsvReader::field() {
   std::string field;
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t')) ++at_;
-  if (at_ < text_.size() && text_[at_] == '"') {
+  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t') && text_[at_] != delimiter_) ++at_;
+  if (begins_quoted_field()) {
     const int opened = line_;
     for (++at_;; ++at_) {
       AXLSTM_CHECK(at_ < text_.size(), source_, ":", opened, ": a quoted field is never closed");
@@ -40,7 +56,7 @@ std::string CsvReader::field() {
       field += text_[at_];
     }
   }
-  while (at_ < text_.size() && text_[at_] != ',' && text_[at_] != '\n') {
+  while (at_ < text_.size() && text_[at_] != delimiter_ && text_[at_] != '\n') {
     if (text_[at_] != '\r') field += text_[at_];
     ++at_;
   }

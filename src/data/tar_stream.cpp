@@ -1,33 +1,49 @@
-// WebDataset's tar archives as a stream of clips, through libarchive.
-#include <archive.h>
-#include <archive_entry.h>
-
+// Tar and zip archives as a stream of clips.
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <nlohmann/json.hpp>
+#include <set>
+#include <unordered_map>
 
-#include "axlstm/audio/file_names.h"
+#include "archive_index.h"
+#include "archive_reader.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
+#include "axlstm/core/log.h"
 #include "axlstm/data/clip_stream.h"
-#include "labels.h"
 
 namespace axlstm::data {
 namespace {
 
 namespace fs = std::filesystem;
-using Archive = std::unique_ptr<archive, decltype(&archive_read_free)>;
 
 constexpr std::size_t kBlockBytes = std::size_t{1} << 20;
 // One clip in memory: a compressed archive can hold far more than its own size.
 constexpr std::uint64_t kMaxAudioBytes = std::uint64_t{1} << 32;
-constexpr std::uint64_t kMaxLabelBytes = std::uint64_t{1} << 24;
 
-bool is_tar_name(const fs::path& path) {
-  const std::string name = path.filename().string();
-  return name.find(".tar") != std::string::npos || path.extension() == ".tgz";
+/// .tar, .tar.gz, .tgz, .zip and the like.
+bool is_archive_name(const fs::path& path) {
+  static const std::set<std::string> alone{".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip"};
+  static const std::set<std::string> compressed{".gz", ".bz2", ".xz", ".zst", ".lz4"};
+  return alone.contains(path.extension().string()) ||
+         (compressed.contains(path.extension().string()) && path.stem().extension() == ".tar");
+}
+
+std::vector<fs::path> archives_in(const fs::path& folder) {
+  std::vector<fs::path> found, others;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const fs::path name = entry.path().filename();
+    if (audio::is_litter(name) || !entry.is_regular_file(failure)) continue;
+    if (is_archive_name(name)) found.push_back(entry.path());
+    if (!is_archive_name(name) && name.string().find(".tar.") != std::string::npos) others.push_back(name);
+  }
+  AXLSTM_CHECK(!found.empty(), folder.string(), ": holds no tar archives (*.tar, *.tar.gz, *.tgz, *.zip, …)");
+  std::sort(found.begin(), found.end());
+  if (!others.empty())
+    log::warn(str(folder.string(), ": passed over ", others.size(), " files that are no archives by their names (",
+                  std::min_element(others.begin(), others.end())->string(), others.size() > 1 ? ", …)" : ")"));
+  return found;
 }
 
 std::vector<fs::path> find_archives(const std::vector<fs::path>& inputs) {
@@ -35,36 +51,18 @@ std::vector<fs::path> find_archives(const std::vector<fs::path>& inputs) {
   for (const fs::path& input : inputs) {
     std::error_code failure;
     AXLSTM_CHECK(fs::exists(input, failure), input.string(), ": no such archive or folder");
-    if (!fs::is_directory(input, failure)) {
+    if (fs::is_directory(input, failure)) {
+      const auto found = archives_in(input);
+      archives.insert(archives.end(), found.begin(), found.end());
+    } else {
       archives.push_back(input);
-      continue;
     }
-    std::vector<fs::path> found;
-    for (const auto& entry : fs::directory_iterator(input))
-      if (is_tar_name(entry.path()) && entry.is_regular_file(failure)) found.push_back(entry.path());
-    AXLSTM_CHECK(!found.empty(), input.string(), ": holds no tar archives (*.tar, *.tar.gz, *.tgz, …)");
-    std::sort(found.begin(), found.end());
-    archives.insert(archives.end(), found.begin(), found.end());
   }
+  std::set<fs::path> once;
+  for (const fs::path& archive : archives)
+    AXLSTM_CHECK(once.insert(archive.lexically_normal()).second, archive.string(), ": is named twice");
   return archives;
 }
-
-std::string trimmed(const std::string& text) {
-  const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  return first == std::string::npos ? "" : text.substr(first, last - first + 1);
-}
-
-/// A name as WebDataset takes it apart: "a/b.x.flac" is the member "x.flac" of the clip "a/b".
-struct MemberName {
-  std::string key, extension;
-
-  explicit MemberName(const std::string& path) {
-    const auto slash = path.rfind('/');
-    const auto dot = path.find('.', slash == std::string::npos ? 0 : slash + 1);
-    key = path.substr(0, dot);
-    if (dot != std::string::npos) extension = path.substr(dot + 1);
-  }
-};
 
 class TarStream final : public ClipStream {
  public:
@@ -72,10 +70,10 @@ class TarStream final : public ClipStream {
     for (const fs::path& path : archives_) bytes_ += fs::file_size(path);
   }
 
-  std::optional<StreamedClip> next() override { return take(/*with_bytes=*/true); }
+  std::optional<StreamedClip> next() override { return take(/*passing=*/0); }
 
   void skip(std::int64_t count) override {
-    while (count-- > 0 && take(/*with_bytes=*/false)) continue;
+    for (; count > 0 && take(count); --count) continue;
   }
 
   double done() const override { return bytes_ == 0 ? 1 : static_cast<double>(read_) / static_cast<double>(bytes_); }
@@ -91,128 +89,91 @@ class TarStream final : public ClipStream {
                archives_.size() > 1 ? str(" and ", archives_.size() - 1, " more archives") : "");
   }
 
- private:
-  /// The members read so far of one clip; they follow each other.
-  struct Group {
-    std::string key, audio_name, audio, labels, failure;
-  };
+  audio::PassedOver passed_over() const override { return passed_over_; }
 
-  std::optional<StreamedClip> take(bool with_bytes) {
-    while (ready_.empty()) {
-      if (!reader_) {
-        if (index_ == archives_.size()) return std::nullopt;
-        open();
-      } else {
-        read_entry(with_bytes);
+ private:
+  /// The next clip; so many, it among them, are passed over and need no content.
+  std::optional<StreamedClip> take(std::int64_t passing) {
+    while (ready_.empty() && archive_ < archives_.size()) {
+      try {
+        if (!reader_) open();
+        const auto member = reader_->next();
+        read_ = bytes_before_ + reader_->position();
+        member ? read(*member, passing) : close();
+      } catch (const ReadError& failure) {
+        const fs::path& path = archives_[archive_];
+        ready_.push_back({{path.filename().string(), path, {}, ""},
+                          std::nullopt,
+                          str(path.string(), ": cannot be read on (", failure.what(), ")")});
+        close();
       }
     }
+    if (ready_.empty()) return std::nullopt;
     StreamedClip clip = std::move(ready_.front());
     ready_.pop_front();
     return clip;
   }
 
   void open() {
-    reader_ = Archive(archive_read_new(), &archive_read_free);
-    // Not filter_all: some filters would start a program, and the archive would choose which.
-    for (const auto support :
-         {archive_read_support_filter_gzip, archive_read_support_filter_bzip2, archive_read_support_filter_xz,
-          archive_read_support_filter_zstd, archive_read_support_filter_lz4})
-      support(reader_.get());
-    archive_read_support_format_tar(reader_.get());
-    if (archive_read_open_filename(reader_.get(), archives_[index_].c_str(), kBlockBytes) != ARCHIVE_OK) fail();
+    const fs::path& path = archives_[archive_];
+    index_ = std::make_unique<ArchiveIndex>(path);
+    const audio::PassedOver& more = index_->passed_over();
+    for (const auto& [extension, count] : more.by_extension) passed_over_.by_extension[extension] += count;
+    for (const std::string& link : more.dead_links) passed_over_.dead_links.push_back((path / link).string());
+    reader_ = std::make_unique<ArchiveReader>(path, kBlockBytes);
+    position_ = 0;
+    occurrences_.clear();
   }
 
-  /// Reads one member's header and, where it is needed, its content. The member that begins the next clip stays
-  /// pending until that clip is asked for: only then is it known whether its content is.
-  void read_entry(bool with_bytes) {
-    if (!pending_) {
-      const int status = archive_read_next_header(reader_.get(), &pending_);
-      if (status == ARCHIVE_EOF) return close();
-      if (status <= ARCHIVE_FAILED) return fail();
-      read_ = bytes_before_ +
-              static_cast<std::uint64_t>(std::max<std::int64_t>(archive_filter_bytes(reader_.get(), -1), 0));
-    }
-    if (archive_entry_filetype(pending_) != AE_IFREG || !archive_entry_pathname(pending_)) {
-      pending_ = nullptr;
-      return;
-    }
-    const std::string path = archive_entry_pathname(pending_);
-    const MemberName name(path);
-    if (name.key != group_.key) {
-      finish_group();
-      group_.key = name.key;
-      if (!ready_.empty()) return;
-    }
-    pending_ = nullptr;
-    if (group_.audio_name.empty() && audio::has_audio_extension("x." + name.extension)) {
-      group_.audio_name = path;
-      if (with_bytes) group_.audio = read_content(kMaxAudioBytes);
-    } else if (with_bytes && name.extension == "json") {
-      const std::string found = json_labels(read_content(kMaxLabelBytes));
-      if (!found.empty()) group_.labels = found;
-    } else if (with_bytes && (name.extension == "cls" || name.extension == "txt")) {
-      const std::string found = trimmed(read_content(kMaxLabelBytes));
-      if (group_.labels.empty()) group_.labels = found;
-    }
+  /// Adds the clips that a member is: under its own name, and under those of links to it.
+  void read(const ArchiveMember& member, std::int64_t passing) {
+    const std::vector<std::string>& links = index_->links_to(position_++);
+    const bool is_clip = member.kind == ArchiveMember::Kind::kFile && is_clip_name(member.name);
+    if (!is_clip && links.empty()) return;
+    StreamedClip clip;
+    if (static_cast<std::int64_t>(links.size()) + (is_clip ? 1 : 0) > passing) read_content(clip);
+    if (is_clip) add(member.name, clip);
+    for (const std::string& link : links) add(link, clip);
   }
 
-  /// The labels in a clip's JSON. One that cannot be read names none: the audio is worth more than its labels.
-  static std::string json_labels(const std::string& text) {
+  /// The member's content, or why it cannot be had.
+  void read_content(StreamedClip& clip) {
     try {
-      check_json_depth(text, "labels");
-    } catch (const Error&) {
-      return "";
+      clip.bytes = reader_->content(kMaxAudioBytes);
+      if (!clip.bytes) clip.failure = str("larger than ", kMaxAudioBytes >> 20, " MiB");
+    } catch (const ReadError& failure) {
+      clip.failure = failure.what();
     }
-    return labels_of(nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false));
   }
 
-  std::string read_content(std::uint64_t limit) {
-    std::string content, block(kBlockBytes, '\0');
-    la_ssize_t got = 0;
-    while ((got = archive_read_data(reader_.get(), block.data(), block.size())) > 0) {
-      content.append(block.data(), static_cast<std::size_t>(got));
-      if (content.size() > limit) break;
-    }
-    if (got != 0) group_.failure = got < 0 ? archive_reason() : str("larger than ", limit >> 20, " MiB");
-    return content;
-  }
-
-  std::string archive_reason() const {
-    const char* reason = archive_error_string(reader_.get());
-    return reason ? reason : "damaged";
-  }
-
-  void finish_group() {
-    Group group = std::exchange(group_, Group{});
-    if (group.audio_name.empty()) return;
-    const fs::path path = archives_[index_] / group.audio_name;
-    if (!group.failure.empty()) group.failure = str(path.string(), ": ", group.failure);
-    ready_.push_back({{group.key, path, {}, group.labels}, std::move(group.audio), group.failure});
-  }
-
-  void fail() {
-    const fs::path& path = archives_[index_];
-    const std::string reason = str(path.string(), ": cannot be read on (", archive_reason(), ")");
-    finish_group();
-    ready_.push_back({{path.filename().string(), path, {}, ""}, std::nullopt, reason});
-    close();
+  void add(const std::string& name, StreamedClip clip) {
+    const std::size_t occurrence = index_->clips_of_name(name) > 1 ? occurrences_[name]++ : 0;
+    clip.clip.path = archives_[archive_] / name;
+    clip.clip.id = index_->clips_of_key(archive_key(name)) > 1 ? name : std::string(archive_key(name));
+    if (occurrence > 0) clip.clip.id += str('#', occurrence + 1);
+    const ArchiveIndex::Labels labels = index_->labels(name, occurrence);
+    clip.clip.labels = labels.text;
+    if (clip.failure.empty()) clip.failure = labels.failure;
+    if (!clip.failure.empty()) clip.failure = str(clip.clip.path.string(), ": ", clip.failure);
+    ready_.push_back(std::move(clip));
   }
 
   void close() {
-    finish_group();
-    pending_ = nullptr;
     reader_.reset();
-    bytes_before_ += fs::file_size(archives_[index_++]);
+    index_.reset();
+    bytes_before_ += fs::file_size(archives_[archive_++]);
     read_ = bytes_before_;
   }
 
   std::vector<fs::path> archives_;
-  std::size_t index_ = 0;
+  std::size_t archive_ = 0;   ///< the one being read
+  std::size_t position_ = 0;  ///< of the next member in it
   std::uint64_t bytes_ = 0, bytes_before_ = 0;
   std::atomic<std::uint64_t> read_{0};
-  Archive reader_{nullptr, &archive_read_free};
-  archive_entry* pending_ = nullptr;
-  Group group_;
+  std::unique_ptr<ArchiveIndex> index_;
+  std::unique_ptr<ArchiveReader> reader_;
+  std::unordered_map<std::string, std::size_t> occurrences_;  ///< so far, of names that the archive has several times
+  audio::PassedOver passed_over_;
   std::deque<StreamedClip> ready_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "core/expect_error.h"
 #include "data/tar.h"
+#include "data/zip.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::data {
@@ -35,7 +36,7 @@ TEST_F(TarStreamTest, MembersOfOneNameAreOneClip) {
                                     {"x/four.mp3", "D"},
                                     {"x/four.wav", "second audio of one clip"}});
   const auto clips = all(*stream);
-  ASSERT_EQ(clips.size(), 4U);
+  ASSERT_EQ(clips.size(), 5U);
   EXPECT_EQ(clips[0].clip.id, "x/one");
   EXPECT_EQ(clips[0].bytes, "AAA");
   EXPECT_EQ(clips[0].clip.labels, "dog,3");
@@ -43,9 +44,11 @@ TEST_F(TarStreamTest, MembersOfOneNameAreOneClip) {
   EXPECT_EQ(clips[1].clip.id, "x/two");
   EXPECT_EQ(clips[1].clip.labels, "7");
   EXPECT_EQ(clips[2].clip.id, "x/three");
-  EXPECT_EQ(clips[3].clip.id, "x/four");
+  EXPECT_EQ(clips[3].clip.id, "x/four.mp3");
   EXPECT_EQ(clips[3].bytes, "D");
   EXPECT_EQ(clips[3].clip.labels, "cat");
+  EXPECT_EQ(clips[4].clip.id, "x/four.wav");
+  EXPECT_EQ(clips[4].clip.labels, "cat");
   EXPECT_EQ(stream->done(), 1);
 }
 
@@ -123,6 +126,167 @@ TEST_F(TarStreamTest, TheFingerprintFollowsTheArchives) {
   const auto before = stream({{"1.wav", "a"}})->fingerprint();
   EXPECT_EQ(stream({{"1.wav", "a"}})->fingerprint(), before);
   EXPECT_NE(stream({{"1.wav", "a"}, {"2.wav", "b"}})->fingerprint(), before);
+}
+
+/// "id=content/labels" of each clip.
+std::vector<std::string> told(ClipStream& stream) {
+  std::vector<std::string> texts;
+  for (const auto& clip : all(stream)) {
+    EXPECT_EQ(clip.failure, "");
+    texts.push_back(clip.clip.id + "=" + clip.bytes.value_or("none") + "/" + clip.clip.labels);
+  }
+  return texts;
+}
+using Texts = std::vector<std::string>;
+
+TEST_F(TarStreamTest, SeveralSoundsOfOneKeyAreClipsOfTheirOwn) {
+  EXPECT_EQ(told(*stream({{"X_11.708_13.970.wav", "A"}, {"X_11.990_14.2.wav", "B"}, {"Y_1.5.wav", "C"}})),
+            (Texts{"X_11.708_13.970.wav=A/", "X_11.990_14.2.wav=B/", "Y_1=C/"}));
+  // The labels of the whole name go before those of the key.
+  EXPECT_EQ(told(*stream({{"1.mic1.wav", "A"},
+                          {"1.mic2.wav", "B"},
+                          {"1.mic2.json", R"({"label": "two"})"},
+                          {"1.cls", "one"},
+                          {"1.mic3.wav", "C"},
+                          {"1.mic3.wav.json", R"({"labels": ["three"]})"}})),
+            (Texts{"1.mic1.wav=A/one", "1.mic2.wav=B/two", "1.mic3.wav=C/three"}));
+}
+
+TEST_F(TarStreamTest, LabelsAreFoundWhereverTheyLie) {
+  const Texts expected{"a=A/dog", "b=B/cat", "c=C/a sentence"};
+  const std::string dog = R"({"labels": ["dog"]})";
+  EXPECT_EQ(told(*stream({{"a.wav", "A"},
+                          {"b.wav", "B"},
+                          {"c.wav", "C"},
+                          {"a.json", dog},
+                          {"b.cls", "cat"},
+                          {"c.txt", "a sentence"}})),
+            expected);
+  EXPECT_EQ(told(*stream({{"b.cls", "cat"},
+                          {"a.json", dog},
+                          {"c.txt", "a sentence"},
+                          {"a.wav", "A"},
+                          {"b.wav", "B"},
+                          {"c.wav", "C"}})),
+            expected);
+  EXPECT_EQ(told(*stream({{"a.cls", "7"},
+                          {"a.txt", "words"},
+                          {"b.txt", "words"},
+                          {"b.cls", "7"},
+                          {"b.wav", "B"},
+                          {"a.wav", "A"},
+                          {"a.json", "{}"}})),
+            (Texts{"b=B/words", "a=A/7"}));
+}
+
+TEST_F(TarStreamTest, JoinedArchivesAreReadToTheEnd) {
+  const std::string one = test::tar_bytes({{"1.wav", "A"}, {"1.cls", "a"}, {"2.wav", "B"}});
+  const std::string two = test::tar_bytes({{"1.cls", "c"}, {"1.wav", "C"}, {"3.wav", "D"}});
+  EXPECT_EQ(told(*stream_tars({folder_.write("a.tar", one + std::string(9216, '\0') + two)})),
+            (Texts{"1.wav=A/a", "2=B/", "1.wav#2=C/c", "3=D/"}));
+  // After the mark of its end something else than an archive.
+  const auto clips = all(*stream_tars({folder_.write("b.tar", one + std::string(700, 'x'))}));
+  ASSERT_EQ(clips.size(), 3U);
+  EXPECT_NE(clips[2].failure.find("b.tar: cannot be read on"), std::string::npos) << clips[2].failure;
+}
+
+TEST_F(TarStreamTest, LinksAreClipsOfTheirOwn) {
+  const auto hard = [](const std::string& target) { return test::kHardLink + target; };
+  const auto symbolic = [](const std::string& target) { return test::kSymbolicLink + target; };
+  const auto links = stream({{"early.wav", symbolic("x/one.wav")},
+                             {"x/one.wav", "A"},
+                             {"x/one.cls", "a"},
+                             {"y/two.wav", hard("x/one.wav")},
+                             {"y/two.cls", "b"},
+                             {"y/three.wav", symbolic("../x/one.wav")},
+                             {"y/four.wav", symbolic("three.wav")},
+                             {".git/annex/objects/SHA256E-s1--0.wav", "D"},
+                             {"annexed.wav", symbolic(".git/annex/objects/SHA256E-s1--0.wav")},
+                             {"gone.wav", symbolic("not/here.wav")},
+                             {"outside.wav", symbolic("../../etc/passwd")},
+                             {"circle.wav", symbolic("circle.wav")},
+                             {"notes.txt", symbolic("x/one.wav")}});
+  EXPECT_EQ(told(*links), (Texts{"x/one=A/a", "early=A/", "y/two=A/b", "y/three=A/", "y/four=A/", "annexed=D/"}));
+  const auto dead = links->passed_over().dead_links;
+  ASSERT_EQ(dead.size(), 3U);
+  EXPECT_EQ(dead[0], (folder_.path() / "a.tar/gone.wav").string());
+}
+
+TEST_F(TarStreamTest, LinksOfJoinedArchivesStayInTheirPart) {
+  const auto part = [](const std::string& content) {
+    return test::tar_bytes({{"x.wav", content}, {"y.wav", test::kHardLink + "x.wav"}});
+  };
+  EXPECT_EQ(told(*stream_tars({folder_.write("a.tar", part("A") + part("B"))})),
+            (Texts{"x.wav=A/", "y.wav=A/", "x.wav#2=B/", "y.wav#2=B/"}));
+}
+
+TEST_F(TarStreamTest, LitterIsLeftOutBeforeClipsAreNamed) {
+  const auto clips = stream({{"a/._1.wav", "resource fork"},
+                             {"a/1.wav", "A"},
+                             {"__MACOSX/a/._1.wav", "resource fork"},
+                             {"a/1.cls", "dog"},
+                             {"a/._1.cls", "no label"},
+                             {".Trash-1000/files/2.wav", "old"},
+                             {"./b/3.wav", "B"}});
+  EXPECT_EQ(told(*clips), (Texts{"a/1=A/dog", "./b/3=B/"}));
+  EXPECT_TRUE(clips->passed_over().empty());
+}
+
+TEST_F(TarStreamTest, SoundThatIsNotDecodedIsCounted) {
+  const auto clips = stream({{"1.wav", "A"}, {"2.dsf", "x"}, {"3.dsf", "y"}, {"4.mid", "z"}, {"5.md", "no sound"}});
+  EXPECT_EQ(told(*clips), Texts{"1=A/"});
+  const auto counts = clips->passed_over().by_extension;
+  EXPECT_EQ(counts, (std::map<std::string, std::int64_t>{{".dsf", 2}, {".mid", 1}}));
+}
+
+TEST_F(TarStreamTest, SkippingPassesOverLinksAndRepeatedNamesToo) {
+  const std::string part = test::tar_bytes({{"x.wav", "A"}, {"y.wav", test::kHardLink + "x.wav"}, {"z.1.wav", "Z"}});
+  const auto archive = folder_.write("a.tar", part + part);
+  const Texts whole = told(*stream_tars({archive}));
+  ASSERT_EQ(whole.size(), 6U);
+  for (std::size_t count = 0; count <= whole.size(); ++count) {
+    const auto rest = stream_tars({archive});
+    rest->skip(static_cast<std::int64_t>(count));
+    EXPECT_EQ(told(*rest), Texts(whole.begin() + static_cast<std::ptrdiff_t>(count), whole.end()));
+  }
+}
+
+TEST_F(TarStreamTest, OfAFolderTheArchivesAreTaken) {
+  const auto archive = [](const std::string& name) { return test::tar_bytes({{name + ".wav", name}}); };
+  for (const char* name : {"b.tar", "a.tar", "._a.tar", ".c.tar"})
+    folder_.write(std::string("d/") + name, archive(name));
+  folder_.write("d/a.tar.md5", "0123  a.tar");
+  EXPECT_EQ(told(*stream_tars({folder_.path() / "d"})), (Texts{"a=a.tar/", "b=b.tar/"}));
+  test::expect_error(
+      [&] {
+        stream_tars({folder_.path() / "d", folder_.path() / "d/../d/a.tar"});
+      },
+      {"a.tar", "named twice"});
+}
+
+TEST_F(TarStreamTest, ZipArchivesAreReadAsWell) {
+  const auto zip = stream_tars({folder_.write(
+      "a.zip",
+      test::zip_bytes(
+          {{"x/\xc3\xa4.wav", "A"}, {"__MACOSX/x/._\xc3\xa4.wav", "fork"}, {"x/2.cls", "dog"}, {"x/2.wav", "B"}}))});
+  EXPECT_EQ(told(*zip), (Texts{"x/\xc3\xa4=A/", "x/2=B/dog"}));
+  EXPECT_EQ(zip->done(), 1);
+}
+
+TEST_F(TarStreamTest, NamesOfAnyEncodingAreKept) {
+  const auto archive = stream({{"\xc3\xa4/\xe4.wav", "A"}, {"\xc3\xa4/\xe4.cls", "latin"}});
+  EXPECT_EQ(told(*archive), Texts{"\xc3\xa4/\xe4=A/latin"});
+}
+
+TEST_F(TarStreamTest, LabelsOfALargeArchiveSortedByKindAreFound) {
+  constexpr int kClips = 20'000;
+  test::TarMembers members;
+  for (int n = 0; n < kClips; ++n) members.emplace_back("c/" + std::to_string(n) + ".cls", "label" + std::to_string(n));
+  for (int n = 0; n < kClips; ++n) members.emplace_back("c/" + std::to_string(n) + ".wav", "A");
+  const auto clips = stream(members);
+  int number = 0;
+  while (const auto clip = clips->next()) EXPECT_EQ(clip->clip.labels, "label" + std::to_string(number++));
+  EXPECT_EQ(number, kClips);
 }
 
 TEST(ManifestStream, GoesThroughTheListAndSkips) {

@@ -11,9 +11,17 @@ namespace axlstm::test {
 
 using TarMembers = std::vector<std::pair<std::string, std::string>>;  ///< name, content
 
+/// What marks a member's content as the target of a link rather than a content.
+inline const std::string kHardLink = "hard link to ", kSymbolicLink = "symbolic link to ";
+
 inline std::string tar_bytes(const TarMembers& members) {
   std::string archive;
-  for (const auto& [name, content] : members) {
+  for (const auto& [name, text] : members) {
+    const bool hard = text.starts_with(kHardLink), symbolic = text.starts_with(kSymbolicLink);
+    const std::string target = hard       ? text.substr(kHardLink.size())
+                               : symbolic ? text.substr(kSymbolicLink.size())
+                                          : std::string();
+    const std::string content = hard || symbolic ? std::string() : text;
     std::string header(512, '\0');
     const auto put = [&](std::size_t at, const std::string& text) { header.replace(at, text.size(), text); };
     char size[12];
@@ -25,7 +33,8 @@ inline std::string tar_bytes(const TarMembers& members) {
     put(124, size);
     put(136, "00000000000");
     put(148, "        ");
-    put(156, "0");
+    put(156, hard ? "1" : symbolic ? "2" : "0");
+    put(157, target);
     put(257, std::string("ustar\0", 6));
     put(263, "00");
     const unsigned sum = std::accumulate(header.begin(), header.end(), 0U,

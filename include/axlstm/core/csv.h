@@ -1,4 +1,4 @@
-// Comma-separated values as RFC 4180 and pandas write them.
+// Comma-separated values as RFC 4180 and pandas write them, and those separated by tabs or other characters.
 #pragma once
 
 #include <optional>
@@ -13,17 +13,20 @@ struct CsvRow {
   std::vector<std::string> fields;
 };
 
-/// Row after row, for lists of millions of lines; `text` must outlive it.
+/// Row after row, for lists of millions of lines; `text` must outlive it. Between tabs a quote that is not closed
+/// before the next tab or line break is a letter: many tools write tables without quoting.
 class CsvReader {
  public:
-  CsvReader(std::string_view text, std::string source);
+  CsvReader(std::string_view text, std::string source, char delimiter = ',');
   std::optional<CsvRow> next();
 
  private:
   std::string field();
+  bool begins_quoted_field() const;
 
   std::string_view text_;
   std::string source_;
+  char delimiter_;
   std::size_t at_ = 0;
   int line_ = 1;
 };

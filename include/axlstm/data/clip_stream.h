@@ -1,4 +1,4 @@
-// Clips one after the other, from a list of files or from WebDataset's tar archives, for packing. Free of LibTorch.
+// Clips one after the other, from a list of files or from archives, for packing. Free of LibTorch.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "axlstm/audio/file_names.h"
 #include "axlstm/data/manifest.h"
 
 namespace axlstm::data {
@@ -38,14 +39,19 @@ class ClipStream {
 
   /// Where the clips come from, for people.
   virtual std::string description() const = 0;
+
+  /// What was found beside the clips up to here: sound that is not decoded, links without their target.
+  virtual audio::PassedOver passed_over() const { return {}; }
 };
 
 std::unique_ptr<ClipStream> stream_manifest(Manifest manifest);
 
-/// Members of the archives, in order. Those of one name up to its first dot are one clip: `x.flac`, and its labels in
-/// `x.json` ("labels" or "label"), `x.cls` or `x.txt`. libarchive reads them, compressed ones too. `inputs` are
-/// archives or folders of *.tar, *.tar.gz, *.tar.zst and the like. Throws Error for a missing one; a damaged archive
-/// gives a clip with `failure` and then the next archive.
+/// Sounds in tar archives (compressed ones too) and zip archives, in order; `inputs` are archives or folders of them.
+/// A clip is called by its key: its name up to the first dot of its last part. Of several sounds with one key each is
+/// called by its whole name, and a name that comes again gets "#2". Labels come from the member of the same name, of
+/// the same name up to the last dot, or of the key, wherever it lies: .json ("labels" and the like), .cls or .txt.
+/// Links are clips at the place of what they lead to; litter is left out. Throws Error for an archive that is missing
+/// or named twice; a damaged one gives a clip with `failure` and then the next archive.
 std::unique_ptr<ClipStream> stream_tars(const std::vector<std::filesystem::path>& inputs);
 
 }  // namespace axlstm::data
