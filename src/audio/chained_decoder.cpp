@@ -4,16 +4,8 @@
 namespace axlstm::audio {
 
 ChainedDecoder::ChainedDecoder(std::vector<std::unique_ptr<ByteSource>> parts, Open open, std::string what,
-                               std::int64_t promised)
-    : parts_(std::move(parts)),
-      open_(open),
-      what_(std::move(what)),
-      promised_(promised),
-      current_(open_(*parts_.front())) {}
-
-std::int64_t ChainedDecoder::promised() const {
-  return promised_ < 0 && parts_.size() == 1 ? current_->promised() : promised_;
-}
+                               double share)
+    : parts_(std::move(parts)), open_(open), what_(std::move(what)), share_(share), current_(open_(*parts_.front())) {}
 
 /// Opens the next part of the same rate; false at the end.
 bool ChainedDecoder::open_next() {

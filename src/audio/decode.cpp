@@ -148,6 +148,7 @@ Waveform read_all(Opened& opened, std::uint64_t file_bytes, const Segment& segme
   add_note(opened.note);
   add_note(decoder.note());
   const bool at_end = got < wanted;  // else what is missing lies behind the segment
+  opened.share = std::min(opened.share, decoder.share());
   if (at_end && promised >= 0 && skipped + got + decoder.uncertainty() < promised)
     opened.share = std::min(opened.share, static_cast<double>(skipped + got) / static_cast<double>(promised));
   if (at_end && opened.share < 1) {

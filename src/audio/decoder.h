@@ -29,6 +29,9 @@ class Decoder {
   /// Frames that the file says it holds; negative where it does not say, or says what is known to be wrong.
   virtual std::int64_t promised() const { return -1; }
 
+  /// Share of the promised blocks that are there, where the decoder counts those instead; at most 1.
+  virtual double share() const { return 1; }
+
   /// By how many frames promised() may be wrong.
   virtual std::int64_t uncertainty() const { return 0; }
 
@@ -49,12 +52,13 @@ class ChainedDecoder final : public Decoder {
   using Open = std::unique_ptr<Decoder> (*)(const ByteSource&);
 
   /// `parts` (at least one) are opened by `open` when their turn comes. `what` names them in the note, such as "joined
-  /// files"; `promised` is of all together, unless there is one that says itself.
-  ChainedDecoder(std::vector<std::unique_ptr<ByteSource>> parts, Open open, std::string what, std::int64_t promised);
+  /// files"; `share` is that of all together.
+  ChainedDecoder(std::vector<std::unique_ptr<ByteSource>> parts, Open open, std::string what, double share);
 
   int sample_rate() const override { return current_->sample_rate(); }
   std::int64_t read(float* target, std::int64_t count) override;
-  std::int64_t promised() const override;
+  std::int64_t promised() const override { return parts_.size() == 1 ? current_->promised() : -1; }
+  double share() const override { return share_; }
   std::int64_t uncertainty() const override { return current_->uncertainty(); }
   std::string note() const override;
 
@@ -64,7 +68,7 @@ class ChainedDecoder final : public Decoder {
   std::vector<std::unique_ptr<ByteSource>> parts_;
   Open open_;
   std::string what_;
-  std::int64_t promised_;
+  double share_;
   std::size_t index_ = 0;
   std::unique_ptr<Decoder> current_;
   std::size_t left_out_ = 0;  ///< parts of another rate

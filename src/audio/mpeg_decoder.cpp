@@ -200,16 +200,16 @@ std::unique_ptr<Decoder> open_mpeg(const ByteSource& bytes, bool certain) {
   if (pieces.empty()) return nullptr;
   if (!certain && (pieces.front().begin > kNearStart || pieces.front().frames < 2)) return nullptr;
   std::vector<std::unique_ptr<ByteSource>> parts;
-  std::int64_t promised = 0, missing = 0;
+  std::int64_t told = 0, missing = 0;
   for (std::size_t n = 0; n < pieces.size(); ++n) {
     const Piece& piece = pieces[n];
     const std::uint64_t end = n + 1 < pieces.size() ? pieces[n + 1].begin : bytes.size();
     parts.push_back(std::make_unique<WindowBytes>(bytes, piece.begin, end));
-    const std::int64_t told = std::max(piece.promised_frames, piece.frames);
-    promised += told * piece.samples_a_frame;
-    if (told > piece.frames + kUncertainFrames) missing += told - piece.frames;
+    told += std::max(piece.promised_frames, piece.frames);
+    if (piece.promised_frames > piece.frames + kUncertainFrames) missing += piece.promised_frames - piece.frames;
   }
-  return std::make_unique<ChainedDecoder>(std::move(parts), &open_piece, "joined files", missing > 0 ? promised : -1);
+  const double share = 1 - static_cast<double>(missing) / static_cast<double>(told);
+  return std::make_unique<ChainedDecoder>(std::move(parts), &open_piece, "joined files", share);
 }
 
 std::string mpg123_version() { return str("libmpg123 (API ", MPG123_API_VERSION, ")"); }

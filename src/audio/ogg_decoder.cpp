@@ -111,7 +111,7 @@ std::unique_ptr<Decoder> open_ogg(const ByteSource& bytes) {
   } else {
     std::vector<std::unique_ptr<ByteSource>> parts;
     for (const Link& link : links) parts.push_back(std::make_unique<WindowBytes>(bytes, link.begin, link.end));
-    decoder = std::make_unique<ChainedDecoder>(std::move(parts), &open_link, "joined streams", -1);
+    decoder = std::make_unique<ChainedDecoder>(std::move(parts), &open_link, "joined streams", 1);
   }
   if (links.back().ended) return decoder;
   return std::make_unique<CutDecoder>(std::move(decoder));
