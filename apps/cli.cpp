@@ -78,8 +78,8 @@ int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) 
   try {
     int code = kOk;
     try {
-      app.parse(argc, argv);
       torch::set_num_threads(train::cpu_threads({}, nullptr));  // OpenMP by itself counts the cores of the machine
+      app.parse(argc, argv);
       code = body();
     } catch (const CLI::ParseError& failure) {
       code = app.exit(failure) == 0 ? kOk : kUsage;

@@ -100,7 +100,8 @@ void reserve_space(const fs::path& path, std::uint64_t bytes) {
     result = bytes == 0 ? 0 : ::fallocate(file.fd, 0, 0, static_cast<off_t>(bytes));
   } while (result != 0 && errno == EINTR);
   if (result == 0) return;
-  AXLSTM_CHECK(is_unsupported(errno), path.string(), ": no room for ", bytes, " bytes (", std::strerror(errno), ")");
+  AXLSTM_CHECK(is_unsupported(errno), path.string(), ": cannot be written, there is no room for ", bytes, " bytes (",
+               std::strerror(errno), ")");
   SyncedWriter writer(path);
   const std::string block(std::min<std::uint64_t>(bytes, kBlockBytes), '\0');
   for (std::uint64_t left = bytes; left > 0; left -= std::min<std::uint64_t>(left, block.size()))

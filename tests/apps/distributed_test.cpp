@@ -155,7 +155,9 @@ TEST_F(Distributed, RanksAreCalledAsTheProgramAndWarningsComeOnce) {
   EXPECT_EQ(result.exit_code, 75) << result.err;
   const std::string warning = "no usable GPU";
   const auto first = result.err.find(warning);
-  if (first != std::string::npos) EXPECT_EQ(result.err.find(warning, first + 1), std::string::npos) << result.err;
+  if (first != std::string::npos) {  // this machine has none
+    EXPECT_EQ(result.err.find(warning, first + 1), std::string::npos) << result.err;
+  }
 }
 
 TEST_F(Distributed, AKilledRankIsNamedAndTheOthersEnd) {

@@ -128,17 +128,17 @@ TEST_F(Machine, ProgramsTakeAsManyThreadsAsTheyMayUseCores) {
   ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
   const std::string one_thread = "1 cores for this process, 1 threads an operator";
   EXPECT_NE(bound.out.find(one_thread), std::string::npos) << bound.out;
-  const Variables slurm({{"SLURM_CPUS_PER_TASK", "1"}});
+  const Variables slurm(Values{{"SLURM_CPUS_PER_TASK", "1"}});
   const auto in_slurm = run({"pretrain", "--doctor"});
   EXPECT_NE(in_slurm.out.find(one_thread), std::string::npos) << in_slurm.out;
-  const Variables asked_for({{"OMP_NUM_THREADS", "3"}});
+  const Variables asked_for(Values{{"OMP_NUM_THREADS", "3"}});
   const auto own = run({"pretrain", "--doctor"});
   EXPECT_NE(own.out.find("1 cores for this process, 3 threads an operator"), std::string::npos) << own.out;
 }
 
 TEST_F(Machine, ThreadsWaitWithBoundedSpinningUnlessTheUserSaysHow) {
-  const auto spin_count = [](const std::map<std::string, std::string>& more) {
-    Variables show({{"OMP_DISPLAY_ENV", "verbose"}});
+  const auto spin_count = [](const Values& more) {
+    Variables show(Values{{"OMP_DISPLAY_ENV", "verbose"}});
     Variables variables(more);
     const auto result = run({"pretrain", "--version"});
     EXPECT_EQ(result.exit_code, 0) << result.err;

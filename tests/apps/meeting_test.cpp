@@ -12,12 +12,12 @@ namespace {
 
 class Meeting : public AppTest {
  protected:
-  std::unique_ptr<Process> start(int rank, int count, const std::map<std::string, std::string>& more = {}) const {
-    const Variables launcher({{"RANK", std::to_string(rank)},
-                              {"WORLD_SIZE", std::to_string(count)},
-                              {"LOCAL_RANK", std::to_string(rank)},
-                              {"MASTER_ADDR", "127.0.0.1"},
-                              {"MASTER_PORT", std::to_string(port_)}});
+  std::unique_ptr<Process> start(int rank, int count, const Values& more = {}) const {
+    const Variables launcher(Values{{"RANK", std::to_string(rank)},
+                                    {"WORLD_SIZE", std::to_string(count)},
+                                    {"LOCAL_RANK", std::to_string(rank)},
+                                    {"MASTER_ADDR", "127.0.0.1"},
+                                    {"MASTER_PORT", std::to_string(port_)}});
     const Variables variables(more);
     return std::make_unique<Process>(pretrain("run", {"data.workers=1"}));
   }
@@ -70,18 +70,18 @@ TEST_F(Meeting, HostsAndPortsThatCannotBeAreSaidAtOnce) {
 TEST_F(Meeting, MpichWithinASlurmJob) {
   std::vector<std::unique_ptr<Process>> ranks;
   for (const int rank : {0, 1}) {
-    const Variables variables({{"PMI_RANK", std::to_string(rank)},
-                               {"PMI_SIZE", "2"},
-                               {"MPI_LOCALRANKID", std::to_string(rank)},
-                               {"MPI_LOCALNRANKS", "2"},
-                               {"MASTER_PORT", std::to_string(port_)},
-                               {"SLURM_PROCID", "0"},
-                               {"SLURM_STEP_NUM_TASKS", "2"},
-                               {"SLURM_LOCALID", "0"},
-                               {"SLURM_JOB_ID", "6"},
-                               {"SLURM_STEP_ID", "0"},
-                               {"SLURM_JOB_NODELIST", "n1"},
-                               {"SLURM_STEP_NODELIST", "n1"}});
+    const Variables variables(Values{{"PMI_RANK", std::to_string(rank)},
+                                     {"PMI_SIZE", "2"},
+                                     {"MPI_LOCALRANKID", std::to_string(rank)},
+                                     {"MPI_LOCALNRANKS", "2"},
+                                     {"MASTER_PORT", std::to_string(port_)},
+                                     {"SLURM_PROCID", "0"},
+                                     {"SLURM_STEP_NUM_TASKS", "2"},
+                                     {"SLURM_LOCALID", "0"},
+                                     {"SLURM_JOB_ID", "6"},
+                                     {"SLURM_STEP_ID", "0"},
+                                     {"SLURM_JOB_NODELIST", "n1"},
+                                     {"SLURM_STEP_NODELIST", "n1"}});
     ranks.push_back(std::make_unique<Process>(pretrain("run", {"data.workers=1", "train.max_steps=4"})));
   }
   const auto first = ranks[0]->wait(), second = ranks[1]->wait();
@@ -92,14 +92,14 @@ TEST_F(Meeting, MpichWithinASlurmJob) {
 }
 
 TEST_F(Meeting, AnInteractiveStepOfSlurmTrainsAlone) {
-  const Variables step({{"SLURM_PROCID", "0"},
-                        {"SLURM_STEP_NUM_TASKS", "4"},
-                        {"SLURM_LOCALID", "0"},
-                        {"SLURM_JOB_ID", "7"},
-                        {"SLURM_STEP_ID", "0"},
-                        {"SLURM_STEP_NODELIST", "n1"},
-                        {"SLURM_PTY_PORT", "36319"},
-                        {"SLURM_TASK_PID", "1"}});
+  const Variables step(Values{{"SLURM_PROCID", "0"},
+                              {"SLURM_STEP_NUM_TASKS", "4"},
+                              {"SLURM_LOCALID", "0"},
+                              {"SLURM_JOB_ID", "7"},
+                              {"SLURM_STEP_ID", "0"},
+                              {"SLURM_STEP_NODELIST", "n1"},
+                              {"SLURM_PTY_PORT", "36319"},
+                              {"SLURM_TASK_PID", "1"}});
   expect(run(pretrain("alone", {"train.max_steps=2"})), 0, {"interactive step", "training alone"});
   auto arguments = pretrain("two", {"train.max_steps=2", "data.workers=1"});
   arguments.insert(arguments.begin() + 1, {"--nproc", "2"});

@@ -8,9 +8,11 @@
 
 namespace axlstm::test {
 
+using Values = std::map<std::string, std::string>;
+
 class Variables {
  public:
-  explicit Variables(const std::map<std::string, std::string>& values) {
+  explicit Variables(const Values& values) {
     for (const auto& [name, value] : values) {
       const char* before = std::getenv(name.c_str());
       before_[name] = before ? std::optional<std::string>(before) : std::nullopt;
