@@ -53,7 +53,8 @@ std::string_view archive_key(std::string_view name) {
 }
 
 bool is_clip_name(const std::string& name) {
-  return audio::has_audio_extension("x" + name.substr(ending_of(name))) && !audio::is_litter(name);
+  const std::string ending = name.substr(ending_of(name));
+  return audio::has_audio_extension(std::string("x").append(ending)) && !audio::is_litter(name);
 }
 
 /// What only the making of the index needs.
