@@ -1,4 +1,6 @@
-// pack: audio files or tar archives → a folder of shards that pretrain reads without decoding.
+// pack: audio files, archives or Parquet files → a folder of shards that pretrain reads without decoding.
+#include <algorithm>
+#include <functional>
 #include <iostream>
 #include <map>
 
@@ -7,8 +9,10 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/path_patterns.h"
 #include "axlstm/data/packed.h"
 #include "axlstm/data/packer.h"
+#include "axlstm/data/parquet_stream.h"
 #include "cli.h"
 
 namespace {
@@ -39,6 +43,19 @@ cli::ExitCode verify(const std::string& folder, std::int64_t workers) {
                " clips do not match their checksums; pack again");
   log::info(str(folder, ": all ", set.size(), " clips match their checksums"));
   return cli::kOk;
+}
+
+/// An option that takes many paths also gets the section.key=value behind them: those go where they belong.
+void take_overrides(std::vector<std::string>& paths, std::vector<std::string>& overrides) {
+  const auto is_override = [](const std::string& text) {
+    const std::string key = text.substr(0, text.find('='));
+    std::error_code failure;
+    return key.size() < text.size() && key.find('.') != std::string::npos && key.find('/') == std::string::npos &&
+           !fs::exists(text, failure);
+  };
+  const auto first = std::stable_partition(paths.begin(), paths.end(), std::not_fn(is_override));
+  overrides.insert(overrides.end(), first, paths.end());
+  paths.erase(first, paths.end());
 }
 
 cli::ExitCode pack(data::ClipStream& stream, const data::PackOptions& options) {
@@ -72,15 +89,24 @@ int main(int argc, char** argv) {
   arguments.add_to(app);
   data::PackOptions options;
   std::string output, to_verify, to_describe;
-  std::vector<fs::path> tars;
+  std::vector<std::string> tars, parquet;
+  data::ParquetColumns columns;
   const std::map<std::string, data::Encoding> encodings{{"pcm16", data::Encoding::kPcm16},
                                                         {"logmel16", data::Encoding::kLogMel16}};
   app.add_option("-o,--output", output, "Folder to write to; the same command goes on with what is in it")
       ->type_name("DIR");
   app.add_option("--tar", tars,
-                 "WebDataset archive, or folder of them, instead of data.root and data.manifest; repeatable")
-      ->allow_extra_args(false)
-      ->type_name("PATH");
+                 "Tar or zip archives, WebDataset's for example, or folders of them, instead of data.root and "
+                 "data.manifest; patterns in quotes too: 'shards/{000000..000099}.tar', 'shards/*.tar'")
+      ->type_name("PATH ...");
+  app.add_option("--parquet", parquet,
+                 "Parquet files with a column of audio, as Hugging Face's data sets have them, or folders of them; "
+                 "patterns as above. data.root: where their paths begin")
+      ->type_name("PATH ...");
+  app.add_option("--audio-column", columns.audio, "Of --parquet: column of {bytes, path}, of bytes or of paths")
+      ->type_name("NAME");
+  app.add_option("--id-column", columns.id, "Of --parquet: column of the clips' names")->type_name("NAME");
+  app.add_option("--label-column", columns.labels, "Of --parquet: column of the labels")->type_name("NAME");
   app.add_option("--format", options.encoding,
                  "16-bit samples, or float16 log-mel: half the computing and the size, but rounded")
       ->transform(cli::one_of(encodings))
@@ -99,6 +125,7 @@ int main(int argc, char** argv) {
       ->type_name("DIR");
   cli::add_common_flags(app);
   return cli::run(app, argc, argv, [&]() -> int {
+    for (auto* paths : {&tars, &parquet}) take_overrides(*paths, arguments.overrides);
     const config::RunConfig config = arguments.read();
     if (!to_describe.empty()) {
       std::cout << data::describe(data::PackedSet(expand_home(to_describe)));
@@ -111,9 +138,13 @@ int main(int argc, char** argv) {
     options.audio = config.audio;
     options.min_decoded_fraction = config.data.min_decoded_fraction;
     cli::stop_on_signal();  // before a list of millions is read
-    if (!tars.empty()) return pack(*data::stream_tars(tars), options);
+    if (!tars.empty() && !parquet.empty()) throw UsageError("--tar and --parquet are two packings; give one of them");
+    if (!tars.empty()) return pack(*data::stream_tars(expand_paths(tars)), options);
+    if (!parquet.empty())
+      return pack(*data::stream_parquet(expand_paths(parquet), columns, expand_home(config.data.root)), options);
     if (config.data.root.empty() && config.data.manifest.empty()) {
-      throw UsageError("nothing to pack: set data.root=FOLDER (all audio under it), data.manifest=FILE.csv or --tar");
+      throw UsageError(
+          "nothing to pack: set data.root=FOLDER (all audio under it), data.manifest=FILE.csv, --tar or --parquet");
     }
     data::Manifest manifest = data::load_manifest(config.data);
     fs::create_directories(options.output);

@@ -1,7 +1,7 @@
 # Install and export: another project says find_package(axlstm) and links axlstm::axlstm.
 include(CMakePackageConfigHelpers)
 
-set(installed_targets axlstm axlstm_base)
+set(installed_targets axlstm axlstm_base axlstm_parquet)
 if(AXLSTM_WITH_CUDA)
   list(APPEND installed_targets axlstm_kernels)
 endif()

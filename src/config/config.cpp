@@ -38,6 +38,9 @@ Node convert(const YAML::Node& yaml, const std::string& source, int& budget, int
       for (const auto& entry : yaml) {
         if (!entry.first.IsScalar()) throw UsageError(str(node.origin.str(), ": a key must be a plain word"));
         const std::string key = entry.first.Scalar();
+        if (key == "<<")
+          throw UsageError(str(source, ":", entry.first.Mark().line + 1, ":", entry.first.Mark().column + 1,
+                               ": YAML 1.2 has no merge keys ('<<'); name another file with 'extends:'"));
         Node value = convert(entry.second, source, budget, depth + 1);
         value.origin = {source, entry.first.Mark().line + 1, entry.first.Mark().column + 1};
         if (node.find(key)) {
@@ -49,6 +52,14 @@ Node convert(const YAML::Node& yaml, const std::string& source, int& budget, int
       break;
   }
   return node;
+}
+
+/// Of the line counted from 0.
+bool is_indented_by_tab(std::string_view text, int line) {
+  if (line < 0) return false;
+  for (; line > 0 && !text.empty(); --line) text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+  const std::size_t first = text.find_first_not_of(" \t");
+  return text.substr(0, first).find('\t') != std::string_view::npos;
 }
 
 /// `named_by`: the text that goes before an error about `path` itself, where an `extends:` names it.
@@ -97,13 +108,22 @@ const Node* Node::find(const std::string& key) const {
 Node parse(const std::string& text, const std::string& source) {
   try {
     int budget = kMaxNodes;
-    Node root = convert(YAML::Load(text), source, budget);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    for (std::size_t n = 1; n < documents.size(); ++n) {
+      if (!documents[n].IsNull())
+        throw UsageError(str(source, ":", documents[n].Mark().line + 1,
+                             ":1: a second document begins here (after '---'); a configuration is one document"));
+    }
+    Node root = convert(documents.empty() ? YAML::Node() : documents.front(), source, budget);
     if (root.kind == Node::Kind::kNull) root.kind = Node::Kind::kMap;  // an empty file sets nothing
     if (root.kind != Node::Kind::kMap)
       throw UsageError(str(root.origin.str(), ": a configuration is made of 'key: value' lines"));
     return root;
   } catch (const YAML::Exception& failure) {
-    throw UsageError(str(source, ":", failure.mark.line + 1, ":", failure.mark.column + 1, ": ", failure.msg));
+    throw UsageError(str(source, ":", failure.mark.line + 1, ":", failure.mark.column + 1, ": ",
+                         is_indented_by_tab(text, failure.mark.line)
+                             ? "the line is indented by a tab; YAML takes spaces"
+                             : failure.msg));
   }
 }
 

@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <sstream>
+#include <string_view>
+#include <type_traits>
 
 #include "axlstm/config/config.h"
 #include "axlstm/core/error.h"
@@ -51,25 +54,73 @@ std::string print(Range range) {
 }
 
 template <typename Number>
-bool parse_number(const std::string& text, Number& value) {
+bool parse_whole(std::string_view text, Number& value, [[maybe_unused]] int base = 10) {
   Number parsed{};
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), parsed);
-  if (status != std::errc() || end != text.data() + text.size()) return false;
+  std::from_chars_result result{};
+  if constexpr (std::is_integral_v<Number>) {
+    result = std::from_chars(text.data(), text.data() + text.size(), parsed, base);
+  } else {
+    result = std::from_chars(text.data(), text.data() + text.size(), parsed);
+  }
+  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) return false;
   value = parsed;
   return true;
 }
 
-[[noreturn]] void wrong_type(const Node& node, const std::string& path, const std::string& needed) {
+/// A number as YAML 1.2 writes them: +1.5E-04, .5, 0x1F, 0o17, .inf.
+template <typename Number>
+bool parse_number(const std::string& text, Number& value) {
+  std::string_view digits = text;
+  if (digits.starts_with('+')) digits.remove_prefix(1);
+  if (digits.starts_with('-') && digits.size() < text.size()) return false;
+  if constexpr (std::is_integral_v<Number>) {
+    const bool signless = digits.size() > 2 && digits[2] != '-';
+    if (signless && digits.starts_with("0x")) return parse_whole(digits.substr(2), value, 16);
+    if (signless && digits.starts_with("0o")) return parse_whole(digits.substr(2), value, 8);
+  } else {
+    const std::string_view word = digits.substr(digits.starts_with('-') ? 1 : 0);
+    if (word == ".inf" || word == ".Inf" || word == ".INF") {
+      value = std::numeric_limits<Number>::infinity() * (digits.size() > word.size() ? -1 : 1);
+      return true;
+    }
+    if (word == ".nan" || word == ".NaN" || word == ".NAN") {
+      value = std::numeric_limits<Number>::quiet_NaN();
+      return true;
+    }
+  }
+  return parse_whole(digits, value);
+}
+
+/// What to write instead, where a value is a number in another way of writing; empty if it is none.
+std::string number_hint(const std::string& text, bool whole) {
+  std::string plain = text;
+  std::erase(plain, '_');
+  double value = 0;
+  if (!parse_number(plain, value)) {
+    std::replace(plain.begin(), plain.end(), ',', '.');
+    return parse_number(plain, value) ? "; a decimal point divides the fraction: " + plain : "";
+  }
+  if (whole && std::abs(value) < 1e15 && value == std::floor(value))
+    return str("; write ", static_cast<std::int64_t>(value));
+  return plain != text ? "; YAML 1.2 has no '_' in numbers: write " + plain : "";
+}
+
+[[noreturn]] void wrong_type(const Node& node, const std::string& path, const std::string& needed,
+                             const std::string& hint = "") {
   const std::string found = node.kind == Node::Kind::kScalar     ? "'" + node.scalar + "'"
                             : node.kind == Node::Kind::kMap      ? "a section"
                             : node.kind == Node::Kind::kSequence ? "a list"
                                                                  : "nothing";
-  throw UsageError(str(node.origin.str(), ": ", path, " is ", found, ", it takes ", needed));
+  throw UsageError(str(node.origin.str(), ": ", path, " is ", found, ", it takes ", needed, hint));
 }
 
 void check_range(const Node& node, const std::string& path, double value, Range range) {
   if (value >= range.min && value <= range.max) return;  // false for NaN
   throw UsageError(str(node.origin.str(), ": ", path, " is ", node.scalar, ", allowed is ", print(range)));
+}
+
+bool is_one_of(const std::string& text, std::initializer_list<const char*> words) {
+  return std::find(words.begin(), words.end(), text) != words.end();
 }
 
 std::string without_outer_spaces(const std::string& text) {
@@ -145,24 +196,28 @@ void Reader::integer(const char* key, std::int64_t& value, Range range, const ch
   const Node* node = take(key);
   if (!node) return;
   if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value))
-    wrong_type(*node, path(key), "a whole number");
+    wrong_type(*node, path(key), "a whole number", number_hint(node->scalar, /*whole=*/true));
   check_range(*node, path(key), static_cast<double>(value), range);
 }
 
 void Reader::number(const char* key, double& value, Range range, const char*) {
   const Node* node = take(key);
   if (!node) return;
-  if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value)) wrong_type(*node, path(key), "a number");
+  if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value))
+    wrong_type(*node, path(key), "a number", number_hint(node->scalar, /*whole=*/false));
   check_range(*node, path(key), value, range);
 }
 
 void Reader::boolean(const char* key, bool& value, const char*) {
   const Node* node = take(key);
   if (!node) return;
-  if (node->kind != Node::Kind::kScalar || (node->scalar != "true" && node->scalar != "false")) {
-    wrong_type(*node, path(key), "true or false");
+  const bool yes = is_one_of(node->scalar, {"true", "True", "TRUE"});
+  if (node->kind != Node::Kind::kScalar || !(yes || is_one_of(node->scalar, {"false", "False", "FALSE"}))) {
+    const bool older = is_one_of(
+        node->scalar, {"yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "n"});
+    wrong_type(*node, path(key), "true or false", older ? " (yes, no, on and off are texts in YAML 1.2)" : "");
   }
-  value = node->scalar == "true";
+  value = yes;
 }
 
 void Reader::text(const char* key, std::string& value, const char*) {
@@ -209,8 +264,15 @@ void Reader::finish() const {
       if (known.substr(known.rfind('.') + 1) == tail) hint = known;
     }
     if (hint.empty()) hint = nearest(key, known_);
-    throw UsageError(
-        str(node.origin.str(), ": unknown key '", key, "'", hint.empty() ? "" : "; did you mean '" + hint + "'?"));
+    // "a.b: 1" in a file is one word, as on the command line, where the file's own form is nested.
+    const std::size_t dot = hint.find('.');
+    const bool dotted =
+        node.origin.line > 0 && dot != std::string::npos && key.find('.') != std::string::npos && root_.find(key);
+    throw UsageError(str(node.origin.str(), ": unknown key '", key, "'",
+                         dotted ? "; in a file '" + hint.substr(0, dot) + ":' stands in a line of its own and '  " +
+                                      hint.substr(dot + 1) + ": …' below it"
+                         : hint.empty() ? ""
+                                        : "; did you mean '" + hint + "'?"));
   };
   for (const auto& [name, section] : root_.entries) {
     for (const auto& [key, value] : section.entries) reject(value, name + "." + key);

@@ -36,6 +36,26 @@ TEST(Parse, SyntaxErrorsNameThePlace) {
   test::expect_usage_error([] { parse("\tmodel: 1\n", "x.yaml"); }, {"x.yaml:1:"});
 }
 
+TEST(Parse, ASecondDocumentIsRefused) {
+  for (const char* text :
+       {"a: 1\n---\nb: 2\n", "a: 1\n...\nb: 2\n", "---\n---\nb: 2\n", "%YAML 1.2\n---\na: 1\n---\nb: 2\n"})
+    test::expect_usage_error([&] { parse(text, "x.yaml"); }, {"x.yaml:", "second document"});
+  test::expect_usage_error([] { parse("a: 1\n---\nb: 2\n", "x.yaml"); }, {"x.yaml:3:1"});
+  for (const char* text : {"---\na: 1\n", "a: 1\n---\n", "%YAML 1.2\n---\na: 1\n...\n"})
+    EXPECT_EQ(test::scalars(parse(text, "x.yaml")), (test::Scalars{{"a", "1"}})) << text;
+}
+
+TEST(Parse, TabsThatIndentAreExplained) {
+  for (const char* text : {"model:\n\tsize: tiny\n", "model:\n  size: tiny\n\tdim: 3\n"})
+    test::expect_usage_error([&] { parse(text, "x.yaml"); }, {"x.yaml:", "tab", "spaces"});
+  EXPECT_EQ(test::scalars(parse("a:\t1\t# between\n", "x.yaml")), (test::Scalars{{"a", "1"}}));
+  test::expect_usage_error([] { parse("a: \"1\n", "x.yaml"); }, {"x.yaml:"});
+}
+
+TEST(Parse, MergeKeysAreExplained) {
+  test::expect_usage_error([] { parse("a: &a {x: 1}\nb:\n  <<: *a\n", "x.yaml"); }, {"x.yaml:3:3", "extends"});
+}
+
 TEST(Parse, OnlyKeysAndValuesAreAConfiguration) {
   test::expect_usage_error([] { parse("just words\n", "x.yaml"); }, {"x.yaml:1:1", "key: value"});
   test::expect_usage_error([] { parse("- a\n- b\n", "x.yaml"); }, {"x.yaml:1:1"});

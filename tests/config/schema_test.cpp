@@ -88,6 +88,43 @@ TEST(Read, AWrongTypeNamesThePlaceTheValueAndWhatIsNeeded) {
   expect_rejected("optim: {eps: {a: 1}}\n", {"x.yaml:1:9", "a section"});
 }
 
+TEST(Read, ValuesAreThoseOfYaml12) {
+  for (const char* yes : {"true", "True", "TRUE"})
+    EXPECT_TRUE(read(parse(str("model: {flip: ", yes, "}"), "x.yaml")).model.flip);
+  for (const char* no : {"false", "False", "FALSE"})
+    EXPECT_FALSE(read(parse(str("model: {flip: ", no, "}"), "x.yaml")).model.flip);
+  for (const char* word : {"yes", "No", "ON", "off"})
+    expect_rejected(str("model: {flip: ", word, "}\n"),
+                    {"x.yaml:1:9", str("'", word, "'"), "true or false", "YAML 1.2"});
+  expect_rejected("model: {flip: 1}\n", {"true or false"});
+  const auto ratio = [](const char* text) {
+    return read(parse(str("mask: {ratio: ", text, "}"), "x.yaml")).mask.ratio;
+  };
+  EXPECT_EQ(ratio("+1.5E-01"), 0.15);
+  EXPECT_EQ(ratio(".5"), 0.5);
+  EXPECT_EQ(ratio("5.0e-1"), 0.5);
+  const auto batch = [](const char* text) {
+    return read(parse(str("optim: {global_batch: ", text, "}"), "x.yaml")).optim.global_batch;
+  };
+  EXPECT_EQ(batch("+64"), 64);
+  EXPECT_EQ(batch("0o17"), 15);
+  EXPECT_EQ(batch("0x1F"), 31);
+  EXPECT_EQ(batch("017"), 17);
+  expect_rejected("optim: {global_batch: 1_024}\n", {"'1_024'", "whole number", "write 1024"});
+  expect_rejected("optim: {global_batch: 1e3}\n", {"whole number", "write 1000"});
+  expect_rejected("optim: {global_batch: 0x-5}\n", {"whole number"});
+  expect_rejected("optim: {global_batch: +-5}\n", {"whole number"});
+  expect_rejected("mask: {ratio: 0_1.5}\n", {"'0_1.5'", "YAML 1.2 has no '_'"});
+  expect_rejected("mask: {ratio: '0,5'}\n", {"'0,5'", "0.5"});
+  expect_rejected("mask: {ratio: .nan}\n", {"mask.ratio", "0 … 0.999"});
+  expect_rejected("mask: {ratio: -.inf}\n", {"mask.ratio", "0 … 0.999"});
+}
+
+TEST(Read, KeysOfTheCommandLineInAFileAreExplained) {
+  expect_rejected("model.size: tiny\n", {"x.yaml:1:1", "'model.size'", "'model:'", "'  size: …'"});
+  expect_rejected("model.sise: tiny\n", {"x.yaml:1:1", "'model.sise'", "'  size: …'"});
+}
+
 TEST(Read, AValueOutOfRangeNamesTheRange) {
   expect_rejected("mask:\n  ratio: 1.5\n", {"x.yaml:2:3", "mask.ratio is 1.5", "0 … 0.999"});
   expect_rejected("mask: {ratio: nan}\n", {"mask.ratio", "0 … 0.999"});
