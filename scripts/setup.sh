@@ -2,6 +2,7 @@
 # Sets REPO, TORCH_ROOT and PYTHON. Safe to repeat; a second time it only checks.
 #
 #   AXLSTM_CACHE   where LibTorch, the Python environment and ccache live, shared by all clones (default ~/.cache/axlstm)
+#   ARROW_ROOT     a folder with Arrow's C++ headers and libraries of yours, instead of the Python package pyarrow
 #   TORCH_ROOT     a LibTorch ≥ 2.8 of yours (a CPU build too): then none is downloaded
 set -euo pipefail
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -50,6 +51,9 @@ install_packages() {
     || { tail -20 "$AXLSTM_CACHE/apt.log"; die "apt-get failed; the whole log: $AXLSTM_CACHE/apt.log"; }
 }
 
+# The folder of a Python package.
+folder_of() { "$PYTHON" -c 'import importlib.util, sys; print(importlib.util.find_spec(sys.argv[1]).submodule_search_locations[0])' "$1"; }
+
 # A virtual environment with the packages of the requirements files, whose hashes pip compares; built under a lock, marked
 # when whole.
 install_python() {
@@ -73,7 +77,8 @@ install_python() {
       touch "$mark"
     ) 9> "$AXLSTM_CACHE/venv.lock"
   fi
-  TORCH_ROOT=${TORCH_ROOT:-$("$PYTHON" -c 'import importlib.util; print(importlib.util.find_spec("torch").submodule_search_locations[0])')}
+  TORCH_ROOT=${TORCH_ROOT:-$(folder_of torch)}
+  ARROW_ROOT=${ARROW_ROOT:-$(folder_of pyarrow)}
 }
 
 # build PRESET [CMake arguments]: configures and builds in build/PRESET, with as many jobs as memory allows (2 GB each).
@@ -84,7 +89,7 @@ build() {
   jobs=$(nproc)
   [ "$jobs" -le "$memory_jobs" ] || jobs=$memory_jobs
   say "Building in build/$preset with $jobs jobs (the first time about 15 minutes on two cores)"
-  (cd "$REPO" && cmake --preset "$preset" -DTORCH_ROOT="$TORCH_ROOT" "$@" > "build-$preset.log" 2>&1) \
+  (cd "$REPO" && cmake --preset "$preset" -DTORCH_ROOT="$TORCH_ROOT" -DARROW_ROOT="$ARROW_ROOT" "$@" > "build-$preset.log" 2>&1) \
     || { tail -30 "$REPO/build-$preset.log"; die "CMake failed; the whole log: build-$preset.log"; }
   grep 'axlstm:' "$REPO/build-$preset.log" || true
   cmake --build "$REPO/build/$preset" -j "$jobs"
