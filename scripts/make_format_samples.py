@@ -39,6 +39,8 @@ FFMPEG = {
     "alac.caf": ["-c:a", "alac"],
     "opus.webm": ["-c:a", "libopus", "-b:a", "32k"],
     "vorbis.mka": ["-c:a", "libvorbis", "-q:a", "3"],
+    "mp2.ts": ["-c:a", "mp2", "-b:a", "64k"],
+    "aac_fragmented.mp4": ["-c:a", "aac", "-b:a", "48k", "-movflags", "frag_keyframe+empty_moov"],
     "wma.wma": ["-c:a", "wmav2", "-b:a", "48k"],
     "ac3.ac3": ["-c:a", "ac3", "-b:a", "96k", "-ar", "32000"],
     "wavpack.wv": ["-c:a", "wavpack"],

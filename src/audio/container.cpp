@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint64_t kMaxId3 = std::uint64_t{1} << 28;
 constexpr int kMaxChunks = 10'000;
+constexpr std::size_t kFormatBytes = 26;  // of WAV's format chunk, as far as they are used
+constexpr std::size_t kZeros = 1 << 16;   // before a sound, that many bytes at most
 // Writers that count their header among the samples, or round up, promise a little too much.
 constexpr std::uint64_t kHeaderBytes = 64;
 
@@ -34,6 +36,11 @@ constexpr std::array kMagics{
     Magic{4, "moov"sv, Container::kMedia, "QuickTime"},
     Magic{4, "mdat"sv, Container::kMedia, "QuickTime"},
     Magic{4, "wide"sv, Container::kMedia, "QuickTime"},
+    Magic{4, "free"sv, Container::kMedia, "MP4 or QuickTime"},
+    Magic{4, "skip"sv, Container::kMedia, "MP4 or QuickTime"},
+    Magic{4, "styp"sv, Container::kMedia, "MP4"},
+    Magic{4, "moof"sv, Container::kMedia, "MP4"},
+    Magic{0, ".RMF"sv, Container::kMedia, "RealMedia"},
     Magic{0, "\x1A\x45\xDF\xA3"sv, Container::kMedia, "Matroska or WebM"},
     Magic{0, "\x30\x26\xB2\x75"sv, Container::kMedia, "ASF (WMA)"},
     Magic{0, "NIST_1A"sv, Container::kUnknown, "NIST SPHERE"},
@@ -115,6 +122,14 @@ std::string text_name(const std::string& head) {
   return str("text (\"", line, "\")");
 }
 
+/// Both kinds of MPEG systems streams begin with packets of their own.
+bool is_mpeg_system(const std::string& head) {
+  constexpr std::size_t kPacket = 188;
+  const bool transport =
+      head.size() > 2 * kPacket && head[0] == 'G' && head[kPacket] == 'G' && head[2 * kPacket] == 'G';
+  return transport || head.starts_with(std::string("\0\0\1\xBA", 4));
+}
+
 bool is_zero(const std::string& head) {
   return std::all_of(head.begin(), head.end(), [](char c) { return c == 0; });
 }
@@ -134,8 +149,20 @@ bool chunks_from(const ByteSource& bytes, std::uint64_t at) {
   return true;
 }
 
-/// Sizes that writers put where they cannot know any: near 2^31 and near 2^32, or none at all.
-bool is_placeholder(std::uint64_t size) { return (size >= 0x7FFF0000 && size <= 0x8000FFFF) || size >= 0xFFFF0000; }
+/// Sizes that writers put where they cannot know any: near 2^31 (SoX: 0x7F000000) and near 2^32, or none at all.
+bool is_placeholder(std::uint64_t size) { return (size >= 0x7F000000 && size <= 0x8000FFFF) || size >= 0xFFFF0000; }
+
+/// What the content of WAV's format chunk says.
+void read_format(const std::string& format, SampleData& data) {
+  if (format.size() < 16) return;
+  data.format_tag = static_cast<std::uint16_t>(number(format, 0, 2, false));
+  data.channels = static_cast<std::uint16_t>(number(format, 2, 2, false));
+  data.sample_rate = static_cast<std::uint32_t>(number(format, 4, 4, false));
+  data.bits = static_cast<std::uint16_t>(number(format, 14, 2, false));
+  constexpr std::uint16_t kExtensible = 0xFFFE;  // its real tag begins a GUID
+  if (data.format_tag == kExtensible && format.size() == kFormatBytes)
+    data.format_tag = static_cast<std::uint16_t>(number(format, 24, 2, false));
+}
 
 SampleData find_wave_samples(const ByteSource& bytes) {
   SampleData data;
@@ -151,15 +178,7 @@ SampleData find_wave_samples(const ByteSource& bytes) {
       const std::string sizes = bytes.text(at + 8, 16);
       if (sizes.size() == 16) data_64 = number(sizes, 8, 8, false);
     } else if (id == "fmt ") {
-      const std::string format = bytes.text(at + 8, 26);
-      if (format.size() >= 16) {
-        data.format_tag = static_cast<std::uint16_t>(number(format, 0, 2, false));
-        data.channels = static_cast<std::uint16_t>(number(format, 2, 2, false));
-        data.sample_rate = static_cast<std::uint32_t>(number(format, 4, 4, false));
-        data.bits = static_cast<std::uint16_t>(number(format, 14, 2, false));
-        if (data.format_tag == 0xFFFE && format.size() == 26)
-          data.format_tag = static_cast<std::uint16_t>(number(format, 24, 2, false));
-      }
+      read_format(bytes.text(at + 8, kFormatBytes), data);
     } else if (id == "data") {
       data.found = true;
       data.begin = at + 8;
@@ -238,6 +257,7 @@ SampleData find_wave64_samples(const ByteSource& bytes) {
     const std::string header = bytes.text(at, 24);
     if (header.size() < 24) break;
     const std::uint64_t size = number(header, 16, 8, false);  // with this header
+    if (header.starts_with("fmt ")) read_format(bytes.text(at + 24, kFormatBytes), data);
     if (header.starts_with("data")) {
       data.found = true;
       data.begin = at + 24;
@@ -274,7 +294,9 @@ FirstBytes look_at(const ByteSource& bytes) {
       return {Container::kMpeg, "MPEG audio"};
   }
   if (tagged) return {Container::kMpeg, "an ID3 tag"};
-  if (is_zero(head)) return {Container::kNoAudio, "zeros, perhaps of a download that was only allocated"};
+  if (is_mpeg_system(head)) return {Container::kMedia, "an MPEG stream"};
+  if (is_zero(head) && is_zero(bytes.text(0, kZeros)))
+    return {Container::kNoAudio, "zeros, perhaps of a download that was only allocated"};
   if (const std::string text = text_name(head); !text.empty()) return {Container::kNoAudio, text};
   return {};
 }

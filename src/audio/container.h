@@ -34,7 +34,7 @@ struct SampleData {
   std::uint64_t begin = 0;      ///< of the samples, in the file
   std::uint64_t claimed = 0;    ///< bytes, as the header says
   std::uint64_t available = 0;  ///< bytes from `begin` to the end of the file
-  std::uint64_t size_at = 0;    ///< WAV: where the 32-bit size stands
+  std::uint64_t size_at = 0;    ///< RIFF: where the 32-bit size stands
   std::uint64_t unread = 0;     ///< WAV: bytes behind the samples that are no chunks
   bool placeholder = false;     ///< the size is none: a pipe, or a recorder that was stopped
   bool found = false;

@@ -34,8 +34,9 @@ std::string percent(double share) {
   return str(std::floor(1000 * share) / 10, " % of what its header promises is there");
 }
 
-Opened open_wave(const ByteSource& bytes) {
-  const SampleData data = find_samples(bytes, Container::kWave);
+/// WAV and Wave64, whose headers may not say how much they hold.
+Opened open_wave(const ByteSource& bytes, Container container) {
+  const SampleData data = find_samples(bytes, container);
   Opened opened;
   opened.share = data.share();
   const std::uint64_t end = std::min(bytes.size(), data.begin + (data.placeholder ? data.available : data.claimed));
@@ -46,18 +47,17 @@ Opened open_wave(const ByteSource& bytes) {
   }
   if (data.unread > std::max(kUnreadBytes, data.claimed / 100))
     opened.note = str(data.unread, " bytes behind the samples that the header counts are not read");
-  if (data.found && data.placeholder) {
-    if (data.available <= 0xFFFFFFFE) {
-      auto patched = std::make_unique<PatchedBytes>(bytes);
-      patched->replace(data.size_at, static_cast<std::uint32_t>(data.available));
-      patched->replace(4, static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes.size() - 8, 0xFFFFFFFE)));
-      opened.view = std::move(patched);
-    } else if (data.format_tag == kPcm || data.format_tag == kFloat) {  // more than such a header can say
-      opened.view = std::make_unique<WindowBytes>(bytes, data.begin, end);
-      opened.decoder = open_raw(*opened.view, {static_cast<int>(std::min<std::uint32_t>(data.sample_rate, 1U << 30)),
-                                               data.channels, data.bits, data.format_tag == kFloat});
-      return opened;
-    }
+  if (data.placeholder && (data.format_tag == kPcm || data.format_tag == kFloat)) {
+    opened.view = std::make_unique<WindowBytes>(bytes, data.begin, end);
+    opened.decoder = open_raw(*opened.view, {static_cast<int>(std::min<std::uint32_t>(data.sample_rate, 1U << 30)),
+                                             data.channels, data.bits, data.format_tag == kFloat});
+    return opened;
+  }
+  if (data.placeholder && data.size_at > 0 && data.available <= 0xFFFFFFFE) {  // of a codec in blocks
+    auto patched = std::make_unique<PatchedBytes>(bytes);
+    patched->replace(data.size_at, static_cast<std::uint32_t>(data.available));
+    patched->replace(4, static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes.size() - 8, 0xFFFFFFFE)));
+    opened.view = std::move(patched);
   }
   opened.decoder = open_sndfile(opened.view ? *opened.view : bytes);
   return opened;
@@ -70,7 +70,8 @@ Opened open(const ByteSource& bytes, const FirstBytes& first) {
   try {
     switch (first.container) {
       case Container::kWave:
-        return open_wave(bytes);
+      case Container::kWave64:
+        return open_wave(bytes, first.container);
       case Container::kMpeg:
         opened.decoder = open_mpeg(bytes, /*certain=*/true);
         break;

@@ -86,8 +86,8 @@ struct RawFormat {
 };
 std::unique_ptr<Decoder> open_raw(const ByteSource& bytes, const RawFormat& format);
 
-/// libmpg123 on MPEG audio (MP1, MP2, MP3), joined files too. Null if there are not at least two frames one behind the
-/// other near the start (`certain`: one is enough).
+/// libmpg123 on MPEG audio (MP1, MP2, MP3), joined files too. Null if there is none or, unless `certain`, if it does
+/// not begin near the start and fill at least half of the rest: sound within another container is not for it.
 std::unique_ptr<Decoder> open_mpeg(const ByteSource& bytes, bool certain);
 
 /// Ogg: libsndfile on each link of a chain; null for streams that it does not read (FLAC, video beside the sound).

@@ -209,7 +209,9 @@ class FfmpegDecoder final : public Decoder {
         return;
       }
       const bool ours = packet_->stream_index == static_cast<int>(index_);
-      if (ours && (packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) ++cut_packets_;
+      // Of plain samples the last packet is what is left of the file, said to be cut where the size is unknown.
+      const bool plain = av_get_exact_bits_per_sample(codec_->codec_id) > 0;
+      if (ours && !plain && (packet_->flags & AV_PKT_FLAG_CORRUPT) != 0) ++cut_packets_;
       const int sent = ours ? avcodec_send_packet(codec_.get(), packet_.get()) : 0;
       av_packet_unref(packet_.get());
       if (!ours) continue;

@@ -75,6 +75,7 @@ struct Piece {
   int samples_a_frame = 0;
   std::int64_t frames = 0;            ///< found
   std::int64_t promised_frames = -1;  ///< as its first frame tells
+  std::int64_t bytes = 0;             ///< of its frames
 };
 
 struct InfoFrame {
@@ -128,9 +129,10 @@ std::vector<Piece> find_pieces(const ByteSource& bytes) {
     if (pieces.empty() || info || pieces.back().rate != frame.rate || pieces.back().samples_a_frame != samples ||
         more_than_told) {
       pieces.push_back({static_cast<std::uint64_t>(mpg123_framepos(handle.get())), frame.rate, samples, 0,
-                        info ? info->frames : -1});
+                        info ? info->frames : -1, 0});
     }
     if (!info) ++pieces.back().frames;
+    pieces.back().bytes += frame.framesize;
   }
   std::erase_if(pieces, [](const Piece& piece) { return piece.frames == 0; });
   return pieces;
@@ -198,7 +200,12 @@ std::unique_ptr<Decoder> open_piece(const ByteSource& bytes) { return std::make_
 std::unique_ptr<Decoder> open_mpeg(const ByteSource& bytes, bool certain) {
   const std::vector<Piece> pieces = find_pieces(bytes);
   if (pieces.empty()) return nullptr;
-  if (!certain && (pieces.front().begin > kNearStart || pieces.front().frames < 2)) return nullptr;
+  if (!certain) {
+    std::int64_t covered = 0;
+    for (const Piece& piece : pieces) covered += piece.bytes;
+    const auto behind_start = static_cast<std::int64_t>(bytes.size() - pieces.front().begin);
+    if (pieces.front().begin > kNearStart || pieces.front().frames < 2 || 2 * covered < behind_start) return nullptr;
+  }
   std::vector<std::unique_ptr<ByteSource>> parts;
   std::int64_t told = 0, missing = 0;
   for (std::size_t n = 0; n < pieces.size(); ++n) {

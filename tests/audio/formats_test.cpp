@@ -114,6 +114,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Format{"aac.mp4", 16000, 20480, 0, 15, true}, Format{"aac.aac", 16000, 21504, 1024, 15, true},
                     Format{"alac.m4a", 16000, 20000, 0, 80, true}, Format{"alac.caf", 16000, 20000, 0, 80, true},
                     Format{"opus.webm", 48000, 60000, 0, 15, true}, Format{"vorbis.mka", 16000, 20224, 0, 15, true},
+                    Format{"mp2.ts", 16000, 20736, 481, 20, true},
+                    Format{"aac_fragmented.mp4", 16000, 21504, 1024, 15, true},
                     Format{"wma.wma", 16000, 19968, -512, 30, true}, Format{"ac3.ac3", 32000, 41472, 256, 15, true},
                     Format{"wavpack.wv", 16000, 20000, 0, 80, true}, Format{"tta.tta", 16000, 20000, 0, 80, true}));
 
@@ -223,6 +225,36 @@ TEST(WaveSizes, PlaceholdersOfPipesAndStoppedRecordersMeanTheEndOfTheFile) {
   }
 }
 
+std::string little_endian(std::uint64_t value, int bytes) {
+  std::string text;
+  for (int n = 0; n < bytes; ++n) text += static_cast<char>(value >> (8 * n));
+  return text;
+}
+
+/// A format chunk's content: 16-bit mono at 16 kHz.
+std::string pcm_format() {
+  return little_endian(1, 2) + little_endian(1, 2) + little_endian(16000, 4) + little_endian(32000, 4) +
+         little_endian(2, 2) + little_endian(16, 2);
+}
+
+TEST(WaveSizes, PlaceholdersOfLargeContainersToo) {
+  const std::string samples(8000, '\x10');
+  const std::string rf64 = "RF64" + little_endian(0xFFFFFFFF, 4) + "WAVEds64" + little_endian(28, 4) +
+                           std::string(28, '\0') + "fmt " + little_endian(16, 4) + pcm_format() + "data" +
+                           little_endian(0xFFFFFFFF, 4) + samples;
+  EXPECT_EQ(decode_memory(rf64, "pipe.rf64").samples.size(), 4000U);
+  const std::string guid("\xF3\xAC\xD3\x11\x8C\xD1\0\xC0\x4F\x8E\xDB\x8A", 12);
+  const auto w64 = [&](std::uint64_t riff, std::uint64_t data) {
+    return std::string("riff\x2E\x91\xCF\x11\xA5\xD6\x28\xDB\x04\xC1\0\0", 16) + little_endian(riff, 8) + "wave" +
+           guid + "fmt " + guid + little_endian(40, 8) + pcm_format() + "data" + guid + little_endian(data, 8) +
+           samples;
+  };
+  const Waveform piped = decode_memory(w64(~std::uint64_t{0}, ~std::uint64_t{0} >> 1), "pipe.w64");
+  EXPECT_EQ(piped.samples.size(), 4000U);
+  EXPECT_EQ(piped.note, "");
+  EXPECT_EQ(decode_memory(w64(8104, 8024), "whole.w64").samples, piped.samples);
+}
+
 TEST(WaveSizes, AHeaderCountedAmongTheSamplesIsNoLoss) {
   for (const std::uint32_t more : {1U, 2U, 36U, 44U, 64U}) {
     const Waveform wave = decode_memory(wave_claiming(32000 + more), "app.wav");
@@ -275,6 +307,7 @@ TEST(OtherSizes, AuAndAiffAreMeasuredToo) {
     return "FORM" + big_endian(static_cast<std::uint32_t>(body.size())) + body;
   };
   EXPECT_EQ(decode_memory(aiff(8000), "x.aiff").samples.size(), 4000U);
+  EXPECT_EQ(decode_memory(aiff(0x7F000000), "sox.aiff").samples.size(), 4000U);
   EXPECT_NE(decode_memory(aiff(8800), "x.aiff").note, "");
   test::expect_error([&] { decode_memory(aiff(16000), "x.aiff"); }, {"x.aiff", "truncated"});
 }
@@ -293,6 +326,19 @@ TEST(NoAudio, TheMessageSaysWhatTheFirstBytesAre) {
   };
   for (const auto& [bytes, name] : files)
     test::expect_error([&, &content = bytes] { decode_memory(content, "x.wav"); }, {"x.wav", "is not audio", name});
+}
+
+TEST(NoAudio, ZerosBeforeTheSoundAreNoReasonToRefuseIt) {
+  const std::string padded = std::string(3000, '\0') + bytes_of("mp3_vbr_no_length.mp3");
+  EXPECT_EQ(decode_memory(padded, "padded.mp3").samples.size(), 21312U);
+}
+
+TEST(NoAudio, NoiseIsNotTakenForMp3) {
+  std::string noise(200'000, '\0');
+  std::uint64_t state = 1;
+  for (char& byte : noise)
+    byte = static_cast<char>((state = state * 6364136223846793005ULL + 1442695040888963407ULL) >> 56);
+  test::expect_error([&] { decode_memory(noise, "noise.mp3"); }, {"noise.mp3", "cannot be decoded"});
 }
 
 TEST(NoAudio, ALinkWithoutItsTargetSaysHowToGetIt) {
