@@ -2,7 +2,6 @@
 
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <omp.h>
 #include <torch/torch.h>
 
 #include "axlstm/core/duration.h"
@@ -35,9 +34,10 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
       OrderedBatches<Slot>::Work{[] {
                                    // Workers run side by side: none of them should start a team of OpenMP threads of
                                    // its own. LibTorch sets the number when a thread first computes; after that the
-                                   // thread's own setting holds.
+                                   // thread's own setting holds. OpenMP's alone would not do: MKL's is apart from it
+                                   // wherever the number was set by hand.
                                    at::internal::lazy_init_num_threads();
-                                   omp_set_num_threads(1);
+                                   at::set_num_threads(1);
                                  },
                                  [this](std::int64_t step) { return make_slot(step); },
                                  [this](Slot& slot, std::int64_t step, std::int64_t row) { fill(slot, step, row); }});
