@@ -18,6 +18,7 @@
 #include "axlstm/nn/mlstm_block.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "axlstm/train/utilization.h"
+#include "spin_guard.h"
 
 namespace axlstm::train {
 namespace {
@@ -233,10 +234,13 @@ RunStatus Trainer::run(const std::atomic<bool>& stop) {
   Window window{Clock::now(), step_};
   const auto every = [&](std::int64_t steps) { return step_ % steps == 0 || step_ == last_step(); };
   bool stopping = !group_ && stop;
+  std::optional<SpinGuard> spin_guard;
+  if (device_.is_cpu()) spin_guard.emplace();
   while (step_ < last_step() && !stopping) {
     const double lr = learning_rate(spec_.optim, epoch());
     const StepResult result = train_one_step(lr, stop);
     stopping = group_ ? result.stop : stop.load();
+    if (spin_guard) spin_guard->look();
     if (!leads()) continue;
     window.communicating += result.seconds_communicating;
     const double seconds = seconds_since(window.start);
