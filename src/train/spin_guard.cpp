@@ -14,8 +14,8 @@ namespace axlstm::train {
 namespace {
 
 constexpr auto kInterval = std::chrono::milliseconds(500);
-// Shares of the time. A process that computes beside this one on two cores makes each thread wait a third of it.
-constexpr double kBusy = 0.15, kQuiet = 0.05;
+// Shares of the cores' time. A process that computes beside this one on two cores makes each thread wait a third of it.
+constexpr double kBusy = 0.1, kQuiet = 0.04;
 constexpr int kQuietLooks = 6;
 
 /// Keeps more threads than there are cores until it is told to end, which frees them.
@@ -40,7 +40,9 @@ double seconds_waited_for_cores() {
 }
 
 SpinGuard::SpinGuard()
-    : SpinGuard(std::getenv("OMP_WAIT_POLICY") ? [] { return 0.0; } : seconds_waited_for_cores, Clock::now) {}
+    : SpinGuard([is_on = std::getenv("OMP_WAIT_POLICY") ==
+                         nullptr] { return is_on ? seconds_waited_for_cores() / omp_get_num_procs() : 0.0; },
+                Clock::now) {}
 
 SpinGuard::SpinGuard(std::function<double()> seconds_waited, std::function<Clock::time_point()> now)
     : seconds_waited_(std::move(seconds_waited)), now_(std::move(now)), looked_(now_()), waited_(seconds_waited_()) {}

@@ -17,7 +17,7 @@ class SpinGuard {
   using Clock = std::chrono::steady_clock;
 
   SpinGuard();
-  /// For tests: with a measure (seconds that all threads have waited for cores) and a clock of their own.
+  /// For tests: with a measure (seconds that all threads have waited, for each core) and a clock of their own.
   SpinGuard(std::function<double()> seconds_waited, std::function<Clock::time_point()> now);
   ~SpinGuard();
   SpinGuard(const SpinGuard&) = delete;
