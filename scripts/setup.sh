@@ -1,5 +1,5 @@
 # Sourced by quickstart.sh and test.sh: installs what is missing on Debian 12 or Ubuntu 24.04 and names it.
-# Sets REPO, TORCH_ROOT and PYTHON. Safe to repeat; a second time it only checks.
+# Sets REPO, TORCH_ROOT, ARROW_ROOT and PYTHON. Safe to repeat; a second time it only checks.
 #
 #   AXLSTM_CACHE   where LibTorch, the Python environment and ccache live, shared by all clones (default ~/.cache/axlstm)
 #   TORCH_ROOT     a LibTorch ≥ 2.8 of yours (a CPU build too): then none is downloaded
@@ -72,6 +72,7 @@ install_python() {
       touch "$mark"
     ) 9> "$AXLSTM_CACHE/venv.lock"
   fi
+  ARROW_ROOT=$("$PYTHON" -c 'import importlib.util; print(importlib.util.find_spec("pyarrow").submodule_search_locations[0])')
   TORCH_ROOT=${TORCH_ROOT:-$("$PYTHON" -c 'import importlib.util; print(importlib.util.find_spec("torch").submodule_search_locations[0])')}
 }
 
@@ -83,7 +84,7 @@ build() {
   jobs=$(nproc)
   [ "$jobs" -le "$memory_jobs" ] || jobs=$memory_jobs
   say "Building in build/$preset with $jobs jobs (the first time about 15 minutes on two cores)"
-  (cd "$REPO" && cmake --preset "$preset" -DTORCH_ROOT="$TORCH_ROOT" "$@" > "build-$preset.log" 2>&1) \
+  (cd "$REPO" && cmake --preset "$preset" -DTORCH_ROOT="$TORCH_ROOT" -DARROW_ROOT="$ARROW_ROOT" "$@" > "build-$preset.log" 2>&1) \
     || { tail -30 "$REPO/build-$preset.log"; die "CMake failed; the whole log: build-$preset.log"; }
   grep 'axlstm:' "$REPO/build-$preset.log" || true
   cmake --build "$REPO/build/$preset" -j "$jobs"

@@ -31,7 +31,8 @@ void describe_data(data::DataOptions& data, Visitor& v) {
   v.begin_section("data", "Training audio. Formats: docs/data.md.");
   v.text("root", data.root, "folder of audio, searched at any depth; with a manifest: what its paths are relative to");
   v.text("manifest", data.manifest,
-         "CSV or JSONL that lists clips, or one of AudioSet's own `*_segments.csv`; empty: all audio under data.root");
+         "a list of clips: table, paths, JSON, Lhotse, Kaldi, AudioSet's own `*_segments.csv` and more; empty: all "
+         "audio under data.root");
   v.text("packed", data.packed, "folder of packed clips, as `pack` writes it, instead of root and manifest");
   v.integer("synthetic", data.synthetic, kNotNegative,
             "so many clips of noise instead of audio, to measure how fast training is without data; 0: none");

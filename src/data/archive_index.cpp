@@ -1,6 +1,7 @@
 #include "archive_index.h"
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,11 @@ constexpr int kMaxLinks = 16;  // one after the other
 std::string trimmed(const std::string& text) {
   const auto first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
   return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
 }
 
 /// The labels in a clip's JSON. One that cannot be read names none: the audio is worth more than its labels.
@@ -90,7 +96,7 @@ void ArchiveIndex::read(const fs::path& path, Contents& contents) {
       contents.files.push_back({fnv1a64(normal(name)), position});
       if (audio::is_litter(name)) continue;
       if (is_clip_name(name)) add_clip(name);
-      if (audio::has_sound_like_extension(name)) ++passed_over_.by_extension[fs::path(name).extension().string()];
+      if (audio::has_sound_like_extension(name)) ++passed_over_.by_extension[lower(name.substr(ending_of(name)))];
       const auto kind = kinds.find(std::string_view(name).substr(ending_of(name)));
       if (kind != kinds.end()) add_label(kind->second, name, position, reader.content(kMaxLabelBytes));
       if (texts_.size() > kMaxTextBytes) break;

@@ -62,6 +62,16 @@ bool is_file(const List& list, std::string_view line) {
   return line.size() < kLongestPath && fs::is_regular_file(list.base / expand_home(std::string(line)), failure);
 }
 
+/// Whether a line is one path: a file that is there, or a name of audio, before which no word is one, as in "a.wav
+/// b.wav".
+bool is_path(const List& list, std::string_view line) {
+  if (is_file(list, line)) return true;
+  for (std::size_t end = line.find_first_of(kSpaces); end != std::string_view::npos;
+       end = line.find_first_of(kSpaces, end + 1))
+    if (looks_like_audio(line.substr(0, end))) return false;
+  return looks_like_audio(line);
+}
+
 bool is_whole_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -73,7 +83,7 @@ bool is_list_of_paths(const List& list) {
   std::string_view first = lines.next();
   while (first.starts_with("# ")) first = lines.next();
   if (first.empty()) return false;
-  return is_file(list, first) || (looks_like_audio(first) && first.find_first_of("\t;|,\"") == std::string_view::npos);
+  return is_file(list, first) || (is_path(list, first) && first.find_first_of("\t;|,\"") == std::string_view::npos);
 }
 
 Manifest read_paths(const List& list) {
@@ -83,7 +93,7 @@ Manifest read_paths(const List& list) {
     if (line.starts_with("# ")) continue;
     const Place where{list.path, lines.number()};
     const std::string text(line);
-    AXLSTM_CHECK(looks_like_audio(line) || is_file(list, line), where, ": '", text,
+    AXLSTM_CHECK(is_path(list, line), where, ": '", text,
                  "' is no audio file; a list of paths has one a line and nothing else (for more columns put a header "
                  "before them, such as path,labels)");
     manifest.clips.add(local_path(text, where), text);

@@ -19,7 +19,7 @@ using namespace std::string_view_literals;
 constexpr std::size_t kBlockBytes = 1 << 18;
 // A list of text is hardly packed to less than a hundredth; what claims more is no list.
 constexpr std::size_t kMaxRatio = 500, kSmallBytes = 1 << 26;
-constexpr std::size_t kLookedAt = 1 << 12;
+constexpr std::size_t kLookedAt = 1 << 12, kMagicBytes = 8;
 
 bool is_compressed(std::string_view bytes) {
   return bytes.starts_with("\x1f\x8b") || bytes.starts_with("BZh") ||
@@ -73,6 +73,12 @@ fs::path list_name(const fs::path& path) {
 }
 
 std::string read_list(const fs::path& path) {
+  std::error_code failure;
+  if (fs::is_regular_file(path, failure)) {  // before gigabytes are read that are no list
+    const InputFile file(path);
+    const std::string head = file.read(0, std::min<std::uint64_t>(file.size(), kMagicBytes));
+    if (!is_compressed(head)) check_is_text(head, path);
+  }
   std::string text = read_file(path);
   if (is_compressed(text)) text = unpacked(text, path);
   check_is_text(text, path);

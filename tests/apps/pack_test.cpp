@@ -3,6 +3,7 @@
 #include <map>
 #include <thread>
 
+#include "data/tar.h"
 #include "fixture.h"
 
 namespace axlstm::test {
@@ -102,6 +103,49 @@ TEST_F(Pack, DamageAndMistakesAreNamed) {
   expect(pretrain("r", {"data.packed=" + path("packed")}), 2, "data.root");
   expect(pretrain("r", {"data.root=", "data.packed=" + path("packed"), "audio.hop=200", "model.frames=200"}), 2,
          "audio.hop");
+}
+
+TEST_F(Pack, ManyArchivesPatternsAndOverridesBehindThemAreTaken) {
+  for (int n = 0; n < 3; ++n) {
+    const std::string name = "tone" + std::to_string(n);
+    folder_.write("shards/00" + std::to_string(n) + ".tar",
+                  tar_bytes({{name + ".wav", read_file(folder_.path() / "audio" / (name + ".wav"))},
+                             {name + ".mid", "sound that is not decoded"}}));
+  }
+  const auto packed = run({"pack", "--output", path("many"), "--tar", path("shards/000.tar"), path("shards/001.tar"),
+                           path("shards/002.tar"), "data.workers=2"});
+  ASSERT_EQ(packed.exit_code, 0) << packed.err;
+  EXPECT_NE(packed.err.find("with 2 threads"), std::string::npos) << packed.err;
+  EXPECT_NE(packed.err.find("passed over 3 .mid"), std::string::npos) << packed.err;
+  for (const char* pattern : {"shards/{000..002}.tar", "shards/*.tar", "shards"}) {
+    const std::string name = "p" + std::to_string(std::string(pattern).size());
+    ASSERT_EQ(run({"pack", "--output", path(name), "--tar", path(pattern)}).exit_code, 0) << pattern;
+    const auto found = run({"pack", "--info", path(name)}).out;
+    EXPECT_NE(found.find("clips      3"), std::string::npos) << found;
+  }
+  const auto missing = run({"pack", "--output", path("no"), "--tar", path("shards/{000..003}.tar")});
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_NE(missing.err.find("003.tar: no such archive"), std::string::npos) << missing.err;
+}
+
+TEST_F(Pack, ParquetIsPackedOrTheBuildSaysWhatItLacks) {
+  const std::string file = AXLSTM_TEST_DATA "/data/parquet/audio_feature.parquet";
+  const std::vector<std::string> command{"pack", "--output",       path("packed"), "--parquet",
+                                         file,   "--label-column", "human_labels"};
+  const auto packed = run(command);
+#ifdef AXLSTM_WITH_ARROW
+  EXPECT_EQ(packed.exit_code, 3) << packed.err;  // a row has no audio
+  EXPECT_NE(packed.err.find("row 1 (v1): has neither bytes nor a path"), std::string::npos) << packed.err;
+  EXPECT_NE(run({"pack", "--info", path("packed")}).out.find("clips      2"), std::string::npos);
+  const std::string shard = read_file(folder_.path() / "packed/shard-00000.axs");
+  EXPECT_NE(shard.find("v0Dog,Barkv2Cat"), std::string::npos);
+  EXPECT_EQ(run(command).exit_code, 3);  // all is packed already
+  const auto both = run({"pack", "--output", path("p"), "--tar", file, "--parquet", file});
+  EXPECT_EQ(both.exit_code, 2) << both.err;
+#else
+  EXPECT_EQ(packed.exit_code, 2);
+  EXPECT_NE(packed.err.find("pyarrow"), std::string::npos) << packed.err;
+#endif
 }
 
 TEST_F(Pack, AFullDiskLeavesWholeShardsOnly) {

@@ -49,7 +49,7 @@ TEST(Parse, TabsThatIndentAreExplained) {
   for (const char* text : {"model:\n\tsize: tiny\n", "model:\n  size: tiny\n\tdim: 3\n"})
     test::expect_usage_error([&] { parse(text, "x.yaml"); }, {"x.yaml:", "tab", "spaces"});
   EXPECT_EQ(test::scalars(parse("a:\t1\t# between\n", "x.yaml")), (test::Scalars{{"a", "1"}}));
-  test::expect_usage_error([] { parse("a: \"1\n", "x.yaml"); }, {"x.yaml:"});
+  test::expect_usage_error([] { parse("a:\t[1\n", "x.yaml"); }, {"x.yaml:"});
 }
 
 TEST(Parse, MergeKeysAreExplained) {

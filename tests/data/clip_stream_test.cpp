@@ -233,7 +233,7 @@ TEST_F(TarStreamTest, LitterIsLeftOutBeforeClipsAreNamed) {
 }
 
 TEST_F(TarStreamTest, SoundThatIsNotDecodedIsCounted) {
-  const auto clips = stream({{"1.wav", "A"}, {"2.dsf", "x"}, {"3.dsf", "y"}, {"4.mid", "z"}, {"5.md", "no sound"}});
+  const auto clips = stream({{"1.wav", "A"}, {"2.dsf", "x"}, {"3.DSF", "y"}, {"4.mid", "z"}, {"5.md", "no sound"}});
   EXPECT_EQ(told(*clips), Texts{"1=A/"});
   const auto counts = clips->passed_over().by_extension;
   EXPECT_EQ(counts, (std::map<std::string, std::int64_t>{{".dsf", 2}, {".mid", 1}}));

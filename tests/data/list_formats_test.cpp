@@ -135,6 +135,8 @@ TEST_F(ListTest, OnePathALineIsAList) {
   EXPECT_EQ(told("list.txt", "# made by hand\nwith space, and comma.wav\nnoending\n"),
             (Texts{"with space, and comma.wav", "noending"}));
   expect_rejected("list.txt", "a.wav\nb.wav\t3\n", {"list.txt:2", "one a line"});
+  expect_rejected("list.txt", "1 a.wav b.wav\n", {"list.txt:1", "'1 a.wav b.wav'"});
+  expect_rejected("list.txt", "a.wav\na.wav 3\n", {"list.txt:2", "one a line"});
   expect_rejected("list.csv", "a.wav,dog\nb.wav,cat\n", {"list.csv:1", "'a.wav', 'dog'", "path,labels"});
 }
 

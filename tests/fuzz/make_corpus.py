@@ -14,6 +14,7 @@ import pickle
 import struct
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy
@@ -154,6 +155,17 @@ def archive(members: dict[str, bytes], kind: int = tarfile.PAX_FORMAT) -> bytes:
     return out.getvalue()
 
 
+def archive_of_links() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, kind, target in (("hard.wav", tarfile.LNKTYPE, "a.wav"), ("soft.wav", tarfile.SYMTYPE, "hard.wav"),
+                                   ("gone.wav", tarfile.SYMTYPE, "../../etc/passwd"), ("self.wav", tarfile.SYMTYPE, "self.wav")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+    return out.getvalue()
+
+
 def make_tar(folder: Path) -> None:
     members = {"x/one.flac": b"AAA", "x/one.json": b'{"labels": ["dog", 3]}', "x/two.cls": b"7\n", "x/two.wav": b"BB"}
     plain = archive(members)
@@ -165,6 +177,11 @@ def make_tar(folder: Path) -> None:
     (folder / "xz.tar").write_bytes(lzma.compress(plain))
     (folder / "leaves.tar").write_bytes(archive({"../../up.wav": b"A", "/etc/root.wav": b"B", "a/../../c.wav": b"C"}))
     (folder / "cut_off.tar").write_bytes(plain[:700])
+    (folder / "joined.tar").write_bytes(plain + archive({"x/one.flac": b"C", "y.cls": b"1", "y.1.wav": b"D", "y.2.wav": b"E"}))
+    (folder / "links.tar").write_bytes(archive({"a.wav": b"A"})[:1024] + archive_of_links())
+    with zipfile.ZipFile(folder / "zip.tar", "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in (members | {"__MACOSX/x/._one.flac": b"fork", "ä.wav": b"F"}).items():
+            zipped.writestr(zipfile.ZipInfo(name), content)
     (folder / "zeros.tar").write_bytes(gzip.compress(archive({"long.wav": bytes(1 << 16)}), mtime=0))
 
 
@@ -180,6 +197,23 @@ def make_text(corpus: Path) -> None:
         "jsonl/nemo": b'{"audio_filepath": "c.wav", "offset": 0.5, "duration": null, "text": "words"}\n',
         "jsonl/large_numbers": b'{"path": "a.wav", "start": 1e308, "end": 1e309}\n{"path": "b.wav", "start": -1}\n',
         "jsonl/deep": b'{"path": "a.wav", "label": ' + b"[" * 200 + b"]" * 200 + b"}\n",
+        "lists/paths": b"list.txt\n# mine\na.wav\nfile:///b%20c.flac\n~/d.mp3\n",
+        "lists/tabs": b'list.tsv\nFile Name\tonset\toffset\tevent_label\na.wav\t0.5\t0:01:02.5\t"x\ty"\nb.wav\t1\t2\t"z\n',
+        "lists/semicolons": b"list.txt\rpath;start_ms;label\ra.wav;1500;dog\r",
+        "lists/fairseq": b"list.tsv\n/\na.wav\t16000\nb/c.flac\t0\n",
+        "lists/kaldi": b"wav.scp\nu1 a.wav\nu2 b c.wav\nsegments\nu1-a u1 0.5 -1\nu2-b u2 0 2\n",
+        "lists/pipe": b"wav.scp\nu1 flac -c -d -s a.flac |\n",
+        "lists/vggsound": b'list.txt\n--4gqARaEJE,30,"dogs, howling",test\n',
+        "lists/fsd50k": b'list.txt\nfname,labels,mids,split\n64760,"Dog,Animal",/m/1,train\n',
+        "lists/ssast": b'list.json\n{"info": {"a": 1}, "data": [{"wav": "a.wav", "labels": ["x", 3]}, {"wav": "b.wav", "start": "1.5"}]}',
+        "lists/by_id": b'list.json\n{"one": {"wav": "a.wav", "duration": 2}, "two": {"path": {"path": "b.wav"}}}',
+        "lists/array": b'list.jsonl\n["a.wav", {"audio": {"path": "b.wav"}, "label": null}]',
+        "lists/two_lists": b'list.json\n{"train": [{"wav": "a.wav"}], "test": [{"wav": "b.wav"}]}',
+        "lists/cut": b'list.jsonl\n{"id": "c", "start": 0.5, "duration": 4, "channel": 0, "supervisions": [{"id": "s"}], "recording": {"id": "r", "sources": [{"type": "file", "channels": [0], "source": "/a.wav"}], "sampling_rate": 16000, "num_samples": 160000, "duration": 10}, "type": "MonoCut"}\n',
+        "lists/recording": b'list.json\n[{"id": "r", "sources": [{"type": "command", "source": "x"}], "duration": 10}]',
+        "lists/utf16": b"list.txt\n\xff\xfep\x00a\x00t\x00h\x00\n\x00",
+        "lists/gzip": b"list.csv.gz\n" + gzip.compress(b"path,label\na.wav,dog\n", mtime=0),
+        "lists/gzip_bomb": b"list.csv.gz\n" + gzip.compress(bytes(1 << 22), mtime=0),
         "hear_task/multilabel": b'{"a.wav": ["dog", "cat"], "b.wav": [], "c.wav": [3]}',
         "hear_task/events": b'{"a.wav": [{"label": "dog", "start": 0.0, "end": 1250.5}], "b.wav": []}',
         "hear_task/leaves": b'{"../a.wav": ["dog"], "/etc/b.wav": ["cat"], "..": ["cat"]}',
@@ -213,7 +247,7 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     corpus = Path(sys.argv[1])
-    for name in ("audio", "config", "csv", "hear_scores", "hear_task", "jsonl", "npy", "pickle", "safetensors", "shard", "sweep", "tar", "tfevents"):
+    for name in ("audio", "config", "csv", "hear_scores", "hear_task", "jsonl", "lists", "npy", "pickle", "safetensors", "shard", "sweep", "tar", "tfevents"):
         (corpus / name).mkdir(parents=True, exist_ok=True)
     make_audio(corpus / "audio")
     make_safetensors(corpus / "safetensors")

@@ -12,16 +12,15 @@ namespace axlstm::data {
 
 struct Manifest {
   ClipList clips;
-  std::vector<std::string> unmatched;  ///< ids of AudioSet rows without an audio file under root
+  std::vector<std::string> unmatched;  ///< ids of rows without paths whose audio is not under root
   std::string source;                  ///< what it was read from, for the log
 };
 
-/// Lists the clips of `options`: a folder (recursively, in path order), a CSV or JSONL manifest, or one of AudioSet's
-/// own `*_segments.csv`, whose rows are matched to files `<id>.*`, `Y<id>.*` or `<id>_<start>*.*` at any depth under
-/// root. Formats: docs/data.md. Throws Error naming the file and line, or the folder without audio.
+/// Lists the clips of `options`: a folder (recursively, in path order), or a list in one of the forms of docs/data.md.
+/// Throws Error naming the file and the line, or the folder without audio.
 Manifest load_manifest(const DataOptions& options);
 
-/// Counts the AudioSet rows whose audio was not found (`ids`, if any) and lists them in `folder`/unmatched.txt.
+/// Counts the rows whose audio was not found (`ids`, if any) and lists them in `folder`/unmatched.txt.
 void report_unmatched(const std::vector<std::string>& ids, const std::filesystem::path& folder);
 
 }  // namespace axlstm::data

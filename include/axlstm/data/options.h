@@ -11,7 +11,7 @@ enum class Encoding { kPcm16, kLogMel16 };
 
 struct DataOptions {
   std::string root;               ///< folder of audio
-  std::string manifest;           ///< CSV or JSONL; empty: every audio file under root
+  std::string manifest;           ///< list of clips (docs/data.md); empty: every audio file under root
   std::string packed;             ///< folder that pack wrote, instead of root and manifest
   std::int64_t synthetic = 0;     ///< so many clips of noise, instead of any of these, to measure speed; 0: none
   std::string validation;         ///< held-out clips: a packed folder, a folder of audio, or a manifest
