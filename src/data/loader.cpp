@@ -2,11 +2,15 @@
 
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <omp.h>
 #include <torch/torch.h>
 
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/random.h"
+
+// MKL's own, for the calling thread; LibTorch exports it where it was built with MKL.
+extern "C" __attribute__((weak)) int MKL_Set_Num_Threads_Local(int count);
 
 namespace axlstm::data {
 namespace {
@@ -35,9 +39,11 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
                                    // Workers run side by side: none of them should start a team of OpenMP threads of
                                    // its own. LibTorch sets the number when a thread first computes; after that the
                                    // thread's own setting holds. OpenMP's alone would not do: MKL's is apart from it
-                                   // wherever the number was set by hand.
+                                   // wherever the number was set by hand. (at::set_num_threads would set MKL's for the
+                                   // whole process, and so the training's rounding.)
                                    at::internal::lazy_init_num_threads();
-                                   at::set_num_threads(1);
+                                   omp_set_num_threads(1);
+                                   if (MKL_Set_Num_Threads_Local) MKL_Set_Num_Threads_Local(1);
                                  },
                                  [this](std::int64_t step) { return make_slot(step); },
                                  [this](Slot& slot, std::int64_t step, std::int64_t row) { fill(slot, step, row); }});
