@@ -255,9 +255,8 @@ slurm_script() {
     -o slurm-script.log <(sed '/gpu/d' "$REPO/scripts/slurm_pretrain.sh") "${nano[@]}" optim.epochs=40 train.max_steps=600 "train.run_dir=$WORK/slurm-script") || return 1
   until_true 90 has_steps slurm-script 10 && scancel --signal=USR1 "$job"
   until_true 30 sh -c "scontrol show job $job | grep -q Restarts=1" || return 1
-  # SLURM holds a requeued job back for two minutes.
-  until_true 60 sh -c "scontrol show job $job | grep -q JobState=PENDING" && scontrol update "jobid=$job" StartTime=now
-  until_true 240 sh -c "scontrol show job $job | grep -q JobState=COMPLETED" && [ "$(steps slurm-script)" = 600 ]
+  # SLURM holds a requeued job back for two minutes; one that is hurried it may end as "credential revoked".
+  until_true 300 sh -c "scontrol show job $job | grep -q JobState=COMPLETED" && [ "$(steps slurm-script)" = 600 ]
 }
 mpich_threads() { # MKL takes one thread where it sees MPI_LOCALNRANKS
   mpirun.mpich -n 2 bash -c "exec $(train mpich-threads "${short[@]}" train.threads=2)" > mpich-threads.log 2>&1 \
