@@ -13,12 +13,13 @@ TORCHRUN=$(dirname "$PYTHON")/torchrun
 WORK=$(mktemp -d /tmp/axlstm-launchers.XXXXXX)
 chmod 755 "$WORK"
 cd "$WORK" || exit 1
-pids=()
 clean_up() {
-  scancel --quiet --full --user root 2> /dev/null
+  if [ -n "${SLURM_CONF:-}" ]; then
+    scancel --quiet --user root 2> /dev/null
+    until_true 20 sh -c '[ -z "$(squeue -h)" ]'
+  fi
   local pid
   for pid in "$WORK"/*.pid; do [ ! -e "$pid" ] || kill "$(cat "$pid")" 2> /dev/null; done
-  for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null; done
   sleep 1
   [ -n "${KEEP:-}" ] || rm -rf "$WORK"
 }
@@ -254,9 +255,8 @@ slurm_script() {
     -o slurm-script.log <(sed '/gpu/d' "$REPO/scripts/slurm_pretrain.sh") "${nano[@]}" optim.epochs=40 train.max_steps=600 "train.run_dir=$WORK/slurm-script") || return 1
   until_true 90 has_steps slurm-script 10 && scancel --signal=USR1 "$job"
   until_true 30 sh -c "scontrol show job $job | grep -q Restarts=1" || return 1
-  scontrol update "jobid=$job" StartTime=now 2> /dev/null
-  scontrol release "$job" 2> /dev/null
-  until_true 180 sh -c "scontrol show job $job | grep -q JobState=COMPLETED" && [ "$(steps slurm-script)" = 600 ]
+  # SLURM holds a requeued job back for two minutes; one that is hurried it may end as "credential revoked".
+  until_true 300 sh -c "scontrol show job $job | grep -q JobState=COMPLETED" && [ "$(steps slurm-script)" = 600 ]
 }
 mpich_threads() { # MKL takes one thread where it sees MPI_LOCALNRANKS
   mpirun.mpich -n 2 bash -c "exec $(train mpich-threads "${short[@]}" train.threads=2)" > mpich-threads.log 2>&1 \
