@@ -88,8 +88,7 @@ void check_one_document(const std::string& text, const std::string& source) {
     if (!parser.HandleNextDocument(next)) return;
     const std::string place = str(source, ":", next.begin.line + 1, ":", next.begin.column + 1, ": ");
     if (next.begin.pos == last.pos) throw UsageError(place + "here no value can begin");
-    if (!next.empty)
-      throw UsageError(place + "a second document begins here; a configuration is one document");
+    if (!next.empty) throw UsageError(place + "a second document begins here; a configuration is one document");
     last = next.begin;
   }
 }
