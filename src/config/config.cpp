@@ -1,8 +1,10 @@
 #include "axlstm/config/config.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <sstream>
 #include <utility>
 
 #include "axlstm/core/error.h"
@@ -52,6 +54,43 @@ Node convert(const YAML::Node& yaml, const std::string& source, int& budget, int
       break;
   }
   return node;
+}
+
+/// Where a document begins, and whether it holds anything.
+struct DocumentSeen final : YAML::EventHandler {
+  YAML::Mark begin = YAML::Mark::null_mark();
+  bool empty = true;
+
+  void OnDocumentStart(const YAML::Mark& mark) override { begin = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override { empty = false; }
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override { empty = false; }
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    empty = false;
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+    empty = false;
+  }
+  void OnMapEnd() override {}
+};
+
+/// Throws UsageError for a second document. Not YAML::LoadAll: of a text such as ",a: {b, c}" yaml-cpp makes empty
+/// documents without end, each at the place of the one before.
+void check_one_document(const std::string& text, const std::string& source) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  DocumentSeen first;
+  if (!parser.HandleNextDocument(first)) return;
+  for (YAML::Mark last = first.begin;;) {
+    DocumentSeen next;
+    if (!parser.HandleNextDocument(next)) return;
+    const std::string place = str(source, ":", next.begin.line + 1, ":", next.begin.column + 1, ": ");
+    if (next.begin.pos == last.pos) throw UsageError(place + "here no value can begin");
+    if (!next.empty) throw UsageError(place + "a second document begins here; a configuration is one document");
+    last = next.begin;
+  }
 }
 
 /// Of the line counted from 0.
@@ -108,13 +147,8 @@ const Node* Node::find(const std::string& key) const {
 Node parse(const std::string& text, const std::string& source) {
   try {
     int budget = kMaxNodes;
-    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
-    for (std::size_t n = 1; n < documents.size(); ++n) {
-      if (!documents[n].IsNull())
-        throw UsageError(str(source, ":", documents[n].Mark().line + 1,
-                             ":1: a second document begins here (after '---'); a configuration is one document"));
-    }
-    Node root = convert(documents.empty() ? YAML::Node() : documents.front(), source, budget);
+    check_one_document(text, source);
+    Node root = convert(YAML::Load(text), source, budget);
     if (root.kind == Node::Kind::kNull) root.kind = Node::Kind::kMap;  // an empty file sets nothing
     if (root.kind != Node::Kind::kMap)
       throw UsageError(str(root.origin.str(), ": a configuration is made of 'key: value' lines"));

@@ -40,9 +40,15 @@ TEST(Parse, ASecondDocumentIsRefused) {
   for (const char* text :
        {"a: 1\n---\nb: 2\n", "a: 1\n...\nb: 2\n", "---\n---\nb: 2\n", "%YAML 1.2\n---\na: 1\n---\nb: 2\n"})
     test::expect_usage_error([&] { parse(text, "x.yaml"); }, {"x.yaml:", "second document"});
-  test::expect_usage_error([] { parse("a: 1\n---\nb: 2\n", "x.yaml"); }, {"x.yaml:3:1"});
+  test::expect_usage_error([] { parse("a: 1\n---\nb: 2\n", "x.yaml"); }, {"x.yaml:2:1"});
   for (const char* text : {"---\na: 1\n", "a: 1\n---\n", "%YAML 1.2\n---\na: 1\n...\n"})
     EXPECT_EQ(test::scalars(parse(text, "x.yaml")), (test::Scalars{{"a", "1"}})) << text;
+}
+
+TEST(Parse, WhereNoValueCanBeginIsNamed) {
+  // yaml-cpp takes these for empty documents without end.
+  for (const char* text : {",odel: {sm, md}\n", ", a: 1\n", "]\n", "}\n"})
+    test::expect_usage_error([&] { parse(text, "x.yaml"); }, {"x.yaml:1:1"});
 }
 
 TEST(Parse, TabsThatIndentAreExplained) {
