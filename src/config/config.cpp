@@ -76,8 +76,8 @@ struct DocumentSeen final : YAML::EventHandler {
   void OnMapEnd() override {}
 };
 
-/// Throws UsageError for a second document. Not YAML::LoadAll: of a text such as ",a: {b, c}" yaml-cpp makes empty
-/// documents without end, each at the place of the one before.
+/// Throws UsageError for a second document. Not YAML::LoadAll: of some texts that are no YAML yaml-cpp 0.7 makes
+/// empty documents without end, each at the place of the one before.
 void check_one_document(const std::string& text, const std::string& source) {
   std::istringstream stream(text);
   YAML::Parser parser(stream);

@@ -68,7 +68,7 @@ def middle_of(shard, number: int) -> int:
     """The place of a byte in the middle of a clip."""
     data = shard.read_bytes()
     records, _, _, clips = struct.unpack("<4Q", data[-48:-16])
-    at = records + 64 * (number % clips)
+    at = records + 72 * (number % clips)
     return struct.unpack("<Q", data[at:at + 8])[0] + struct.unpack("<Q", data[at + 56:at + 64])[0] // 2
 
 

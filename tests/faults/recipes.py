@@ -59,7 +59,7 @@ class Pack(Recipe):
 
     def check_whole(self, output: Path) -> None:
         for shard in output.glob("shard-*.axs"):
-            check(shard.read_bytes().endswith(b"AXLSHRD1"), shard, "is not whole")
+            check(shard.read_bytes().endswith(b"AXLSHRD2"), shard, "is not whole")
         for index in output.glob("pack.json"):
             json.loads(index.read_text())
 

@@ -233,7 +233,6 @@ def make_text(corpus: Path) -> None:
         "config/aliases": b"a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\ndata: {root: *c}\n",
         "config/own_alias": b"data: &a {root: *a}\n",
         "config/wrong_types": b"model: [1, 2]\ntrain: {seed: 99999999999999999999, run_dir: \"a\\x00b\"}\naudio: {mels: 1e3}\n",
-        "config/comma_first": b",odel: {sm, md}\n---\nio2=.5\n",
         "config/deep": b"a: " + b"[" * 2000,
         "sweep/cells": b"sweep: {layouts: [time_frequency]}\ncells:\n  - {name: a, set: {model.expansion: 2}}\n  - {name: n, model: naive}\n",
         "sweep/grid": b"sweep: {seeds: [0, 1]}\nset: {model.size: custom, model.dim: 16}\ngrid: {model.depth: [1, 2], model.flip: [true, false]}\n",
