@@ -14,7 +14,7 @@ while true; do
   esac
 done
 faults=(kill-{pretrain,pack,extract,hear-eval,sweep} full-{pretrain,pack,extract,hear-eval,sweep}
-  read-only-{pretrain,pack,extract,hear-eval,sweep} metrics read-error damage ranks signals two-processes clock locales numbers no-gpu full-output)
+  read-only-{pretrain,pack,extract,hear-eval,sweep} metrics no-flush read-error damage ranks signals two-processes clock locales numbers no-gpu full-output)
 load=(manifest shards long-wav extract steps)
 names=("$@")
 [ ${#names[@]} -gt 0 ] || names=("${faults[@]}" "${load[@]/#/load-}" fuzz)
