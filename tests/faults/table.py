@@ -17,6 +17,7 @@ PROMISES = {
        for program in PROGRAMS},
     **{f"read-only-{program}": f"Read-only output of `{program}`: said, and nothing is changed" for program in PROGRAMS},
     "metrics": "Disk full for a while: no record of `metrics.jsonl` is lost",
+    "no-flush": "File systems that cannot flush files or folders (EINVAL, ENOTSUP …): one warning, the run goes on; EIO is a failure",
     "read-error": "Reading fails (EIO) in shards, sound files, lists, embeddings, checkpoints: the file is named; clips are replaced as "
                   "`data.max_bad_fraction` allows",
     "damage": "A checkpoint cut at the boundary of each tensor, one bit of each tensor flipped: the tensor is named, the run goes on from the "
