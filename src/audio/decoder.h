@@ -42,6 +42,19 @@ class Decoder {
   virtual std::string note() const { return ""; }
 };
 
+/// For libraries that decode a block at a time.
+class BlockDecoder : public Decoder {
+ public:
+  std::int64_t read(float* target, std::int64_t count) final;
+
+ protected:
+  /// Fills `mixed_` with what comes next and sets `next_` to 0; false at the end.
+  virtual bool decode() = 0;
+
+  std::vector<float> mixed_;  ///< decoded, channels averaged
+  std::size_t next_ = 0;      ///< the first of them that was not given yet
+};
+
 /// Averages `frames` frames of interleaved channels.
 void mix_down(const float* interleaved, std::int64_t frames, int channels, float* target);
 

@@ -87,7 +87,7 @@ using Packet = std::unique_ptr<AVPacket, Free<AVPacket, &av_packet_free>>;
 using Frame = std::unique_ptr<AVFrame, Free<AVFrame, &av_frame_free>>;
 using Converter = std::unique_ptr<SwrContext, Free<SwrContext, &swr_free>>;
 
-class FfmpegDecoder final : public Decoder {
+class FfmpegDecoder final : public BlockDecoder {
  public:
   explicit FfmpegDecoder(const ByteSource& bytes) : stream_{bytes} {
     open_container();
@@ -110,18 +110,6 @@ class FfmpegDecoder final : public Decoder {
 
   /// Containers count in milliseconds or in whole blocks of the codec.
   std::int64_t uncertainty() const override { return kUncertainFrames; }
-
-  std::int64_t read(float* target, std::int64_t count) override {
-    std::int64_t got = 0;
-    while (got < count) {
-      if (next_ == mixed_.size() && !decode()) break;
-      const std::size_t taken = std::min(mixed_.size() - next_, static_cast<std::size_t>(count - got));
-      std::copy_n(mixed_.begin() + static_cast<std::ptrdiff_t>(next_), taken, target + got);
-      next_ += taken;
-      got += static_cast<std::int64_t>(taken);
-    }
-    return got;
-  }
 
   std::string note() const override {
     std::string text;
@@ -180,7 +168,7 @@ class FfmpegDecoder final : public Decoder {
   }
 
   /// Fills `mixed_` with the next frame; false at the end.
-  bool decode() {
+  bool decode() override {
     mixed_.clear();
     next_ = 0;
     while (mixed_.empty()) {
@@ -268,8 +256,7 @@ class FfmpegDecoder final : public Decoder {
   unsigned index_ = 0;
   int rate_ = 0, channels_ = 0, sample_format_ = -1;
   std::int64_t packets_ = 0, bad_packets_ = 0, cut_packets_ = 0, other_rate_ = 0, sounds_ = 0;
-  std::vector<float> interleaved_, mixed_;
-  std::size_t next_ = 0;
+  std::vector<float> interleaved_;
 };
 
 }  // namespace

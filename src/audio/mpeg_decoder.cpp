@@ -139,7 +139,7 @@ std::vector<Piece> find_pieces(const ByteSource& bytes) {
 }
 
 /// One piece of a file.
-class MpegDecoder final : public Decoder {
+class MpegDecoder final : public BlockDecoder {
  public:
   explicit MpegDecoder(const ByteSource& bytes) : stream_{bytes}, handle_(open_handle(stream_, 0)) {
     int encoding = 0;
@@ -153,21 +153,9 @@ class MpegDecoder final : public Decoder {
 
   int sample_rate() const override { return static_cast<int>(rate_); }
 
-  std::int64_t read(float* target, std::int64_t count) override {
-    std::int64_t got = 0;
-    while (got < count) {
-      if (next_ == mixed_.size() && !decode()) break;
-      const std::size_t taken = std::min(mixed_.size() - next_, static_cast<std::size_t>(count - got));
-      std::copy_n(mixed_.begin() + static_cast<std::ptrdiff_t>(next_), taken, target + got);
-      next_ += taken;
-      got += static_cast<std::int64_t>(taken);
-    }
-    return got;
-  }
-
  private:
   /// Fills `mixed_` with what comes next; false at the end.
-  bool decode() {
+  bool decode() override {
     while (true) {
       std::size_t bytes = 0;
       const int status = mpg123_read(handle_.get(), block_.data(), block_.size() * sizeof(float), &bytes);
@@ -189,8 +177,7 @@ class MpegDecoder final : public Decoder {
   Handle handle_;
   long rate_ = 0;
   int channels_ = 0;
-  std::vector<float> block_, mixed_;
-  std::size_t next_ = 0;
+  std::vector<float> block_;
 };
 
 std::unique_ptr<Decoder> open_piece(const ByteSource& bytes) { return std::make_unique<MpegDecoder>(bytes); }

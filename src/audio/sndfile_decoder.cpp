@@ -104,25 +104,6 @@ class SndfileDecoder final : public Decoder {
 
 }  // namespace
 
-std::int64_t Decoder::skip(std::int64_t count) {
-  std::vector<float> block(static_cast<std::size_t>(std::min(count, kBlockFrames)));
-  std::int64_t skipped = 0;
-  while (skipped < count) {
-    const std::int64_t got = read(block.data(), std::min(count - skipped, kBlockFrames));
-    if (got == 0) break;
-    skipped += got;
-  }
-  return skipped;
-}
-
-void mix_down(const float* interleaved, std::int64_t frames, int channels, float* target) {
-  for (std::int64_t frame = 0; frame < frames; ++frame) {
-    float sum = 0;
-    for (int channel = 0; channel < channels; ++channel) sum += interleaved[frame * channels + channel];
-    target[frame] = sum / static_cast<float>(channels);
-  }
-}
-
 std::unique_ptr<Decoder> open_sndfile(const ByteSource& bytes) {
   return std::make_unique<SndfileDecoder>(bytes, SF_INFO{});
 }
