@@ -86,7 +86,7 @@ std::string doctor_report() {
          << "\n"
          << "CPU           " << allowed_cores() << " cores for this process, " << torch::get_num_threads()
          << " threads an operator\n"
-         << "libsndfile    " << audio::decoder_version() << "\n\n"
+         << "audio by      " << audio::decoder_version() << "\n\n"
          << torch::show_config() << "\n";
   return report.str();
 }
