@@ -65,7 +65,7 @@ std::string mlstm_summary(const model::EncoderOptions& model, train::Precision p
       ops::resolve_backend(model.backend, device, dtype, model.dim, model.expansion * model.dim, nn::kHeads);
   const bool kernels = backend == ops::Backend::kCell || backend == ops::Backend::kFused;
   const auto isa = ops::resolve_isa(model.isa, device, dtype, model.patches() + 1);
-  return str(", mLSTM backend ", ops::backend_name(backend), kernels ? str(" (", ops::isa_name(isa), ")") : "");
+  return str(", mLSTM backend ", enum_name(backend), kernels ? str(" (", enum_name(isa), ")") : "");
 }
 
 std::string doctor_report() {

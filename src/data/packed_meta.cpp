@@ -1,18 +1,13 @@
 #include "packed_meta.h"
 
 #include <iomanip>
+#include <optional>
 #include <sstream>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/json_depth.h"
 
 namespace axlstm::data {
-namespace {
-
-const char* name_of(Encoding encoding) { return encoding == Encoding::kPcm16 ? "pcm16" : "logmel16"; }
-
-}  // namespace
-
 std::string shard_name(std::size_t number) {
   std::ostringstream name;
   name << "shard-" << std::setw(5) << std::setfill('0') << number << ".axs";
@@ -22,7 +17,7 @@ std::string shard_name(std::size_t number) {
 nlohmann::ordered_json to_json(const PackedInfo& info) {
   const auto& audio = info.audio;
   return {{"format", kPackFormat},
-          {"encoding", name_of(info.encoding)},
+          {"encoding", enum_name(info.encoding)},
           {"audio",
            {{"sample_rate", audio.sample_rate},
             {"n_fft", audio.n_fft},
@@ -44,8 +39,9 @@ PackedInfo info_from_json(const nlohmann::json& json, const std::string& source)
                  kPackFormat, "; pack again");
     PackedInfo info;
     const std::string encoding = json.at("encoding");
-    info.encoding = encoding == name_of(Encoding::kLogMel16) ? Encoding::kLogMel16 : Encoding::kPcm16;
-    AXLSTM_CHECK(encoding == name_of(info.encoding), source, ": unknown encoding '", encoding, "'");
+    const std::optional<Encoding> known = enum_of<Encoding>(encoding);
+    AXLSTM_CHECK(known, source, ": unknown encoding '", encoding, "'");
+    info.encoding = *known;
     const auto& audio = json.at("audio");
     info.audio.sample_rate = whole_number<decltype(info.audio.sample_rate)>(audio, "sample_rate", source);
     info.audio.n_fft = whole_number<decltype(info.audio.n_fft)>(audio, "n_fft", source);

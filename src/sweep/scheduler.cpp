@@ -117,7 +117,7 @@ class Scheduler {
     write_configuration(plan_, run);
     const auto start = std::chrono::steady_clock::now();
     ChildOptions child;
-    child.log = run.folder / str(name_of(stage), ".log");
+    child.log = run.folder / str(enum_name(stage), ".log");
     child.stop = options_.stop;
     if (!options_.gpus.empty()) {
       child.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[worker % options_.gpus.size()];
@@ -130,7 +130,7 @@ class Scheduler {
       if (stopped()) throw Stopped("stopped");
       const int code = run_child(command, child);
       if (code != 0 && stopped()) throw Stopped("stopped");
-      AXLSTM_CHECK(code == 0, child.log.string(), ": ", name_of(stage), " exited with ", code, ": ",
+      AXLSTM_CHECK(code == 0, child.log.string(), ": ", enum_name(stage), " exited with ", code, ": ",
                    last_line(child.log));
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

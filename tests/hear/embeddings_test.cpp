@@ -105,9 +105,9 @@ TEST_F(EmbeddingsTest, WritesRowsInTheOfficialOrder) {
 TEST_F(EmbeddingsTest, WritesTheOfficialSceneLayout) {
   const fs::path task = make_task(kScene, 2, "[7]");
   std::vector<std::int64_t> progress;
-  const LayoutOptions options{.progress = [&](std::int64_t done, std::int64_t total) {
-    progress.insert(progress.end(), {done, total});
-  }};
+  const LayoutOptions options{.per_file = true, .progress = [&](std::int64_t done, std::int64_t total) {
+                                progress.insert(progress.end(), {done, total});
+                              }};
   ASSERT_TRUE(write_task_embeddings(task / "", output_, embed_scenes, options));
   const fs::path written = output_ / "task-v1-full";
   for (const char* name : {"task_metadata.json", "labelvocabulary.csv", "train.json", "valid.json", "test.json"}) {
@@ -123,9 +123,9 @@ TEST_F(EmbeddingsTest, WritesTheOfficialSceneLayout) {
   EXPECT_EQ(progress, (std::vector<std::int64_t>{1, 6, 2, 6, 3, 6, 4, 6, 5, 6, 6, 6}));
 }
 
-TEST_F(EmbeddingsTest, LeavesOutCopiesOnRequest) {
+TEST_F(EmbeddingsTest, WritesCopiesOnlyOnRequest) {
   const fs::path task = make_task(kScene, 1, "[7]");
-  write_task_embeddings(task, output_, embed_scenes, {.per_file = false});
+  write_task_embeddings(task, output_, embed_scenes, {});
   EXPECT_FALSE(fs::exists(output_ / "task-v1-full" / "train"));
 }
 
@@ -133,7 +133,7 @@ TEST_F(EmbeddingsTest, WritesTheOfficialEventLayout) {
   const std::string events =
       R"([{"label": "bark", "start": 50, "end": 99.99995}, {"label": 7, "start": 0, "end": 50}])";
   const fs::path task = make_task(kEvent, 1, events);
-  ASSERT_TRUE(write_task_embeddings(task, output_, embed_frames, {}));
+  ASSERT_TRUE(write_task_embeddings(task, output_, embed_frames, {.per_file = true}));
   const fs::path written = output_ / "task-v1-full";
   EXPECT_EQ(read_file(written / "test.embedding-dimensions.json"), "[3, 2]");
   // An event is active from its start to 0.0001 ms after its end.
@@ -218,7 +218,7 @@ TEST_F(EmbeddingsTest, ContinuesAKilledExtraction) {
       return embed_frames(files);
     };
     try {
-      write_task_embeddings(task, folder_ / output, embed, {.per_file = false, .source = source});
+      write_task_embeddings(task, folder_ / output, embed, {.source = source});
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "killed");
     }

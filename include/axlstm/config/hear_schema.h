@@ -16,11 +16,11 @@ struct HearConfig {
   std::string output = "runs/hear";
   hear::LayoutChoice layout = hear::LayoutChoice::kModel;
   train::DeviceChoice extract_device = train::DeviceChoice::kAuto;
-  double batch_seconds = 128;
+  double batch_seconds = hear::kBatchSeconds;
   bool resample = false;
   bool per_file = false;
-  std::string grid = "released";
-  std::int64_t grid_points = 8;
+  std::string grid = hear::kGrids.front();
+  std::int64_t grid_points = hear::kGridPoints;
   std::int64_t first_seed = 0;
   std::int64_t seeds = 10;
   std::int64_t jobs = 0;
@@ -29,6 +29,9 @@ struct HearConfig {
   bool published = true;
   bool mix_grids = false;
 };
+
+/// Section `hear`.
+void visit(HearConfig& config, Visitor& v);
 
 /// Reads a tree strictly. Throws UsageError, also if there are no models or, where they are needed, no tasks.
 HearConfig read_hear(const Node& root, bool needs_tasks = true);

@@ -10,14 +10,15 @@
 #include <utility>
 #include <vector>
 
+#include "axlstm/hear/options.h"
 #include "axlstm/hear/probe.h"
 #include "axlstm/hear/task_data.h"
 
 namespace axlstm::hear {
 
 struct EvaluationOptions {
-  std::string grid = "released";                                ///< a name that hear::grid_points knows
-  int max_grid_points = 8;                                      ///< the first ones of the shuffled grid are tried
+  std::string grid = kGrids.front();                            ///< a name that hear::grid_points knows
+  int max_grid_points = kGridPoints;                            ///< the first ones of the shuffled grid are tried
   std::uint64_t seed = 0;                                       ///< of torch's and Python's generators, set once
   const std::atomic<bool>* stop = nullptr;                      ///< when true, training ends with Interrupted
   std::function<void(int done, int total)> progress = nullptr;  ///< in trained models; may be empty
