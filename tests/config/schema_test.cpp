@@ -6,7 +6,7 @@
 
 #include "axlstm/core/files.h"
 #include "config/values.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::config {

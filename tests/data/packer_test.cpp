@@ -10,9 +10,9 @@
 #include "axlstm/core/files.h"
 #include "axlstm/data/dataset.h"
 #include "axlstm/data/packed.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
 #include "data/tar.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::data {

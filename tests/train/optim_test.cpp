@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "axlstm/train/trainer.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::train {
