@@ -1,18 +1,13 @@
 #include "packed_meta.h"
 
-#include <iomanip>
 #include <optional>
-#include <sstream>
 
 #include "axlstm/core/error.h"
-#include "axlstm/core/json_depth.h"
+#include "axlstm/core/zero_padded.h"
+#include "core/json.h"
 
 namespace axlstm::data {
-std::string shard_name(std::size_t number) {
-  std::ostringstream name;
-  name << "shard-" << std::setw(5) << std::setfill('0') << number << ".axs";
-  return name.str();
-}
+std::string shard_name(std::size_t number) { return str("shard-", zero_padded(number, 5), ".axs"); }
 
 nlohmann::ordered_json to_json(const PackedInfo& info) {
   const auto& audio = info.audio;
@@ -80,8 +75,7 @@ std::string write_meta(const ShardMeta& meta) {
 }
 
 ShardMeta read_meta(std::string_view text, const std::string& source) {
-  check_json_depth(text, source);
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = parse_json(text, source, "is not what pack writes");
   ShardMeta meta;
   meta.info = info_from_json(json, source);
   try {

@@ -7,7 +7,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
+#include "core/json.h"
 
 namespace axlstm::io {
 namespace {
@@ -67,9 +67,9 @@ std::size_t header_length(std::string_view start, std::uint64_t file_bytes, cons
 SafetensorsHeader parse_header(std::string_view text, std::size_t data_bytes, const std::string& source) {
   SafetensorsHeader header;
   header.data_offset = kLengthBytes + text.size();
-  check_json_depth(text, source);
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  AXLSTM_CHECK(json.is_object(), source, ": the safetensors header is not a JSON object");
+  constexpr const char* kNoHeader = "the safetensors header is not a JSON object";
+  const auto json = parse_json(text, source, kNoHeader);
+  AXLSTM_CHECK(json.is_object(), source, ": ", kNoHeader);
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") {
       AXLSTM_CHECK(value.is_object(), source, ": __metadata__ is not an object");

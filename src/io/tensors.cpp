@@ -37,11 +37,11 @@ std::string to_safetensors(torch::ScalarType type) {
   throw Error(axlstm::str("safetensors: dtype ", type, " cannot be stored"));
 }
 
+}  // namespace
+
 std::string_view bytes_of(const torch::Tensor& plain) {
   return {static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()};
 }
-
-}  // namespace
 
 void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
                   std::map<std::string, std::string> metadata) {

@@ -9,6 +9,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/parallel.h"
 #include "axlstm/sweep/child.h"
 
 namespace axlstm::sweep {
@@ -50,15 +51,10 @@ class Scheduler {
     for (std::size_t i = 0; i < runs_.size(); ++i) {
       if (statuses_[i].state == RunState::kWaiting || statuses_[i].state == RunState::kElsewhere) open.push_back(i);
     }
-    std::atomic<std::size_t> next = 0;
-    std::vector<std::thread> workers;
-    const auto count = std::min(static_cast<std::size_t>(std::max(1, options_.jobs)), open.size());
-    for (std::size_t worker = 0; worker < count; ++worker) {
-      workers.emplace_back([&, worker] {
-        for (std::size_t i = next++; i < open.size() && !stopped(); i = next++) work(open[i], worker, patience);
-      });
-    }
-    for (std::thread& worker : workers) worker.join();
+    for_each_index(
+        open.size(), static_cast<std::size_t>(std::max(1, options_.jobs)),
+        [&](std::size_t worker) { return [&, worker](std::size_t i) { work(open[i], worker, patience); }; },
+        options_.stop);
   }
 
   void work(std::size_t i, std::size_t worker, std::chrono::seconds patience) {

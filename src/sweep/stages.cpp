@@ -6,6 +6,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "core/json.h"
 
 namespace axlstm::sweep {
 namespace {
@@ -143,9 +144,9 @@ bool is_done(const Plan& plan, const Run& run, Stage stage, const StageContext& 
                            "; give the old ones, remove the folder, or choose another sweep.output"));
     }
   }
-  const json found = json::parse(read_file(note), nullptr, /*allow_exceptions=*/false);
+  const auto found = try_parse_json(read_file(note));
   const json wanted = outcome(plan, run, stage, context);
-  return found.is_object() && found.contains("of") && found["of"] == wanted;
+  return found && found->is_object() && found->contains("of") && found->at("of") == wanted;
 }
 
 void mark_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context, double seconds) {

@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iomanip>
 #include <nlohmann/json.hpp>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/zero_padded.h"
+#include "core/json.h"
 
 namespace axlstm::train {
 namespace {
@@ -27,11 +28,7 @@ constexpr const char* kFolderPrefix = "step-";
 constexpr const char* kTensorsExtension = ".safetensors";
 constexpr const char* kTemporaryPrefix = ".writing-";
 
-std::string folder_name(std::int64_t step) {
-  std::ostringstream name;
-  name << kFolderPrefix << std::setw(8) << std::setfill('0') << step;
-  return name.str();
-}
+std::string folder_name(std::int64_t step) { return kFolderPrefix + zero_padded(static_cast<std::uint64_t>(step), 8); }
 
 /// The step in a checkpoint's name; nothing for other names, such as that of a user's copy.
 std::optional<std::int64_t> step_of(const fs::path& folder) {
@@ -57,8 +54,9 @@ constexpr const char* kUseAnother = "use another checkpoint of the run, or move 
 nlohmann::json read_state(const fs::path& folder) {
   const std::string name = (folder / kState).string(), text = read_file(folder / kState);
   AXLSTM_CHECK(!text.empty(), name, ": is empty (0 bytes); ", kUseAnother);
-  const auto state = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  AXLSTM_CHECK(!state.is_discarded(), name, ": damaged, its ", text.size(), " bytes are no whole JSON; ", kUseAnother);
+  const auto parsed = try_parse_json(text);
+  AXLSTM_CHECK(parsed, name, ": damaged, its ", text.size(), " bytes are no whole JSON; ", kUseAnother);
+  const nlohmann::json& state = *parsed;
   AXLSTM_CHECK(state.is_object() && state.contains("format") && state["format"] == kFormat, name,
                ": not a checkpoint's state of format ", kFormat, "; ", kUseAnother);
   AXLSTM_CHECK(state.contains("step") && state["step"].is_number_integer() && state.contains("files") &&

@@ -15,6 +15,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/io/image.h"
+#include "core/json.h"
 
 namespace axlstm::train {
 namespace {
@@ -33,9 +34,10 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resu
     std::istringstream lines(read_file(path_));
     std::string kept, line;
     while (std::getline(lines, line)) {
-      const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-      const bool whole = record.is_object() && record.contains("step") && record["step"].is_number_integer();
-      if (whole && record["step"].get<std::int64_t>() <= resumed_step) kept += line + "\n";
+      const auto record = try_parse_json(line);
+      const bool whole =
+          record && record->is_object() && record->contains("step") && record->at("step").is_number_integer();
+      if (whole && record->at("step").get<std::int64_t>() <= resumed_step) kept += line + "\n";
     }
     write_file_atomic(path_, kept);
   }

@@ -13,6 +13,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/core/random.h"
+#include "axlstm/core/zero_padded.h"
 #include "axlstm/data/manifest.h"
 #include "axlstm/model/masking.h"
 #include "axlstm/nn/mlstm_block.h"
@@ -390,9 +391,8 @@ std::optional<std::filesystem::path> Trainer::draw_picture() {
     const auto crop = clips_->spectrogram(crops, device_);
     const auto noise = model::draw_mask_noise(1, spec_.model, spec_.mask, generator_for({seed, kPictureStream}));
     const auto mask = model::mask_from_noise(noise.to(device_), spec_.model, spec_.mask);
-    std::ostringstream name;
-    name << "step-" << std::setw(8) << std::setfill('0') << step_ << ".png";
-    const std::filesystem::path path = std::filesystem::path(spec_.train.run_dir) / "pictures" / name.str();
+    const std::string name = str("step-", zero_padded(static_cast<std::uint64_t>(step_), 8), ".png");
+    const std::filesystem::path path = std::filesystem::path(spec_.train.run_dir) / "pictures" / name;
     try {
       const auto prediction = model_->reconstruct(crop, mask);
       write_reconstruction(path, crop, mask, prediction, spec_.model, spec_.loss);
