@@ -79,6 +79,8 @@ std::unique_ptr<hear::ClipEncoder> load_encoder(const ModelArguments& arguments,
   if (announced) log::info("weights of " + weights.string());
   model::Encoder encoder(config.model);
   io::load_state_dict(*encoder, saved.tensors, weights.string(), /*ignored_prefix=*/"pred.");
+  // FNV-1a, not XXH3: folders of embeddings hold this text, and with another one all that exist would count as made by
+  // other weights.
   const std::string hash = fnv1a64_hex(InputFile(weights));
   return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash),
                   announced);
