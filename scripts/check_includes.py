@@ -23,7 +23,7 @@ ALLOWED = {
 }
 # A configuration is made of the layers' plain option structs, and of nothing else of theirs.
 CONFIG_MAY_INCLUDE = re.compile(r"axlstm/(core/\w+|config/\w+|\w+/options)\.h")
-THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp)\b")
+THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp|xxhash)\b")
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 TORCH_FREE_LAYERS = {"core", "config", "sweep"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
@@ -57,10 +57,14 @@ def problems(path: Path) -> list[str]:
             found.append(f"{where}: torch/torch.h costs every includer half a minute; take torch/types.h or one module's header")
         if layer in TORCH_FREE_LAYERS and LIBTORCH.match(name):
             found.append(f"{where}: {layer} is free of LibTorch")
-        target = re.match(r"axlstm/(\w+)/", name)
-        if target and target.group(1) != layer and target.group(1) not in ALLOWED[layer]:
-            found.append(f"{where}: {layer} must not include {target.group(1)} ({name})")
-        if layer == "config" and target and not CONFIG_MAY_INCLUDE.match(name):
+        match = re.match(r"(axlstm/)?(\w+)/", name)
+        ours = match is not None and (match.group(1) is not None or match.group(2) in ALLOWED)
+        target = match.group(2) if ours else None
+        if public and ours and not match.group(1):
+            found.append(f"{where}: {name} is not installed; a public header takes public ones only")
+        if ours and target != layer and target not in ALLOWED[layer]:
+            found.append(f"{where}: {layer} must not include {target} ({name})")
+        if layer == "config" and ours and not CONFIG_MAY_INCLUDE.match(name):
             found.append(f"{where}: config takes the layers' options.h only, not {name}")
     return found
 

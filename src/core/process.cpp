@@ -12,9 +12,9 @@ pid_t start_process(const char* program, char* const* argv, const std::function<
   const pid_t parent = ::getpid();
   const pid_t process = ::fork();
   if (process != 0) return process;
+  prepare();  // first, so that SIGTERM finds its handlers and signal mask
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(kCannotStart);  // it ended before it could be watched
-  prepare();
   ::execv(program, argv);
   ::_exit(kCannotStart);
 }
