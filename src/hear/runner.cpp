@@ -10,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <set>
-#include <utility>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -72,14 +71,14 @@ class Runner {
 
  private:
   /// Sets up a thread; what it returns works on one evaluation.
-  auto begin(const torch::Device& device) {
+  std::function<void(std::size_t)> begin(const torch::Device& device) {
     torch::set_num_threads(options_.threads);  // OpenMP keeps the number for each thread
-    std::unique_ptr<c10::StreamGuard> stream;  // so that models overlap on a GPU
+    std::shared_ptr<c10::StreamGuard> stream;  // so that models overlap on a GPU
     if (!device.is_cpu()) {
       const c10::impl::VirtualGuardImpl guard(device.type());
-      stream = std::make_unique<c10::StreamGuard>(guard.getStreamFromGlobalPool(device));
+      stream = std::make_shared<c10::StreamGuard>(guard.getStreamFromGlobalPool(device));
     }
-    return [this, device, stream = std::move(stream)](std::size_t i) { work(i, device); };
+    return [this, device, stream](std::size_t i) { work(i, device); };
   }
 
   void work(std::size_t i, const torch::Device& device) {
