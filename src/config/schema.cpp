@@ -5,13 +5,14 @@
 
 #include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
+#include "axlstm/model/architecture.h"
 
 namespace axlstm::config {
 namespace {
 
 constexpr Range kPositive{1, 1e15}, kNotNegative{0, 1e15}, kFraction{0, 1};
 
-void describe_audio(audio::LogMelOptions& audio, Visitor& v) {
+void describe_audio(features::LogMelOptions& audio, Visitor& v) {
   v.begin_section("audio", "The front end: 16 kHz mono → log-mel spectrogram. The defaults are the paper's.");
   v.integer("sample_rate", audio.sample_rate, {1000, 384000},
             "Hz; audio at other rates is resampled (soxr, very high quality)");
@@ -53,7 +54,11 @@ void describe_data(data::DataOptions& data, Visitor& v) {
 void describe_model(RunConfig& config, Visitor& v) {
   auto& model = config.model;
   v.begin_section("model", "The encoder.");
-  v.choice("arch", model.arch, {"axlstm", "ssast"}, "mLSTM blocks, or the transformer baseline");
+  std::vector<std::string> names;
+  for (const auto& each : model::architectures()) names.push_back(each.name);
+  auto arch = static_cast<int>(std::find(names.begin(), names.end(), model.arch) - names.begin());
+  v.choice_index("arch", names, arch, "mLSTM blocks, or the transformer baseline");
+  model.arch = names.at(static_cast<std::size_t>(arch));
   v.choice("size", model.size, {"tiny", "small", "medium", "base", "large", "huge", "custom"},
            "width × blocks: 192×12, 384×12, 512×12, 768×12, 1024×24, 1280×32; custom takes dim and depth");
   v.integer("dim", model.dim, {0, 65536}, "width D; 0: by size");
@@ -161,7 +166,7 @@ void describe_eval(train::EvalOptions& eval, Visitor& v) {
   v.end_section();
 }
 
-void describe_distributed(train::DistributedOptions& distributed, Visitor& v) {
+void describe_distributed(distributed::DistributedOptions& distributed, Visitor& v) {
   v.begin_section("distributed", "Several processes, each on its part of every batch. docs/distributed.md.");
   v.boolean("overlap", distributed.overlap, "sum gradients while the backward pass is computing others");
   v.number("bucket_mb", distributed.bucket_mb, {0.001, 1e5}, "MiB of gradients summed at once");

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "axlstm/core/error.h"
+#include "axlstm/model/architecture.h"
 
 namespace axlstm::model {
 namespace {
@@ -36,8 +37,6 @@ void need(bool holds, const std::string& message) {
 EncoderOptions resolve(EncoderOptions options) {
   if (options.size == Size::kCustom) {
     need(options.dim > 0 && options.depth > 0, "model.size custom needs model.dim and model.depth");
-    need(options.arch != Arch::kSsast || options.attention_heads > 0,
-         "model.size custom of arch ssast needs model.attention_heads");
   } else {
     const SizeRow& row = kSizes.at(static_cast<std::size_t>(options.size));
     take("dim", row.name, row.dim, options.dim);
@@ -45,8 +44,7 @@ EncoderOptions resolve(EncoderOptions options) {
     take("attention_heads", row.name, row.attention_heads, options.attention_heads);
   }
   need(options.dim % 4 == 0, str("model.dim is ", options.dim, ", it must be a multiple of 4"));
-  need(options.arch != Arch::kSsast || options.dim % options.attention_heads == 0,
-       str("model.dim is ", options.dim, ", it must be a multiple of model.attention_heads ", options.attention_heads));
+  architecture(options.arch).check(options);
   need(options.frames % options.patch_frames == 0,
        str("model.patch_frames is ", options.patch_frames, ", it must divide model.frames ", options.frames));
   need(options.mels % options.patch_mels == 0,
@@ -55,14 +53,11 @@ EncoderOptions resolve(EncoderOptions options) {
 }
 
 std::string describe(const EncoderOptions& options) {
-  const bool axlstm = options.arch == Arch::kAxlstm;
   const std::string size =
       options.size == Size::kCustom ? "custom" : kSizes.at(static_cast<std::size_t>(options.size)).name;
-  const std::string detail = axlstm ? str("E ", options.expansion, options.flip ? ", flip" : "",
-                                          options.input_gate == ops::InputGate::kSigmoid ? ", sigmoid gate" : "")
-                                    : str(options.attention_heads, " heads");
-  return str(axlstm ? "axlstm " : "ssast ", size, " (D ", options.dim, ", ", options.depth, " blocks, ", detail,
-             ", patches ", options.patch_frames, "×", options.patch_mels, ")");
+  return str(options.arch, " ", size, " (D ", options.dim, ", ", options.depth, " blocks, ",
+             architecture(options.arch).describe(options), ", patches ", options.patch_frames, "×", options.patch_mels,
+             ")");
 }
 
 }  // namespace axlstm::model

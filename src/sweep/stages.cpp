@@ -23,8 +23,8 @@ config::RunConfig configuration(const Plan& plan, const Run& run) {
   return config;
 }
 
-const char* device_name(train::DeviceChoice device) {
-  return device == train::DeviceChoice::kCuda ? "cuda" : device == train::DeviceChoice::kCpu ? "cpu" : "auto";
+const char* device_name(runtime::DeviceChoice device) {
+  return device == runtime::DeviceChoice::kCuda ? "cuda" : device == runtime::DeviceChoice::kCpu ? "cpu" : "auto";
 }
 
 std::vector<std::string> extract_command(const Plan& plan, const Run& run, const std::string& layout,

@@ -8,19 +8,18 @@
 
 namespace axlstm::model {
 
-enum class Arch { kAxlstm, kSsast };
 enum class Size { kTiny, kSmall, kMedium, kBase, kLarge, kHuge, kCustom };
 enum class MaskMode { kUnstructured, kTimestep };
 enum class LossRegion { kMasked, kAll };
 
 struct EncoderOptions {
-  Arch arch = Arch::kAxlstm;
+  std::string arch = "axlstm";  ///< name of an architecture (architecture.h)
   Size size = Size::kTiny;
   std::int64_t dim = 0;              ///< D; 0: from size
   std::int64_t depth = 0;            ///< blocks; 0: from size
-  std::int64_t attention_heads = 0;  ///< SSAST only; 0: from size
-  std::int64_t expansion = 3;        ///< AxLSTM only: I = expansion · D
-  bool flip = false;                 ///< AxLSTM only: odd blocks run backwards in time
+  std::int64_t attention_heads = 0;  ///< of attention; 0: from size
+  std::int64_t expansion = 3;        ///< I = expansion · D
+  bool flip = false;                 ///< odd blocks run backwards in time
   ops::InputGate input_gate = ops::InputGate::kExponential;
   std::int64_t frames = 200;  ///< L, the frames of one crop or chunk
   std::int64_t mels = 80;     ///< F

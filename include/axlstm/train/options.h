@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "axlstm/runtime/options.h"
+
 namespace axlstm::train {
 
 struct OptimOptions {
@@ -18,16 +20,11 @@ struct OptimOptions {
   double clip_grad_norm = 0.0;  ///< 0: off, as in the paper
 };
 
-enum class DeviceChoice { kAuto, kCpu, kCuda };
-
-/// Arithmetic of matrix products in training; weights, optimiser and loss are float32 in all of them.
-enum class Precision { kAuto, kBf16, kFp16, kFp32, kTf32 };
-
 struct TrainOptions {
   std::string run_dir = "runs/axlstm";
-  DeviceChoice device = DeviceChoice::kAuto;
-  Precision precision = Precision::kAuto;  ///< kAuto: bf16 on a GPU, fp32 on the CPU
-  bool deterministic = false;              ///< only operators that repeat to the last bit, where LibTorch has them
+  runtime::DeviceChoice device = runtime::DeviceChoice::kAuto;
+  runtime::Precision precision = runtime::Precision::kAuto;  ///< kAuto: bf16 on a GPU, fp32 on the CPU
+  bool deterministic = false;  ///< only operators that repeat to the last bit, where LibTorch has them
   std::int64_t seed = 0;
   std::int64_t threads = 0;             ///< CPU threads of one operator; 0: as many as the cores that may be used
   std::int64_t device_batch = 0;        ///< clips per forward pass; gradients are accumulated. 0: the whole batch
@@ -47,14 +44,6 @@ struct EvalOptions {
   std::string probe;  ///< folder of a HEAR task of whole clips; empty: none
   std::int64_t probe_every_epochs = 1;
   std::int64_t probe_clips = 1000;  ///< at most so many to compare with, and so many to score
-};
-
-/// Several processes that train one model, each on its part of every batch.
-struct DistributedOptions {
-  bool overlap = true;      ///< sum gradients while others are still being computed
-  double bucket_mb = 25;    ///< gradients summed at once, in MiB
-  double heartbeat_s = 30;  ///< a rank not heard of for so long is taken for dead
-  double timeout_s = 600;   ///< for ranks to meet, and for one sum
 };
 
 }  // namespace axlstm::train
