@@ -3,13 +3,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "axlstm/config/schema.h"
+#include "axlstm/core/enum_names.h"
 #include "axlstm/core/exit_code.h"
 
 namespace axlstm::cli {
@@ -26,20 +27,27 @@ struct ConfigArguments {
   config::RunConfig read() const;
 };
 
-/// For an option whose values have names.
+/// For an option that takes a name of an enumeration (core/enum_names.h).
 template <typename Enum>
-CLI::Validator one_of(const std::map<std::string, Enum>& choices) {
-  const auto to_number = [choices](std::string& text) -> std::string {
-    const auto found = choices.find(text);
-    if (found != choices.end()) {
-      text = std::to_string(static_cast<int>(found->second));
+CLI::Validator one_of() {
+  const auto to_number = [](std::string& text) -> std::string {
+    if (const auto value = enum_of<Enum>(text)) {
+      text = std::to_string(static_cast<int>(*value));
       return "";
     }
-    std::string names;
-    for (const auto& choice : choices) names += (names.empty() ? "" : ", ") + choice.first;
-    return "'" + text + "' is none of " + names;
+    std::vector<std::string> names = names_of<Enum>();
+    std::sort(names.begin(), names.end());
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    return "'" + text + "' is none of " + list;
   };
   return CLI::Validator(to_number, "");
+}
+
+/// Such as "auto|cpu|cuda [cpu]", for --help.
+template <typename Enum>
+std::string choices(Enum by_default) {
+  return list_names<Enum>("|") + " [" + enum_name(by_default) + "]";
 }
 
 /// Refuses options of `group` that were given where they mean nothing; `why` goes behind their name.

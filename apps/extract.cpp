@@ -1,6 +1,4 @@
 // extract: sound files or HEAR tasks → embeddings.
-#include <map>
-
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
 #include "axlstm/embed/embed_tasks.h"
@@ -54,37 +52,29 @@ int main(int argc, char** argv) {
   embed::ModelArguments model;
   std::vector<fs::path> inputs;
   embed::ExtractionOptions options;
+  options.per_file = true;  // these files are for people too; hear-eval leaves them out unless asked
   app.add_option("-m,--model", model.name,
                  "Checkpoint or run folder, `naive` (HEAR-naive features) or `random:CONFIG.yaml` (untrained)")
       ->required();
   app.add_option("inputs", inputs, "Files, folders, HEAR task folders")->required()->type_name("PATH");
   app.add_option("-o,--output", options.output_dir, "Folder to write to")->required();
-  const std::map<std::string, embed::EmbeddingKind> kinds{{"scene", embed::EmbeddingKind::kScene},
-                                                          {"timestamp", embed::EmbeddingKind::kTimestamp}};
-  const std::map<std::string, embed::OutputFormat> formats{{"npy", embed::OutputFormat::kNpy},
-                                                           {"csv", embed::OutputFormat::kCsv}};
-  const std::map<std::string, embed::EmbeddingLayout> layouts{
-      {"time_frequency", embed::EmbeddingLayout::kTimeFrequency}, {"released", embed::EmbeddingLayout::kReleased}};
-  const std::map<std::string, runtime::DeviceChoice> devices{{"auto", runtime::DeviceChoice::kAuto},
-                                                             {"cpu", runtime::DeviceChoice::kCpu},
-                                                             {"cuda", runtime::DeviceChoice::kCuda}};
   CLI::App& for_files = *app.add_option_group("Sound files and folders of them");
   for_files.add_option("--kind", options.kind, "One vector a clip, or one a time step")
-      ->transform(cli::one_of(kinds))
-      ->option_text("scene|timestamp [scene]");
+      ->transform(cli::one_of<embed::EmbeddingKind>())
+      ->option_text(cli::choices(options.kind));
   for_files.add_option("--format", options.format, "A .npy file for each clip, or one embeddings.csv")
-      ->transform(cli::one_of(formats))
-      ->option_text("npy|csv [npy]");
+      ->transform(cli::one_of<embed::OutputFormat>())
+      ->option_text(cli::choices(options.format));
   app.add_option("--layout", model.layout, "Instead of the checkpoint's embedding.layout")
-      ->transform(cli::one_of(layouts))
-      ->option_text("time_frequency|released");
+      ->transform(cli::one_of<embed::EmbeddingLayout>())
+      ->option_text(list_names<embed::EmbeddingLayout>("|"));
   app.add_flag("--ema", model.ema, "The checkpoint's averaged weights (train.ema_decay)");
   app.add_option("--device", model.device, "Where to compute; HEAR tasks on all GPUs that are visible")
-      ->transform(cli::one_of(devices))
-      ->option_text("auto|cpu|cuda [auto]");
+      ->transform(cli::one_of<runtime::DeviceChoice>())
+      ->option_text(cli::choices(model.device));
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
       ->check(CLI::Range(0.1, 1e6))
-      ->option_text("SECONDS [128]");
+      ->option_text(str("SECONDS [", options.batch_seconds, "]"));
   app.add_option(
          "--min-decoded-fraction", options.min_decoded_fraction,
          "A file of which less than this share of what it promises can be decoded fails; with more it is taken, "

@@ -1,6 +1,4 @@
 // hear-eval: embeddings of HEAR tasks → scores of the official downstream models → tables.
-#include <map>
-
 #include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
 #include "axlstm/report/show.h"
@@ -24,9 +22,6 @@ struct MainArguments {
 /// Returns the group of the options that do not go with --config.
 const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
   auto& arguments = main.evaluate;
-  const std::map<std::string, runtime::DeviceChoice> devices{{"auto", runtime::DeviceChoice::kAuto},
-                                                             {"cpu", runtime::DeviceChoice::kCpu},
-                                                             {"cuda", runtime::DeviceChoice::kCuda}};
   app.add_option(
          "embeddings", main.inputs,
          "Embedding folders of tasks, or folders of such; with --config: hear.key=value, stronger than the file")
@@ -43,7 +38,7 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
       ->capture_default_str();
   options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
       ->check(CLI::Range(1, 1'000'000))
-      ->option_text("N [8]");
+      ->option_text(str("N [", arguments.runner.max_grid_points, "]"));
   options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
       ->capture_default_str();
   options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
@@ -56,8 +51,8 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [1]");
   options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")
-      ->transform(cli::one_of(devices))
-      ->option_text("auto|cpu|cuda [cpu]");
+      ->transform(cli::one_of<runtime::DeviceChoice>())
+      ->option_text(cli::choices(main.device));
   return options;
 }
 

@@ -1,6 +1,5 @@
 // pack: audio files, archives or Parquet files → a folder of shards that pretrain reads without decoding.
 #include <iostream>
-#include <map>
 
 #include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
@@ -34,8 +33,6 @@ int main(int argc, char** argv) {
   std::string output, to_verify, to_describe;
   std::vector<std::string> tars, parquet;
   data::ParquetColumns columns;
-  const std::map<std::string, data::Encoding> encodings{{"pcm16", data::Encoding::kPcm16},
-                                                        {"logmel16", data::Encoding::kLogMel16}};
   app.add_option("-o,--output", output, "Folder to write to; the same command goes on with what is in it")
       ->type_name("DIR");
   app.add_option("--tar", tars,
@@ -52,8 +49,8 @@ int main(int argc, char** argv) {
   app.add_option("--label-column", columns.labels, "Of --parquet: column of the labels")->type_name("NAME");
   app.add_option("--format", options.encoding,
                  "16-bit samples, or float16 log-mel: half the computing and the size, but rounded")
-      ->transform(cli::one_of(encodings))
-      ->option_text("pcm16|logmel16 [pcm16]");
+      ->transform(cli::one_of<data::Encoding>())
+      ->option_text(cli::choices(options.encoding));
   app.add_option("--shard-mb", options.shard_mb, "Size of a shard")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();

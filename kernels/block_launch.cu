@@ -13,8 +13,6 @@ namespace {
 
 constexpr int kParts = 264;  // two for each multiprocessor of an H100
 
-unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
-
 /// Calls launch(element of the type), for generic lambdas.
 template <typename Launch>
 cudaError_t by_type(DataType type, const Launch& launch) {

@@ -5,8 +5,6 @@
 namespace axlstm::kernels {
 namespace {
 
-unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
-
 /// A block for each link and `parts` parts of it.
 dim3 link_blocks(const MlstmShape& shape, unsigned parts) {
   return {static_cast<unsigned>(shape.B * shape.NH * link_count(shape)), parts, 1};

@@ -37,8 +37,8 @@ ALLOWED = {
 TORCH_FREE_ROOMS = {"core", "audio", "io", "launch", "hear", "config", "report", "sweep", "data/lists", "data/shards"}
 TORCH_FREE_FILES = {"options", "architecture", "architectures"}
 # A configuration is made of the rooms' plain values.
-CONFIG_MAY_INCLUDE = re.compile(r"axlstm/(core/\w+|config/\w+|\w+/(options|architecture))\.h")
-THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp)\b")
+CONFIG_MAY_INCLUDE = re.compile(r"(axlstm/)?(core/\w+|config/\w+|\w+/(options|architecture))\.h")
+THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp|xxhash)\b")
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
@@ -75,10 +75,12 @@ def problems(path: Path) -> list[str]:
             found.append(f"{where}: torch/torch.h costs every includer half a minute; take torch/types.h or one module's header")
         if torch_free and LIBTORCH.match(name):
             found.append(f"{where}: {place}/{path.stem} is free of LibTorch")
-        target = re.match(rf"(?:axlstm/)?({'|'.join(ALLOWED)})/", name)
+        target = re.match(rf"(axlstm/)?({'|'.join(ALLOWED)})/", name)
         plain = re.fullmatch(r"axlstm/\w+/options\.h", name)
-        if target and not plain and target.group(1) != room and target.group(1) not in ALLOWED[room]:
-            found.append(f"{where}: {room} must not include {target.group(1)} ({name})")
+        if public and target and not target.group(1):
+            found.append(f"{where}: {name} is not installed; a public header takes public ones only")
+        if target and not plain and target.group(2) != room and target.group(2) not in ALLOWED[room]:
+            found.append(f"{where}: {room} must not include {target.group(2)} ({name})")
         if room == "config" and target and not CONFIG_MAY_INCLUDE.match(name):
             found.append(f"{where}: config takes the layers' options.h only, not {name}")
     return found

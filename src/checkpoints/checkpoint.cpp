@@ -5,19 +5,22 @@
 
 #include <algorithm>
 #include <charconv>
-#include <iomanip>
 #include <nlohmann/json.hpp>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/xxh3.h"
+#include "axlstm/core/zero_padded.h"
+#include "core/json.h"
 
 namespace axlstm::checkpoints {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;     // checksums: XXH3
+constexpr int kOldFormat = 1;  // FNV-1a
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kEma = "ema.safetensors";
@@ -27,11 +30,7 @@ constexpr const char* kFolderPrefix = "step-";
 constexpr const char* kTensorsExtension = ".safetensors";
 constexpr const char* kTemporaryPrefix = ".writing-";
 
-std::string folder_name(std::int64_t step) {
-  std::ostringstream name;
-  name << kFolderPrefix << std::setw(8) << std::setfill('0') << step;
-  return name.str();
-}
+std::string folder_name(std::int64_t step) { return kFolderPrefix + zero_padded(static_cast<std::uint64_t>(step), 8); }
 
 /// The step in a checkpoint's name; nothing for other names, such as that of a user's copy.
 std::optional<std::int64_t> step_of(const fs::path& folder) {
@@ -57,10 +56,12 @@ constexpr const char* kUseAnother = "use another checkpoint of the run, or move 
 nlohmann::json read_state(const fs::path& folder) {
   const std::string name = (folder / kState).string(), text = read_file(folder / kState);
   AXLSTM_CHECK(!text.empty(), name, ": is empty (0 bytes); ", kUseAnother);
-  const auto state = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  AXLSTM_CHECK(!state.is_discarded(), name, ": damaged, its ", text.size(), " bytes are no whole JSON; ", kUseAnother);
-  AXLSTM_CHECK(state.is_object() && state.contains("format") && state["format"] == kFormat, name,
-               ": not a checkpoint's state of format ", kFormat, "; ", kUseAnother);
+  const auto parsed = try_parse_json(text);
+  AXLSTM_CHECK(parsed, name, ": damaged, its ", text.size(), " bytes are no whole JSON; ", kUseAnother);
+  const nlohmann::json& state = *parsed;
+  AXLSTM_CHECK(
+      state.is_object() && state.contains("format") && (state["format"] == kFormat || state["format"] == kOldFormat),
+      name, ": not a checkpoint's state of format ", kOldFormat, " or ", kFormat, "; ", kUseAnother);
   AXLSTM_CHECK(state.contains("step") && state["step"].is_number_integer() && state.contains("files") &&
                    state["files"].is_object(),
                name, ": damaged, 'step' or 'files' is missing or of the wrong type; ", kUseAnother);
@@ -68,6 +69,12 @@ nlohmann::json read_state(const fs::path& folder) {
 }
 
 enum class Purpose { kResume, kUse };
+
+/// Whether a file has the checksum that state.json's record of it names.
+bool is_unchanged(const InputFile& file, const nlohmann::json& record, const nlohmann::json& format) {
+  return format == kOldFormat ? fnv1a64_hex(file) == record.value("fnv1a64", "")
+                              : xxh3_hex(file) == record.value("xxh3", "");
+}
 
 /// Verifies size and hash of every file that state.json lists. The optimiser's state, two thirds of a checkpoint, may
 /// be missing where a model is only used.
@@ -83,7 +90,7 @@ void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose
       const InputFile file(path);
       const auto written = record.value("bytes", std::uint64_t{0});
       const bool same_size = file.size() == written;
-      if (same_size && fnv1a64_hex(file) == record.value("fnv1a64", "")) continue;
+      if (same_size && is_unchanged(file, record, state["format"])) continue;
       if (path.extension() == kTensorsExtension) load_tensors(path);  // which names the tensor, if it is one
       AXLSTM_CHECK(same_size, path.string(), ": ", file.size(), " bytes, ", written,
                    " were written; the file is damaged");
@@ -135,7 +142,7 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
     for (const char* file_name : {kModel, kOptimizer, kConfig, kEma}) {
       if (!fs::exists(temporary / file_name)) continue;
       const InputFile file(temporary / file_name);
-      state["files"][file_name] = {{"bytes", file.size()}, {"fnv1a64", fnv1a64_hex(file)}};
+      state["files"][file_name] = {{"bytes", file.size()}, {"xxh3", xxh3_hex(file)}};
     }
     write_text(temporary / kState, state.dump(2) + "\n");
     sync_directory(temporary);

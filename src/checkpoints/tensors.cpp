@@ -7,6 +7,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/xxh3.h"
 #include "axlstm/io/safetensors.h"
 
 namespace axlstm::checkpoints {
@@ -37,11 +38,11 @@ std::string to_safetensors(torch::ScalarType type) {
   throw Error(axlstm::str("safetensors: dtype ", type, " cannot be stored"));
 }
 
+}  // namespace
+
 std::string_view bytes_of(const torch::Tensor& plain) {
   return {static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()};
 }
-
-}  // namespace
 
 void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
                   std::map<std::string, std::string> metadata) {
@@ -52,7 +53,7 @@ void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors
     plain.emplace_back(name, tensor.detach().to(torch::kCPU).contiguous());
     const std::size_t bytes = tensor.nbytes();
     entries.push_back({name, to_safetensors(tensor.scalar_type()), tensor.sizes().vec(), at, at + bytes});
-    metadata[io::checksum_key(name)] = fnv1a64_hex(bytes_of(plain.back().second));
+    metadata[io::checksum_key(name)] = xxh3_hex(bytes_of(plain.back().second));
     at += bytes;
   }
   SyncedWriter writer(path);

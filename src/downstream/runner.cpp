@@ -10,10 +10,11 @@
 #include <memory>
 #include <mutex>
 #include <set>
-#include <thread>
+#include <utility>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/parallel.h"
 #include "axlstm/downstream/evaluation.h"
 #include "axlstm/downstream/task_data.h"
 #include "axlstm/hear/evaluation_record.h"
@@ -62,38 +63,38 @@ class Runner {
   }
 
   std::vector<EvaluationStatus> run() {
-    std::vector<std::thread> workers;
-    const auto count = std::min(static_cast<std::size_t>(std::max(1, options_.jobs)), evaluations_.size());
-    for (std::size_t i = 0; i < count; ++i)
-      workers.emplace_back([this, i] { work(options_.devices[i % options_.devices.size()]); });
-    for (std::thread& worker : workers) worker.join();
+    for_each_index(
+        evaluations_.size(), static_cast<std::size_t>(std::max(1, options_.jobs)),
+        [this](std::size_t thread) { return begin(options_.devices[thread % options_.devices.size()]); },
+        options_.stop);
     return statuses_;
   }
 
  private:
-  bool stopped() const { return options_.stop != nullptr && *options_.stop; }
-
-  void work(const torch::Device& device) {
+  /// Sets up a thread; what it returns works on one evaluation.
+  auto begin(const torch::Device& device) {
     torch::set_num_threads(options_.threads);  // OpenMP keeps the number for each thread
-    std::optional<c10::StreamGuard> stream;    // so that models overlap on a GPU
+    std::unique_ptr<c10::StreamGuard> stream;  // so that models overlap on a GPU
     if (!device.is_cpu()) {
       const c10::impl::VirtualGuardImpl guard(device.type());
-      stream.emplace(guard.getStreamFromGlobalPool(device));
+      stream = std::make_unique<c10::StreamGuard>(guard.getStreamFromGlobalPool(device));
     }
-    for (std::size_t i = next_++; i < evaluations_.size() && !stopped(); i = next_++) {
-      SharedTask& task = tasks_.at(evaluations_[i].embeddings_dir);
-      try {
-        evaluate(i, task, device);
-      } catch (const Interrupted&) {
-        update(i, [](EvaluationStatus& status) { status.state = EvaluationState::kWaiting; });
-      } catch (const std::exception& failure) {
-        update(i, [&](EvaluationStatus& status) {
-          status.state = EvaluationState::kFailed;
-          status.error = message_of(failure);
-        });
-      }
-      task.remove_user();
+    return [this, device, stream = std::move(stream)](std::size_t i) { work(i, device); };
+  }
+
+  void work(std::size_t i, const torch::Device& device) {
+    SharedTask& task = tasks_.at(evaluations_[i].embeddings_dir);
+    try {
+      evaluate(i, task, device);
+    } catch (const Interrupted&) {
+      update(i, [](EvaluationStatus& status) { status.state = EvaluationState::kWaiting; });
+    } catch (const std::exception& failure) {
+      update(i, [&](EvaluationStatus& status) {
+        status.state = EvaluationState::kFailed;
+        status.error = message_of(failure);
+      });
     }
+    task.remove_user();
   }
 
   void evaluate(std::size_t i, SharedTask& task, const torch::Device& device) {
@@ -149,7 +150,6 @@ class Runner {
   const std::vector<Evaluation>& evaluations_;
   const RunnerOptions& options_;
   std::map<fs::path, SharedTask> tasks_;
-  std::atomic<std::size_t> next_ = 0;
   std::mutex mutex_;  // of statuses_ and the progress callback
   std::vector<EvaluationStatus> statuses_;
 };

@@ -9,6 +9,7 @@
 
 #include "axlstm/audio/file_names.h"
 #include "axlstm/audio/resample.h"
+#include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
@@ -109,7 +110,7 @@ class CsvOutput {
     }
     text.precision(9);  // enough to read the same float32 back
     for (std::int64_t row = 0; row < rows.size(0); ++row) {
-      text << '"' << quoted(job.name) << '"';
+      text << csv_quoted(job.name);
       if (!scene) text << "," << embedding.timestamps_ms[static_cast<std::size_t>(row)];
       const auto line = rows[row];
       for (const float value : values(line)) text << "," << value;
@@ -128,11 +129,6 @@ class CsvOutput {
   }
 
  private:
-  static std::string quoted(std::string text) {
-    for (std::size_t at = text.find('"'); at != std::string::npos; at = text.find('"', at + 2)) text.insert(at, 1, '"');
-    return text;
-  }
-
   const ExtractionOptions& options_;
   fs::path target_, temporary_;
   SyncedWriter out_;

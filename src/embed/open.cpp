@@ -74,12 +74,14 @@ std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device
                     str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)), announced);
   }
   const checkpoints::SavedModel saved = checkpoints::load_model(expand_home(arguments.name), arguments.ema);
-  config = config::read(config::parse(saved.config_yaml, (saved.folder / "config.yaml").string()));
+  config = config::read_stored(saved.config_yaml, (saved.folder / "config.yaml").string());
   adapt_to_extraction();
   const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
   if (announced) log::info("weights of " + weights.string());
   model::Encoder encoder(config.model);
   checkpoints::load_state_dict(*encoder, saved.tensors, weights.string(), model::head_prefixes());
+  // FNV-1a, not XXH3: folders of embeddings hold this text, and with another one all that exist would count as made by
+  // other weights.
   const std::string hash = fnv1a64_hex(InputFile(weights));
   return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash),
                   announced);

@@ -9,10 +9,12 @@
 #include <optional>
 #include <span>
 
+#include "axlstm/checkpoints/tensors.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/hear/python_random.h"
 #include "axlstm/io/npy.h"
+#include "core/json.h"
 #include "embedding_pieces.h"
 #include "hear/python_json.h"
 
@@ -41,10 +43,6 @@ ordered_json to_json(const std::vector<hear::Label>& labels) {
     std::visit([&list](const auto& value) { list.push_back(value); }, label);
   }
   return list;
-}
-
-std::string_view bytes_of(const torch::Tensor& tensor) {
-  return {static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes()};
 }
 
 /// Not flushed to the disk: for copies that nothing reads, of which there may be a hundred thousand.
@@ -90,7 +88,7 @@ void check_replaceable(const fs::path& final_dir, const fs::path& task_dir) {
 void check_source(const fs::path& final_dir, const std::string& source) {
   const fs::path path = final_dir / kSourceFile;
   if (source.empty() || !fs::exists(path)) return;
-  const json found = hear::read_json(path), wanted = json::parse(source_json(source));
+  const json found = hear::read_json(path), wanted = parse_json(source_json(source), "embeddings-source");
   AXLSTM_CHECK(found == wanted, final_dir.string(), ": was made with ", found.dump(), ", not ", wanted.dump(),
                "; remove it or choose another --output");
 }
@@ -189,7 +187,7 @@ class TaskWriter {
       for (std::size_t i = 0; i < piece.size(); ++i) {
         const torch::Tensor embedding = embedded[i].embedding.contiguous();
         const hear::LabelLists rows = row_labels(piece[i], embedded[i].timestamps_ms);
-        array.append(bytes_of(embedding));
+        array.append(checkpoints::bytes_of(embedding));
         labels.insert(labels.end(), rows.begin(), rows.end());
         for (const double ms : embedded[i].timestamps_ms) {
           frames.push_back({(final_dir_ / split / piece[i].file).string(), ms});

@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/exit_code.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/process.h"
 #include "axlstm/launch/signals.h"
 
 namespace axlstm::launch {
@@ -85,36 +85,32 @@ std::string own_program() {
 
 Process start(const std::string& program, char** argv, std::int64_t rank, std::int64_t count,
               const MeetingPoint& meeting) {
-  const pid_t parent = ::getpid();
-  const pid_t pid = ::fork();
+  const pid_t pid = start_process(program.c_str(), argv, [&] {
+    // Held back until the rank is ready for them (stop_on_signal): none is lost while it loads its libraries.
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int number : kStopSignals) {
+      if (is_heard(number)) std::signal(number, SIG_DFL);
+      sigaddset(&signals, number);
+    }
+    ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+    ::setpgid(0, 0);  // Ctrl-C in the terminal reaches this process through its parent, once
+    const auto set = [](const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); };
+    set(kMark, "1");
+    set("RANK", std::to_string(rank));
+    set("WORLD_SIZE", std::to_string(count));
+    set("LOCAL_RANK", std::to_string(rank));
+    set("LOCAL_WORLD_SIZE", std::to_string(count));
+    set("MASTER_ADDR", "127.0.0.1");
+    set("MASTER_PORT", std::to_string(meeting.port));
+    if (rank == 0) {
+      ::fcntl(meeting.socket, F_SETFD, 0);  // to be inherited
+      set("AXLSTM_LISTENING_SOCKET", std::to_string(meeting.socket));
+    }
+    ::unsetenv("SLURM_CPUS_PER_TASK");  // what the ranks have to share
+  });
   AXLSTM_CHECK(pid >= 0, "rank ", rank, " cannot be started: ", std::strerror(errno));
-  if (pid > 0) return {pid, true, 0};
-  // Held back until the rank is ready for them (stop_on_signal): none is lost while it loads its libraries.
-  sigset_t signals;
-  sigemptyset(&signals);
-  for (const int number : kStopSignals) {
-    if (is_heard(number)) std::signal(number, SIG_DFL);
-    sigaddset(&signals, number);
-  }
-  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-  ::setpgid(0, 0);  // Ctrl-C in the terminal reaches this process through its parent, once
-  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(kFailed);
-  const auto set = [](const char* name, const std::string& value) { ::setenv(name, value.c_str(), 1); };
-  set(kMark, "1");
-  set("RANK", std::to_string(rank));
-  set("WORLD_SIZE", std::to_string(count));
-  set("LOCAL_RANK", std::to_string(rank));
-  set("LOCAL_WORLD_SIZE", std::to_string(count));
-  set("MASTER_ADDR", "127.0.0.1");
-  set("MASTER_PORT", std::to_string(meeting.port));
-  if (rank == 0) {
-    ::fcntl(meeting.socket, F_SETFD, 0);  // to be inherited
-    set("AXLSTM_LISTENING_SOCKET", std::to_string(meeting.socket));
-  }
-  ::unsetenv("SLURM_CPUS_PER_TASK");  // what the ranks have to share
-  ::execv(program.c_str(), argv);
-  ::_exit(127);
+  return {pid, true, 0};
 }
 
 std::string describe(const Process& process, std::size_t rank) {

@@ -8,6 +8,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/hear/evaluation_record.h"
+#include "axlstm/hear/options.h"
 #include "axlstm/hear/score_file.h"
 
 namespace axlstm::report {
@@ -15,14 +16,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPublishedGrid = "released";
+constexpr const char* kPublishedGrid = hear::kGrids.front();
 constexpr const char* kOwnGroup = "Evaluated here";
 
 /// How many points of a grid were tried matters too, unless it is what HEAR tries, or all.
 std::string grid_name(const hear::EvaluationRecord& record) {
-  constexpr int kUsualPoints = 8, kReleasedPoints = 2;
+  constexpr int kReleasedPoints = 2;
   const bool usual =
-      record.grid == "released" ? record.grid_points >= kReleasedPoints : record.grid_points == kUsualPoints;
+      record.grid == kPublishedGrid ? record.grid_points >= kReleasedPoints : record.grid_points == hear::kGridPoints;
   return usual ? record.grid : str(record.grid, " of ", record.grid_points);
 }
 

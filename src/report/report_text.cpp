@@ -6,6 +6,7 @@
 #include <map>
 #include <sstream>
 
+#include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/report/report.h"
 
@@ -67,13 +68,6 @@ std::string escape_markdown(const std::string& text) {
     escaped += c;
   }
   return escaped;
-}
-
-std::string quote_csv(const std::string& text) {
-  if (text.find_first_of(",\"\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + "\"";
 }
 
 bool begins_group(const ReportTable& table, std::size_t row) {
@@ -164,9 +158,9 @@ std::string csv_report(const Report& report) {
   }
   std::ostringstream out;
   out << "table,group,model,grid";
-  for (const std::string& fact : facts) out << "," << quote_csv(fact);
+  for (const std::string& fact : facts) out << "," << csv_field(fact);
   for (const std::string& column : columns) {
-    for (const char* suffix : {"", "_ci95", "_seeds"}) out << "," << quote_csv(column + suffix);
+    for (const char* suffix : {"", "_ci95", "_seeds"}) out << "," << csv_field(column + suffix);
   }
   out << "\n";
   for (const ReportTable& table : report.tables) {
@@ -178,10 +172,10 @@ std::string csv_report(const Report& report) {
       if (row.s_table) values[kTableScale] = *row.s_table;
       if (row.s_published) values[kPublishedScale] = *row.s_published;
       for (const auto* text : {&table.title, &row.group, &row.model, &row.grid}) {
-        out << (text == &table.title ? "" : ",") << quote_csv(*text);
+        out << (text == &table.title ? "" : ",") << csv_field(*text);
       }
       for (std::size_t i = 0; i < facts.size(); ++i)
-        out << "," << (i < row.facts.size() ? quote_csv(row.facts[i]) : "");
+        out << "," << (i < row.facts.size() ? csv_field(row.facts[i]) : "");
       for (const std::string& column : columns) {
         const auto found = values.find(column);
         if (found == values.end()) {

@@ -12,6 +12,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/live_table.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/zero_padded.h"
 #include "axlstm/hear/task.h"
 #include "axlstm/report/statistics.h"
 
@@ -29,7 +30,7 @@ std::vector<downstream::Evaluation> plan(const fs::path& task, const EvaluateArg
   std::vector<downstream::Evaluation> evaluations;
   for (int i = 0; i < arguments.seeds; ++i) {
     const std::uint64_t seed = arguments.first_seed + static_cast<std::uint64_t>(i);
-    const std::string name = str(model, "_", std::setw(2), std::setfill('0'), seed);
+    const std::string name = str(model, "_", zero_padded(seed, 2));
     evaluations.push_back(
         {task, model, seed, arguments.output.empty() ? task : arguments.output / name / folder.filename()});
   }

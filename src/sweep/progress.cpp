@@ -62,7 +62,7 @@ std::string SweepProgress::name_of(std::size_t i) const {
 void SweepProgress::log_change(std::size_t i, const RunStatus& status) {
   switch (status.state) {
     case RunState::kRunning:
-      return log::info(name_of(i) + ": " + sweep::name_of(status.stage));
+      return log::info(name_of(i) + ": " + enum_name(status.stage));
     case RunState::kDone:
       return log::info(name_of(i) + (status.found ? ": done already" : ": done"));
     case RunState::kFailed:
@@ -82,7 +82,7 @@ std::vector<std::string> SweepProgress::lines() const {
     done += status.state == RunState::kDone;
     failed += status.state == RunState::kFailed;
     if (status.state != RunState::kRunning) continue;
-    const char* stage = sweep::name_of(status.stage);
+    const char* stage = enum_name(status.stage);
     lines.push_back(str(std::left, std::setw(40), name_of(i), " ", std::setw(9), stage, "  ",
                         tail_of(runs_[i].folder / str(stage, ".log"))));
   }

@@ -13,6 +13,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
+#include "core/json.h"
 
 namespace axlstm::train {
 MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resumed_step)
@@ -21,9 +22,10 @@ MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resu
     std::istringstream lines(read_file(path_));
     std::string kept, line;
     while (std::getline(lines, line)) {
-      const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-      const bool whole = record.is_object() && record.contains("step") && record["step"].is_number_integer();
-      if (whole && record["step"].get<std::int64_t>() <= resumed_step) kept += line + "\n";
+      const auto record = try_parse_json(line);
+      const bool whole =
+          record && record->is_object() && record->contains("step") && record->at("step").is_number_integer();
+      if (whole && record->at("step").get<std::int64_t>() <= resumed_step) kept += line + "\n";
     }
     write_file_atomic(path_, kept);
   }

@@ -95,10 +95,10 @@ void bench_cells(const Settings& settings, const bench::Ceilings& ceilings) {
   };
   std::vector<std::pair<std::string, Cell>> kernels;
   for (const auto isa : {ops::Isa::kPortable, ops::Isa::kHopper}) {
-    if (settings.isa != "auto" && settings.isa != ops::isa_name(isa)) continue;
+    if (settings.isa != "auto" && settings.isa != enum_name(isa)) continue;
     try {
       ops::resolve_isa(isa, torch::kCUDA, dtype, 1);
-      kernels.emplace_back(str("axlstm ", ops::isa_name(isa)), mlstm(ops::Backend::kCell, isa));
+      kernels.emplace_back(str("axlstm ", enum_name(isa)), mlstm(ops::Backend::kCell, isa));
     } catch (const UsageError& failure) {
       std::cerr << failure.what() << "\n";
     }

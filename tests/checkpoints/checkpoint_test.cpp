@@ -7,7 +7,7 @@
 
 #include "axlstm/core/files.h"
 #include "axlstm/io/safetensors.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::checkpoints {
@@ -136,9 +136,9 @@ TEST_F(CheckpointTest, ADamagedNewestOneIsPassedOver) {
       {"state.json", [](std::string& bytes) { bytes.resize(bytes.size() / 2); }},
       {"state.json", [](std::string& bytes) { bytes.clear(); }},
       {"state.json", [](std::string& bytes) { bytes = "[]"; }},
-      {"state.json", [](std::string& bytes) { bytes = R"({"format": "1", "step": 2, "files": {}})"; }},
+      {"state.json", [](std::string& bytes) { bytes = R"({"format": "2", "step": 2, "files": {}})"; }},
       {"state.json",
-       [](std::string& bytes) { bytes = R"({"format": 1, "step": 2, "files": {"model.safetensors": 7}})"; }},
+       [](std::string& bytes) { bytes = R"({"format": 2, "step": 2, "files": {"model.safetensors": 7}})"; }},
       {"state.json", [](std::string& bytes) { bytes.replace(bytes.find("\"step\": 2"), 9, "\"step\": 6"); }}};
   save(1);
   for (const auto& [file, damage] : damages) {
@@ -173,6 +173,27 @@ TEST_F(CheckpointTest, DamageToATensorNamesIt) {
   EXPECT_NO_THROW(load_checkpoint(folder));
 }
 
+// Written by the version before format 2.
+TEST_F(CheckpointTest, FormatOneIsRead) {
+  const fs::path old = fs::path(AXLSTM_TEST_DATA) / "checkpoints/checkpoint_format1";
+  fs::create_directories(run() / "checkpoints");
+  const fs::path copy = folder("step-00000001");
+  fs::copy(old, copy);
+  const auto loaded = load_newest_checkpoint(run());
+  ASSERT_TRUE(loaded);
+  EXPECT_EQ(loaded->step, 1);
+  EXPECT_EQ(loaded->data_fingerprint, "a4fdb3d993369e91");
+  EXPECT_EQ(loaded->model.at("mask_token").sizes(), (std::vector<std::int64_t>{1, 1, 4}));
+  EXPECT_EQ(load_model(run(), /*ema=*/false).folder, copy);
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    change(copy / name, [](std::string& bytes) { bytes.back() ^= 1; });
+    test::expect_error([&] { load_checkpoint(copy); }, {name, "tensor", "checksum"});
+    fs::copy(old / name, copy / name, fs::copy_options::overwrite_existing);
+  }
+  change(copy / "config.yaml", [](std::string& bytes) { bytes[0] ^= 1; });
+  test::expect_error([&] { load_checkpoint(copy); }, {"config.yaml", "checksum"});
+}
+
 TEST_F(CheckpointTest, EveryBitOfTheStateCounts) {
   save(1);
   save(2);
@@ -191,12 +212,12 @@ TEST_F(CheckpointTest, EveryBitOfTheStateCounts) {
 TEST_F(CheckpointTest, ADamagedStateIsNamedWithWhatToDo) {
   const std::vector<std::pair<std::string, std::string>> damages{
       {"", "is empty"},
-      {R"({"format": 1, "st)", "are no whole JSON"},
+      {R"({"format": 2, "st)", "are no whole JSON"},
       {std::string(200, '\xff'), "are no whole JSON"},
       {"[]", "not a checkpoint's state"},
-      {R"({"format": "1", "step": 2, "files": {}})", "not a checkpoint's state"},
-      {R"({"format": 1, "step": "2", "files": {}})", "'step' or 'files'"},
-      {R"({"format": 1, "step": 2, "files": {"model.safetensors": {"bytes": "many"}}})", "damaged"}};
+      {R"({"format": "2", "step": 2, "files": {}})", "not a checkpoint's state"},
+      {R"({"format": 2, "step": "2", "files": {}})", "'step' or 'files'"},
+      {R"({"format": 2, "step": 2, "files": {"model.safetensors": {"bytes": "many"}}})", "damaged"}};
   save(1);
   save(2);
   const fs::path newest = folder("step-00000002");

@@ -5,7 +5,7 @@
 
 #include "axlstm/core/files.h"
 #include "axlstm/io/safetensors.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::checkpoints {

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 
 namespace axlstm::config {
 namespace {

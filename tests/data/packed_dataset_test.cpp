@@ -10,8 +10,8 @@
 #include "axlstm/data/dataset.h"
 #include "axlstm/data/loader.h"
 #include "axlstm/data/packer.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::data {
 namespace {

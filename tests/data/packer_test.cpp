@@ -10,9 +10,9 @@
 #include "axlstm/data/dataset.h"
 #include "axlstm/data/shards/packed.h"
 #include "axlstm/features/log_mel.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
 #include "data/tar.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::data {

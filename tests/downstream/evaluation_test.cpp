@@ -11,12 +11,14 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "support/expect_error.h"
 
 namespace axlstm::downstream {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using test::expect_error;
 
 const fs::path kGolden = fs::path(AXLSTM_TEST_DATA) / "golden" / "hear";
 
@@ -86,21 +88,10 @@ TEST(EvaluationTest, ReproducesOfficialDigitsOfEvents) {
   expect_official_digits("toyevent-v1-full", 3);
 }
 
-template <typename Call>
-void expect_error(Call&& call, const std::vector<std::string>& parts) {
-  try {
-    call();
-    ADD_FAILURE() << "no error; expected: " << parts.front();
-  } catch (const Error& error) {
-    for (const std::string& part : parts) {
-      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << " lacks " << part;
-    }
-  }
-}
-
 TEST(EvaluationTest, RefusesUnknownGridsAndNoGridPoints) {
   const TaskData task(kGolden / "toymc-v1-full", torch::kCPU);
-  expect_error([&] { evaluate_task(task, {.grid = "coarse"}); }, {"\"coarse\"", "released, default, fast, faster"});
+  test::expect_usage_error([&] { evaluate_task(task, {.grid = "coarse"}); },
+                           {"\"coarse\"", "released, default, fast, faster"});
   expect_error([&] { evaluate_task(task, {.max_grid_points = 0}); }, {"0 is not positive"});
 }
 

@@ -3,8 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "core/expect_error.h"
 #include "core/wav.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::downstream {

@@ -6,7 +6,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/downstream/evaluation.h"
 #include "axlstm/hear/score_file.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::downstream {

@@ -7,11 +7,12 @@
 #include <stdexcept>
 
 #include "axlstm/core/error.h"
-#include "axlstm/downstream/split_embeddings.h"
 #include "axlstm/core/files.h"
+#include "axlstm/downstream/split_embeddings.h"
 #include "axlstm/embed/extraction.h"
 #include "axlstm/hear/python_random.h"
-#include "axlstm/io/npy.h"
+#include "support/expect_error.h"
+#include "support/npy.h"
 
 namespace axlstm::embed {
 namespace {
@@ -23,6 +24,7 @@ using downstream::load_split_embeddings;
 using downstream::SplitEmbeddings;
 
 namespace fs = std::filesystem;
+using test::expect_error;
 using Files = std::vector<fs::path>;
 
 constexpr const char* kScene = R"({"task_name": "scene", "version": "v1", "mode": "full", "embedding_type": "scene",
@@ -54,18 +56,6 @@ class EmbeddingsTest : public testing::Test {
       write_file_atomic(task / (split + ".json"), "{" + members + "}");
     }
     return task;
-  }
-
-  template <typename Call>
-  void expect_error(Call&& call, const std::vector<std::string>& parts) const {
-    try {
-      call();
-      ADD_FAILURE() << "no error; expected: " << parts.front();
-    } catch (const Error& error) {
-      for (const std::string& part : parts) {
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << " lacks " << part;
-      }
-    }
   }
 
   fs::path folder_ = fs::path(testing::TempDir()) /
@@ -112,9 +102,9 @@ TEST_F(EmbeddingsTest, WritesRowsInTheOfficialOrder) {
 TEST_F(EmbeddingsTest, WritesTheOfficialSceneLayout) {
   const fs::path task = make_task(kScene, 2, "[7]");
   std::vector<std::int64_t> progress;
-  const LayoutOptions options{.progress = [&](std::int64_t done, std::int64_t total) {
-    progress.insert(progress.end(), {done, total});
-  }};
+  const LayoutOptions options{.per_file = true, .progress = [&](std::int64_t done, std::int64_t total) {
+                                progress.insert(progress.end(), {done, total});
+                              }};
   ASSERT_TRUE(write_task_embeddings(task / "", output_, embed_scenes, options));
   const fs::path written = output_ / "task-v1-full";
   for (const char* name : {"task_metadata.json", "labelvocabulary.csv", "train.json", "valid.json", "test.json"}) {
@@ -124,15 +114,16 @@ TEST_F(EmbeddingsTest, WritesTheOfficialSceneLayout) {
   EXPECT_EQ(fs::file_size(written / "valid.embeddings.npy"), 2 * 3 * sizeof(float));
   EXPECT_EQ(hear::read_label_pickle(written / "valid.target-labels.pkl"), (hear::LabelLists{{7}, {7}}));
   EXPECT_EQ(read_file(written / ".done.embeddings"), "");
-  EXPECT_EQ(io::read_npy(written / "valid" / "v1.flac.embedding.npy").values, (std::vector<float>{1.0F, 0.5F, -1.0F}));
+  EXPECT_EQ(test::read_npy(written / "valid" / "v1.flac.embedding.npy").values,
+            (std::vector<float>{1.0F, 0.5F, -1.0F}));
   EXPECT_EQ(read_file(written / "valid" / "v1.flac.target-labels.json"), "[7]");
   EXPECT_FALSE(fs::exists(written / "valid.filename-timestamps.json"));
   EXPECT_EQ(progress, (std::vector<std::int64_t>{1, 6, 2, 6, 3, 6, 4, 6, 5, 6, 6, 6}));
 }
 
-TEST_F(EmbeddingsTest, LeavesOutCopiesOnRequest) {
+TEST_F(EmbeddingsTest, WritesCopiesOnlyOnRequest) {
   const fs::path task = make_task(kScene, 1, "[7]");
-  write_task_embeddings(task, output_, embed_scenes, {.per_file = false});
+  write_task_embeddings(task, output_, embed_scenes, {});
   EXPECT_FALSE(fs::exists(output_ / "task-v1-full" / "train"));
 }
 
@@ -140,7 +131,7 @@ TEST_F(EmbeddingsTest, WritesTheOfficialEventLayout) {
   const std::string events =
       R"([{"label": "bark", "start": 50, "end": 99.99995}, {"label": 7, "start": 0, "end": 50}])";
   const fs::path task = make_task(kEvent, 1, events);
-  ASSERT_TRUE(write_task_embeddings(task, output_, embed_frames, {}));
+  ASSERT_TRUE(write_task_embeddings(task, output_, embed_frames, {.per_file = true}));
   const fs::path written = output_ / "task-v1-full";
   EXPECT_EQ(read_file(written / "test.embedding-dimensions.json"), "[3, 2]");
   // An event is active from its start to 0.0001 ms after its end.
@@ -151,7 +142,7 @@ TEST_F(EmbeddingsTest, WritesTheOfficialEventLayout) {
   EXPECT_EQ(read_file(written / "test.filename-timestamps.json"),
             "[\n" + entry("0.0") + ",\n" + entry("50.0") + ",\n" + entry("100.0") + "\n]");
   EXPECT_EQ(read_file(written / "test" / "t0.wav.timestamps.json"), "[\n    0.0,\n    50.0,\n    100.0\n]");
-  EXPECT_EQ(io::read_npy(written / "test" / "t0.wav.embedding.npy").shape, (std::vector<std::int64_t>{3, 2}));
+  EXPECT_EQ(test::read_npy(written / "test" / "t0.wav.embedding.npy").shape, (std::vector<std::int64_t>{3, 2}));
 
   const std::vector<Frame> frames = load_frames(written, "test", 3);
   EXPECT_EQ(frames[2].file, "t0.wav");
@@ -225,7 +216,7 @@ TEST_F(EmbeddingsTest, ContinuesAKilledExtraction) {
       return embed_frames(files);
     };
     try {
-      write_task_embeddings(task, folder_ / output, embed, {.per_file = false, .source = source});
+      write_task_embeddings(task, folder_ / output, embed, {.source = source});
     } catch (const Error& error) {
       EXPECT_STREQ(error.what(), "killed");
     }
@@ -247,9 +238,9 @@ TEST_F(EmbeddingsTest, ContinuesAKilledExtraction) {
 TEST_F(EmbeddingsTest, LeavesFoldersAloneThatHoldNoEmbeddings) {
   const fs::path task = make_task(kScene, 2, R"(["bark"])");
   const auto refused = [&](const fs::path& output, const std::string& reason) {
-    EXPECT_THROW(write_task_embeddings(task, output, embed_scenes, {}), UsageError);
     const std::string folder = (output / "task-v1-full").string();
-    expect_error([&] { write_task_embeddings(task, output, embed_scenes, {}); }, {folder, reason, "--output"});
+    test::expect_usage_error([&] { write_task_embeddings(task, output, embed_scenes, {}); },
+                             {folder, reason, "--output"});
   };
   refused(folder_ / "tasks", "is the task itself");
   EXPECT_TRUE(fs::exists(task / "16000" / "test" / "t1.flac"));

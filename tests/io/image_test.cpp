@@ -6,7 +6,7 @@
 #include <array>
 #include <limits>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::io {

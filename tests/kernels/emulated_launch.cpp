@@ -21,8 +21,6 @@
 namespace axlstm::kernels {
 namespace {
 
-unsigned ceil_div(std::int64_t size, std::int64_t part) { return static_cast<unsigned>((size + part - 1) / part); }
-
 emulator::Index simt_grid(const MlstmShape& shape) {
   return {static_cast<unsigned>(shape.B * shape.NH), ceil_div(shape.S, kTile), ceil_div(shape.DH, kStep * 4)};
 }

@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 
 namespace axlstm::launch {
 namespace {

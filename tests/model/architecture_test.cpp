@@ -12,8 +12,8 @@
 #include "axlstm/model/blocks.h"
 #include "axlstm/objective/objective.h"
 #include "axlstm/train/trainer.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::model {
 namespace {

@@ -7,7 +7,7 @@
 #include "axlstm/checkpoints/tensors.h"
 #include "axlstm/model/masked_model.h"
 #include "axlstm/model/masking.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::model {

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::report {

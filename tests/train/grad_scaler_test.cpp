@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 
 namespace axlstm::train {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "axlstm/objective/masked_reconstruction.h"
 #include "axlstm/train/diagnose.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::train {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::train {

@@ -12,7 +12,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "axlstm/train/step.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 #include "support/ports.h"
 

@@ -10,8 +10,8 @@
 
 #include "axlstm/core/files.h"
 #include "axlstm/io/safetensors.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::train {
 namespace {

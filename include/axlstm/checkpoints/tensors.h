@@ -7,12 +7,16 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace axlstm::checkpoints {
 
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+
+/// Of a contiguous tensor on the CPU, for as long as it lives.
+std::string_view bytes_of(const torch::Tensor& plain);
 
 /// Writes and flushes to disk; tensors may be on any device and of any strides. A checksum of each goes into the
 /// metadata. Returns nothing half-written unless it throws, so write to a temporary name.

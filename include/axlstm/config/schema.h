@@ -1,5 +1,5 @@
-// Every key of the configuration, with its meaning, default and range: the one list that reading, dumping and the
-// reference in docs/config.md are made from.
+// The configuration of a pre-training: the sections of all layers' options (beside each struct stands its visit), read,
+// dumped and shown as the reference in docs/config.md.
 #pragma once
 
 #include <string>
@@ -28,10 +28,14 @@ struct RunConfig {
 };
 
 /// Shows every field to `visitor`, section by section.
-void describe(RunConfig& config, Visitor& visitor);
+void visit(RunConfig& config, Visitor& visitor);
 
 /// Reads a tree strictly, fills model.size's values in and checks what keys mean together. Throws UsageError.
 RunConfig read(const Node& root);
+
+/// Reads a configuration that is stored with a run or checkpoint, as `dump` of this or an earlier version wrote it.
+/// Keys of other architectures, which earlier versions let pass, do not count. `source` names it in errors.
+RunConfig read_stored(const std::string& yaml, const std::string& source);
 
 /// The resolved configuration as YAML; read(parse(dump(c))) gives c again.
 std::string dump(RunConfig config);
@@ -39,9 +43,11 @@ std::string dump(RunConfig config);
 /// docs/config.md: every key in a Markdown table.
 std::string reference();
 
-/// Keys of two resolved configurations (as dumped) whose values differ, except those that do not change the numbers of
-/// a run (intervals, worker counts and the like) and those of where the data lies. Keys that `old_yaml` lacks, as an
-/// earlier version wrote it, are taken at their defaults.
+/// The keys with Effect::kNone, in their order.
+std::vector<std::string> effect_free_keys();
+
+/// Keys of two resolved configurations (as dumped) whose values differ, except those with Effect::kNone. Keys that
+/// `old_yaml` lacks, as an earlier version wrote it, are taken at their defaults.
 std::vector<std::string> changed_keys(const std::string& old_yaml, const std::string& new_yaml);
 
 }  // namespace axlstm::config

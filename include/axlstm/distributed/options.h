@@ -1,14 +1,19 @@
 // How the processes of a run work together; plain values.
 #pragma once
 
+#include "axlstm/core/visitor.h"
+
 namespace axlstm::distributed {
 
 /// Several processes that train one model, each on its part of every batch.
 struct DistributedOptions {
-  bool overlap = true;      ///< sum gradients while others are still being computed
-  double bucket_mb = 25;    ///< gradients summed at once, in MiB
-  double heartbeat_s = 30;  ///< a rank not heard of for so long is taken for dead
-  double timeout_s = 600;   ///< for ranks to meet, and for one sum
+  bool overlap = true;
+  double bucket_mb = 25;
+  double heartbeat_s = 30;
+  double timeout_s = 600;
 };
+
+/// Section `distributed`.
+void visit(DistributedOptions& distributed, Visitor& v);
 
 }  // namespace axlstm::distributed

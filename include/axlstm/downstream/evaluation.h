@@ -12,12 +12,13 @@
 
 #include "axlstm/downstream/probe.h"
 #include "axlstm/downstream/task_data.h"
+#include "axlstm/hear/options.h"
 
 namespace axlstm::downstream {
 
 struct EvaluationOptions {
-  std::string grid = "released";                                ///< a name that hear::grid_points knows
-  int max_grid_points = 8;                                      ///< the first ones of the shuffled grid are tried
+  std::string grid = hear::kGrids.front();                      ///< a name that hear::grid_points knows
+  int max_grid_points = hear::kGridPoints;                      ///< the first ones of the shuffled grid are tried
   std::uint64_t seed = 0;                                       ///< of torch's and Python's generators, set once
   const std::atomic<bool>* stop = nullptr;                      ///< when true, training ends with Interrupted
   std::function<void(int done, int total)> progress = nullptr;  ///< in trained models; may be empty

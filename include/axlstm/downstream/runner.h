@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "axlstm/hear/options.h"
+
 namespace axlstm::downstream {
 
 /// One task's embeddings and one seed.
@@ -34,8 +36,8 @@ struct EvaluationStatus {
 };
 
 struct RunnerOptions {
-  std::string grid = "released";
-  int max_grid_points = 8;
+  std::string grid = hear::kGrids.front();
+  int max_grid_points = hear::kGridPoints;
   int jobs = 1;                                     ///< evaluations at once
   int threads = 1;                                  ///< of an operator in each; 1 gives the official digits
   std::vector<torch::Device> devices{torch::kCPU};  ///< GPUs share the evaluations

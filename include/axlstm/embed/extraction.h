@@ -1,26 +1,31 @@
 // Embeddings of files, folders and HEAR tasks, written to disk.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "axlstm/embed/clip_encoder.h"
+#include "axlstm/embed/options.h"
 
 namespace axlstm::embed {
 
 enum class EmbeddingKind { kScene, kTimestamp };
+constexpr auto enum_names(EmbeddingKind) { return std::array{"scene", "timestamp"}; }
+
 enum class OutputFormat { kNpy, kCsv };
+constexpr auto enum_names(OutputFormat) { return std::array{"npy", "csv"}; }
 
 struct ExtractionOptions {
   std::filesystem::path output_dir;
   EmbeddingKind kind = EmbeddingKind::kScene;
   OutputFormat format = OutputFormat::kNpy;
-  double batch_seconds = 128;         ///< audio that goes through the encoder at once
-  bool per_file = true;               ///< HEAR tasks: also write each clip's own .npy
-  double min_decoded_fraction = 0.9;  ///< of what a file promises; one with less is not embedded
-  bool resample = false;              ///< HEAR tasks: allow audio of another rate than the encoder's
+  double batch_seconds = kBatchSeconds;  ///< audio that goes through the encoder at once
+  bool per_file = false;                 ///< HEAR tasks: also write each clip's own .npy
+  double min_decoded_fraction = 0.9;     ///< of what a file promises; one with less is not embedded
+  bool resample = false;                 ///< HEAR tasks: allow audio of another rate than the encoder's
 };
 
 struct ExtractionReport {

@@ -34,7 +34,7 @@ using EmbedFiles = std::function<std::vector<FileEmbedding>(const std::vector<st
 struct LayoutOptions {
   int sample_rate = 16000;  ///< names the folder of the audio: <task>/<sample_rate>/<split>/<file>
   int batch_files = 1;      ///< files per call of EmbedFiles
-  bool per_file = true;     ///< also write the copies for each clip, which the evaluation does not read
+  bool per_file = false;    ///< also write the copies for each clip, which the evaluation does not read
   std::string source = {};  ///< what makes the embeddings, to notice those of another model; empty: not noticed
   std::function<void(std::int64_t done, std::int64_t total)> progress = nullptr;  ///< in files; may be empty
 };

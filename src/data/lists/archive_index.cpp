@@ -10,7 +10,7 @@
 #include "archive_reader.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
+#include "core/json.h"
 #include "labels.h"
 
 namespace axlstm::data {
@@ -35,12 +35,8 @@ std::string lower(std::string text) {
 
 /// The labels in a clip's JSON. One that cannot be read names none: the audio is worth more than its labels.
 std::string json_labels(const std::string& text) {
-  try {
-    check_json_depth(text, "labels");
-  } catch (const Error&) {
-    return "";
-  }
-  return labels_of(nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false));
+  const auto parsed = try_parse_json(text);
+  return parsed ? labels_of(*parsed) : "";
 }
 
 /// Where the ending of the last part of a name begins, its length where there is none.

@@ -6,8 +6,8 @@
 
 #include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
-#include "axlstm/core/json_depth.h"
 #include "axlstm/core/ordered_parallel.h"
+#include "core/json.h"
 #include "labels.h"
 #include "list_columns.h"
 #include "list_formats.h"
@@ -18,6 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kLinesBytes = 1 << 20;
+constexpr const char* kNoRow = "expected a JSON object with \"path\"";
 constexpr std::string_view kSpaces = " \t\r\n";
 
 struct Row {
@@ -76,7 +77,7 @@ std::vector<std::string> keys_of(const json& row) {
 
 /// `id`: what the row is called by if it does not say so itself.
 Row parse_row(const json& row, const Place& where, const std::string& id = "") {
-  AXLSTM_CHECK(row.is_object(), where, ": expected a JSON object with \"path\"");
+  AXLSTM_CHECK(row.is_object(), where, ": ", kNoRow);
   if (auto lhotse = lhotse_row(row, where)) return *lhotse;
   const std::vector<std::string> names = keys_of(row);
   const auto columns = [&] {
@@ -108,19 +109,12 @@ Row row_of(const json& row, const Place& where, const std::string& id = "") {
   try {
     return parse_row(row, where, id);
   } catch (const json::exception& failure) {
-    throw Error(str(where, ": expected a JSON object with \"path\" (", failure.what(), ")"));
+    throw Error(str(where, ": ", kNoRow, " (", failure.what(), ")"));
   }
 }
 
 Row parse_line(std::string_view line, const Place& where) {
-  check_json_depth(line, str(where));
-  json row;
-  try {
-    row = json::parse(line);
-  } catch (const json::exception& failure) {
-    throw Error(str(where, ": expected a JSON object with \"path\" (", failure.what(), ")"));
-  }
-  return row_of(row, where);
+  return row_of(parse_json(line, str(where), kNoRow), where);
 }
 
 /// Some whole lines of a list.
@@ -170,16 +164,11 @@ class Document {
 
   Manifest read() {
     const std::string name = list_.path.string();
-    check_json_depth(list_.text, name);
     const std::size_t first = list_.text.find_first_not_of(kSpaces);
     top_is_array_ = first != std::string_view::npos && list_.text[first] == '[';
-    json rest;
-    try {
-      rest = json::parse(list_.text,
-                         [&](int depth, json::parse_event_t event, json& value) { return keep(depth, event, value); });
-    } catch (const json::exception& failure) {
-      throw Error(str(name, ": is no JSON (", failure.what(), ")"));
-    }
+    const json rest =
+        parse_json(list_.text, name, "is no JSON",
+                   [&](int depth, json::parse_event_t event, json& value) { return keep(depth, event, value); });
     if (entries_ == 0 && rest.is_object() && !rest.empty()) add(rest, "");  // one clip
     AXLSTM_CHECK(!named_ || other_.empty(), name, ": '", other_, "' names no file, unlike the entries beside it");
     return std::move(manifest_);

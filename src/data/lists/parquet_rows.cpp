@@ -11,7 +11,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
+#include "core/json.h"
 #include "list_columns.h"
 
 namespace axlstm::data {
@@ -94,8 +94,7 @@ std::vector<std::string> class_names(const arrow::Schema& schema, const std::str
   const int at = metadata ? metadata->FindKey("huggingface") : -1;
   if (at < 0) return {};
   try {
-    check_json_depth(metadata->value(at), "");
-    const nlohmann::json all = nlohmann::json::parse(metadata->value(at));
+    const nlohmann::json all = parse_json(metadata->value(at), "");
     const nlohmann::json* feature = &all.at("info").at("features").at(column);
     while (feature->is_array() || feature->contains("feature"))
       feature = feature->is_array() ? &feature->at(0) : &feature->at("feature");

@@ -6,9 +6,9 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
 #include "axlstm/core/log.h"
 #include "axlstm/core/ordered_parallel.h"
+#include "core/json.h"
 #include "packed_meta.h"
 
 namespace axlstm::data {
@@ -24,9 +24,7 @@ PackedSet::PackedSet(const fs::path& folder) : first_clip_{0} {
                    ? ", so packing is not finished; the same pack command goes on"
                    : ", so it is not a folder that pack wrote");
   allow_many_open_files();  // a set of AudioSet's size has more than a thousand shards
-  const std::string text = read_file(index);
-  check_json_depth(text, index.string());
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = parse_json(read_file(index), index.string(), "is not what pack writes");
   info_ = info_from_json(json, index.string());
   try {
     for (const auto& entry : json.at("shards")) {

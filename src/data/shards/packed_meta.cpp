@@ -1,28 +1,18 @@
 #include "packed_meta.h"
 
-#include <iomanip>
-#include <sstream>
+#include <optional>
 
 #include "axlstm/core/error.h"
-#include "axlstm/core/json_depth.h"
+#include "axlstm/core/zero_padded.h"
+#include "core/json.h"
 
 namespace axlstm::data {
-namespace {
-
-const char* name_of(Encoding encoding) { return encoding == Encoding::kPcm16 ? "pcm16" : "logmel16"; }
-
-}  // namespace
-
-std::string shard_name(std::size_t number) {
-  std::ostringstream name;
-  name << "shard-" << std::setw(5) << std::setfill('0') << number << ".axs";
-  return name.str();
-}
+std::string shard_name(std::size_t number) { return str("shard-", zero_padded(number, 5), ".axs"); }
 
 nlohmann::ordered_json to_json(const PackedInfo& info) {
   const auto& audio = info.audio;
   return {{"format", kPackFormat},
-          {"encoding", name_of(info.encoding)},
+          {"encoding", enum_name(info.encoding)},
           {"audio",
            {{"sample_rate", audio.sample_rate},
             {"n_fft", audio.n_fft},
@@ -44,8 +34,9 @@ PackedInfo info_from_json(const nlohmann::json& json, const std::string& source)
                  kPackFormat, "; pack again");
     PackedInfo info;
     const std::string encoding = json.at("encoding");
-    info.encoding = encoding == name_of(Encoding::kLogMel16) ? Encoding::kLogMel16 : Encoding::kPcm16;
-    AXLSTM_CHECK(encoding == name_of(info.encoding), source, ": unknown encoding '", encoding, "'");
+    const std::optional<Encoding> known = enum_of<Encoding>(encoding);
+    AXLSTM_CHECK(known, source, ": unknown encoding '", encoding, "'");
+    info.encoding = *known;
     const auto& audio = json.at("audio");
     info.audio.sample_rate = whole_number<decltype(info.audio.sample_rate)>(audio, "sample_rate", source);
     info.audio.n_fft = whole_number<decltype(info.audio.n_fft)>(audio, "n_fft", source);
@@ -84,8 +75,7 @@ std::string write_meta(const ShardMeta& meta) {
 }
 
 ShardMeta read_meta(std::string_view text, const std::string& source) {
-  check_json_depth(text, source);
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto json = parse_json(text, source, "is not what pack writes");
   ShardMeta meta;
   meta.info = info_from_json(json, source);
   try {

@@ -23,7 +23,7 @@ KernelPlan Axlstm::plan(const EncoderOptions& options, const runtime::Arithmetic
   const auto isa = ops::resolve_isa(options.isa, device, dtype, options.patches() + 1);
   const bool kernels = backend == ops::Backend::kCell || backend == ops::Backend::kFused;
   KernelPlan plan;
-  plan.summary = str("mLSTM backend ", ops::backend_name(backend), kernels ? str(" (", ops::isa_name(isa), ")") : "");
+  plan.summary = str("mLSTM backend ", enum_name(backend), kernels ? str(" (", enum_name(isa), ")") : "");
   if (options.backend == ops::Backend::kAuto && backend == ops::Backend::kReference && device.is_cuda()) {
     plan.warning = str("slow: LibTorch's operators compute the mLSTM, for the kernels cannot be used: ",
                        ops::fused_block_obstacle(device, dtype, options.dim, inner_dim, nn::kHeads));

@@ -2,9 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include "core/expect_error.h"
 #include "data/tar.h"
 #include "data/zip.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::data {

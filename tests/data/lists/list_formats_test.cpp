@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "axlstm/data/lists/manifest.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::data {

@@ -4,7 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::data {

@@ -10,7 +10,7 @@
 #include <random>
 
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::data {

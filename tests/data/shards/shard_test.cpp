@@ -5,7 +5,7 @@
 #include <cstring>
 #include <random>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::data {
