@@ -6,18 +6,12 @@
 
 namespace axlstm::kernels {
 
-constexpr int kInputBackwardTokens = 256;  // of one stretch
-constexpr int kInputBackwardWarps = 4;
-
 /// What a warp has in shared memory: a step's tensors, copied while the step before is computed, and c.
 template <typename T>
 class InputStep {
  public:
   enum Tensor { kDq, kDk, kDv, kDmix, kH, kTensors };
-  static constexpr int kGateBytes = 2 * kTileTokens * 16, kNormBytes = 2 * kTileTokens * 8;
-  static constexpr int kSlotBytes = kTensors * kTileBytes + kHaloTileBytes + kGateBytes + kNormBytes;
-  static constexpr int kWarpBytes = 2 * kSlotBytes + kTileBytes;
-  static constexpr int kBytes = kInputBackwardWarps * kWarpBytes;
+  static_assert(kTensors == kStepTensors);
 
   __device__ InputStep(const BlockInputBackwardParams& params, std::int64_t channel, int lane)
       : b_(params),
@@ -25,7 +19,7 @@ class InputStep {
         head_(
             static_cast<int>((channel + lane / kTileTokens * 16) / (params.forward.shape.I / params.forward.shape.NH))),
         lane_(lane),
-        shared_(dynamic_shared<std::byte>() + threadIdx.x / kWarp * kWarpBytes) {}
+        shared_(dynamic_shared<std::byte>() + threadIdx.x / kWarp * kInputBackwardWarpBytes) {}
 
   /// Starts copying tokens t … t + 15 of the sequence that begins at token `sequence`; zeros outside it.
   __device__ void start(int slot, std::int64_t sequence, int t) {
@@ -48,13 +42,15 @@ class InputStep {
     copy_async_commit();
   }
 
-  __device__ std::byte* tile(int slot, int tensor) const { return shared_ + slot * kSlotBytes + tensor * kTileBytes; }
+  __device__ std::byte* tile(int slot, int tensor) const { return shared_ + slot * kStepBytes + tensor * kTileBytes; }
   __device__ std::byte* a(int slot) const { return tile(slot, kTensors); }
   /// [i or f][token][gates 0 and 1, 2 and 3]
   __device__ float2* gate_pairs(int slot) const { return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes); }
   /// Mean and 1 / deviation of h's head, [half of the channels][token].
-  __device__ float2* norms(int slot) const { return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes + kGateBytes); }
-  __device__ std::byte* c() const { return shared_ + 2 * kSlotBytes; }
+  __device__ float2* norms(int slot) const {
+    return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes + kStepGateBytes);
+  }
+  __device__ std::byte* c() const { return shared_ + 2 * kStepBytes; }
 
  private:
   const BlockInputBackwardParams& b_;
