@@ -4,26 +4,16 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <csignal>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "axlstm/config/schema.h"
 #include "axlstm/core/enum_names.h"
+#include "axlstm/core/exit_code.h"
 
 namespace axlstm::cli {
-
-/// Exit codes, as documented in the README.
-enum ExitCode : int {
-  kOk = 0,
-  kFailed = 1,        ///< something went wrong; the message says what
-  kUsage = 2,         ///< the command line or configuration is wrong
-  kSomeFailed = 3,    ///< done, but some files could not be used
-  kInterrupted = 75,  ///< stopped by a signal after saving; the same command resumes
-};
 
 /// `--config FILE` and `section.key=value` arguments.
 struct ConfigArguments {
@@ -31,6 +21,9 @@ struct ConfigArguments {
   std::vector<std::string> overrides;
 
   void add_to(CLI::App& app);
+  /// An option that takes many paths also gets the section.key=value behind them: moves those to `overrides`.
+  void take_from(std::vector<std::string>& paths);
+
   config::RunConfig read() const;
 };
 
@@ -69,16 +62,9 @@ void add_common_flags(CLI::App& app);
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
 /// Logs program, device, LibTorch, CUDA and cuDNN versions, and `more`.
-void log_banner(const std::string& program, train::DeviceChoice device, const std::string& more = "");
+void log_banner(const std::string& program, runtime::DeviceChoice device, const std::string& more = "");
 
-/// What asks a program to save and end: people, batch systems (SIGUSR2 is SGE's, SIGXCPU comes at the end of the CPU
-/// time that is allowed) and a terminal that goes (SIGHUP).
-inline constexpr std::array kStopSignals{SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU};
-
-/// False for a SIGHUP that was ignored when the program started, as under nohup: it stays so.
-bool is_heard(int signal);
-
-/// Turns true at the first of them; a SIGINT after that ends the process at once, with a message.
+/// Turns true at the first of launch::kStopSignals; a SIGINT after that ends the process at once, with a message.
 const std::atomic<bool>& stop_on_signal();
 
 /// For what has nothing to save: a signal simply ends the process, also one that --nproc held back so far.

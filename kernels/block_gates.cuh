@@ -3,12 +3,10 @@
 // one channel.
 #pragma once
 
-#include "block_params.h"
+#include "block_plan.h"
 #include "block_vectors.cuh"
 
 namespace axlstm::kernels {
-
-constexpr int kFoldThreads = 128;
 
 /// One channel's part in the fold: the weights of its block's four outputs, of each gate.
 class GateRows {

@@ -3,15 +3,10 @@
 // matrices.
 #pragma once
 
-#include "block_params.h"
 #include "block_tile.cuh"
 #include "block_vectors.cuh"
 
 namespace axlstm::kernels {
-
-constexpr int kInputSteps = 8;  // of a block
-constexpr int kInputTokens = kInputSteps * kTileTokens;
-constexpr int kInputWarps = 6;
 
 /// The convolution of a lane's channels, e = 2 · half of the channels + pair's element.
 struct LaneConv {
@@ -73,8 +68,6 @@ struct InputWeights {
 template <typename T>
 class ForwardStep {
  public:
-  static constexpr int kWarpBytes = 2 * kHaloTileBytes + 4 * kTileBytes;
-
   __device__ ForwardStep(const BlockInputParams& params, std::int64_t sequence, int warp, int lane)
       : p_(params),
         sequence_(sequence),
@@ -83,7 +76,7 @@ class ForwardStep {
         lane_(lane),
         own_(lane),
         own_a_(lane, kHaloTokens),
-        shared_(dynamic_shared<std::byte>() + warp * kWarpBytes) {}
+        shared_(dynamic_shared<std::byte>() + warp * kInputWarpBytes) {}
 
   /// Starts copying a of tokens t … t + 15, and of those before it that the convolution reaches.
   __device__ void start(int slot, int channel, int t) const {
@@ -170,29 +163,23 @@ class ForwardStep {
 template <typename T>
 class GateParts {
  public:
-  static constexpr int kWarpFloats = kInputTokens * kGates;
-  static constexpr int kBytes = kInputWarps * kWarpFloats * static_cast<int>(sizeof(float));
-
   /// Of a step, four tokens of one gate.
   __device__ static float4& of_lane(int warp, int step, int lane) {
-    return reinterpret_cast<float4*>(first() + warp * kWarpFloats)[step * kWarp + lane];
+    return reinterpret_cast<float4*>(first() + warp * kInputGateFloats)[step * kWarp + lane];
   }
   __device__ static float sum(int gate, int token) {
     const int at = (token / kTileTokens * kGates + gate) * kTileTokens + token % kTileTokens;
     float sum = 0.0F;
 #pragma unroll
-    for (int warp = 0; warp < kInputWarps; ++warp) sum += first()[warp * kWarpFloats + at];
+    for (int warp = 0; warp < kInputWarps; ++warp) sum += first()[warp * kInputGateFloats + at];
     return sum;
   }
 
  private:
   __device__ static float* first() {
-    return reinterpret_cast<float*>(dynamic_shared<std::byte>() + kInputWarps * ForwardStep<T>::kWarpBytes);
+    return reinterpret_cast<float*>(dynamic_shared<std::byte>() + kInputWarps * kInputWarpBytes);
   }
 };
-
-template <typename T>
-constexpr int kInputBytes = kInputWarps* ForwardStep<T>::kWarpBytes + GateParts<T>::kBytes;
 
 /// One block: all channels of 128 tokens of a sequence; a warp takes every sixth 32 channels.
 template <typename T>

@@ -6,18 +6,12 @@
 
 namespace axlstm::kernels {
 
-constexpr int kInputBackwardTokens = 256;  // of one stretch
-constexpr int kInputBackwardWarps = 4;
-
 /// What a warp has in shared memory: a step's tensors, copied while the step before is computed, and c.
 template <typename T>
 class InputStep {
  public:
   enum Tensor { kDq, kDk, kDv, kDmix, kH, kTensors };
-  static constexpr int kGateBytes = 2 * kTileTokens * 16, kNormBytes = 2 * kTileTokens * 8;
-  static constexpr int kSlotBytes = kTensors * kTileBytes + kHaloTileBytes + kGateBytes + kNormBytes;
-  static constexpr int kWarpBytes = 2 * kSlotBytes + kTileBytes;
-  static constexpr int kBytes = kInputBackwardWarps * kWarpBytes;
+  static_assert(kTensors == kStepTensors);
 
   __device__ InputStep(const BlockInputBackwardParams& params, std::int64_t channel, int lane)
       : b_(params),
@@ -25,7 +19,7 @@ class InputStep {
         head_(
             static_cast<int>((channel + lane / kTileTokens * 16) / (params.forward.shape.I / params.forward.shape.NH))),
         lane_(lane),
-        shared_(dynamic_shared<std::byte>() + threadIdx.x / kWarp * kWarpBytes) {}
+        shared_(dynamic_shared<std::byte>() + threadIdx.x / kWarp * kInputBackwardWarpBytes) {}
 
   /// Starts copying tokens t … t + 15 of the sequence that begins at token `sequence`; zeros outside it.
   __device__ void start(int slot, std::int64_t sequence, int t) {
@@ -48,13 +42,15 @@ class InputStep {
     copy_async_commit();
   }
 
-  __device__ std::byte* tile(int slot, int tensor) const { return shared_ + slot * kSlotBytes + tensor * kTileBytes; }
+  __device__ std::byte* tile(int slot, int tensor) const { return shared_ + slot * kStepBytes + tensor * kTileBytes; }
   __device__ std::byte* a(int slot) const { return tile(slot, kTensors); }
   /// [i or f][token][gates 0 and 1, 2 and 3]
   __device__ float2* gate_pairs(int slot) const { return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes); }
   /// Mean and 1 / deviation of h's head, [half of the channels][token].
-  __device__ float2* norms(int slot) const { return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes + kGateBytes); }
-  __device__ std::byte* c() const { return shared_ + 2 * kSlotBytes; }
+  __device__ float2* norms(int slot) const {
+    return reinterpret_cast<float2*>(a(slot) + kHaloTileBytes + kStepGateBytes);
+  }
+  __device__ std::byte* c() const { return shared_ + 2 * kStepBytes; }
 
  private:
   const BlockInputBackwardParams& b_;
@@ -151,38 +147,169 @@ struct InputSums {
   }
 };
 
+/// The weights of a warp's 32 channels, products with which lead back: transposed.
+template <typename T>
+struct InputBackwardWeights {
+  LaneConv conv;
+  float skip[4];                                                          // of the lane's channels
+  std::uint32_t q[2][4], k[2][4], v[2][4], c_gates[2][4], a_gates[2][4];  // [half of the channels]
+
+  __device__ InputBackwardWeights(const BlockInputBackwardParams& b, std::int64_t channel, int lane)
+      : conv(b.forward, channel, lane) {
+    const BlockInputParams& p = b.forward;
+#pragma unroll
+    for (int e = 0; e < 4; ++e) skip[e] = b.skip[channel + e / 2 * 16 + lane / 4 * 2 + e % 2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const std::int64_t first = channel + half * 16;
+      load_diagonal<T, true>(q[half], p.q_weight, first, lane);
+      load_diagonal<T, true>(k[half], p.k_weight, first, lane);
+      load_diagonal<T, true>(v[half], p.v_weight, first, lane);
+      load_gate_columns<T>(c_gates[half], p.c_weight, p.shape.I, first, lane);
+      load_gate_columns<T>(a_gates[half], p.a_weight, p.shape.I, first, lane);
+    }
+  }
+};
+
+/// One step's way from the gradients of q, k, v, the gates and the mix to that of a, on a lane's tokens and channels.
+template <typename T>
+class BackwardStep {
+ public:
+  using Tiles = InputStep<T>;
+
+  __device__ BackwardStep(const Tiles& tiles, int slot, const TileLane& own, const TileLane& own_a, int lane)
+      : tiles_(tiles), slot_(slot), own_(own), own_a_(own_a), lane_(lane), gates_(tiles.gate_pairs(slot), lane) {}
+
+  /// dx[0..3], the gradient of the convolution's result at the lane's tokens; puts c into its tile and adds to the sums
+  /// over tokens, unless the step is there for dx alone.
+  __device__ void conv_gradient(float (&dx)[7][4], InputSums& sums, const InputBackwardWeights<T>& weights,
+                                bool for_dx_alone) const {
+    float dc[2][2][4] = {};  // [half of the channels][product]
+#pragma unroll
+    for (int product = 0; product < 2; ++product) {
+      std::uint32_t dq[4], dk[4];
+      own_.template load_by_token<T>(dq, tiles_.tile(slot_, Tiles::kDq), product);
+      own_.template load_by_token<T>(dk, tiles_.tile(slot_, Tiles::kDk), product);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float(&sum)[4] = dc[half][product];
+        multiply_add<T>(sum, weights.c_gates[half], gates_.high[product], gates_.low[product]);
+        multiply_add<T>(sum, weights.q[half], dq[2 * half], dq[2 * half + 1]);
+        multiply_add<T>(sum, weights.k[half], dk[2 * half], dk[2 * half + 1]);
+      }
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float2 a[7];
+      load_past<T>(a, tiles_.a(slot_), own_, own_a_, half);
+#pragma unroll
+      for (int n = 0; n < 4; ++n) {
+        const float2 mix = unpack<T>(own_.pair(tiles_.tile(slot_, Tiles::kDmix), n, half));
+        const float2 of_conv = weights.conv.at(a + n, half);
+        float c[2];
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int own = 2 * half + e;
+          const float of_mix = e == 0 ? mix.x : mix.y, x = e == 0 ? of_conv.x : of_conv.y;
+          const float sigmoid_x = fast_sigmoid(x);
+          c[e] = x * sigmoid_x;
+          dx[n][own] = (dc[half][n / 2][2 * e + n % 2] + weights.skip[own] * of_mix) * sigmoid_x * (1.0F + x - c[e]);
+          if (for_dx_alone) continue;
+          sums.skip[own] += of_mix * c[e];
+          sums.bias[own] += dx[n][own];
+#pragma unroll
+          for (int k = 0; k < kConvTaps; ++k) sums.taps[own][k] += dx[n][own] * (e == 0 ? a[n + k].x : a[n + k].y);
+        }
+        own_.pair(tiles_.c(), n, half) = pack<T>(c[0], c[1]);
+      }
+    }
+  }
+
+  /// dx[4..6], of the three tokens behind the lane's. They are the next lane's first ones; the last lane's are those of
+  /// the step done before (later in time), which the first lane left in `later`.
+  __device__ void from_next_lane(float (&dx)[7][4], float (&later)[3][4]) const {
+#pragma unroll
+    for (int n = 0; n < 3; ++n) {
+#pragma unroll
+      for (int e = 0; e < 4; ++e) {
+        const float from_next = __shfl_sync(kAllLanes, dx[n][e], lane_ / 4 * 4 + (lane_ + 1) % 4);
+        dx[4 + n][e] = lane_ % 4 == 3 ? later[n][e] : from_next;
+        later[n][e] = from_next;
+      }
+    }
+  }
+
+  /// Writes the gradient of a. `da` is the lane's first channel of the sequence's first token; the step begins at t.
+  __device__ void store_da(T* da, int t, const float (&dx)[7][4], InputSums& sums,
+                           const InputBackwardWeights<T>& weights, const BlockShape& shape) const {
+    float sum[2][2][4] = {};
+#pragma unroll
+    for (int product = 0; product < 2; ++product) {
+      std::uint32_t dv[4];
+      own_.template load_by_token<T>(dv, tiles_.tile(slot_, Tiles::kDv), product);
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        multiply_add<T>(sum[half][product], weights.a_gates[half], gates_.high[product], gates_.low[product]);
+        multiply_add<T>(sum[half][product], weights.v[half], dv[2 * half], dv[2 * half + 1]);
+      }
+    }
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      const int token = t + lane_ % 4 * 4 + n;
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        float x[2];
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          x[e] = sum[half][n / 2][2 * e + n % 2];
+#pragma unroll
+          for (int k = 0; k < kConvTaps; ++k) x[e] += weights.conv.taps[2 * half + e][k] * dx[n + 3 - k][2 * half + e];
+        }
+        if (token < static_cast<int>(shape.S)) {
+          *reinterpret_cast<std::uint32_t*>(da + static_cast<std::int64_t>(token) * 2 * static_cast<int>(shape.I) +
+                                            half * 16) = pack<T>(x[0], x[1]);
+        }
+        add_norm(sums, n, half);
+      }
+    }
+  }
+
+  /// Adds the products that give the gradients of the weights; all of c must be there.
+  __device__ void accumulate(InputSums& sums) const { sums.add_products(tiles_, slot_, gates_, own_, own_a_); }
+
+ private:
+  /// Adds to the gradient of the head norm's weight.
+  __device__ void add_norm(InputSums& sums, int n, int half) const {
+    const float2 mix = unpack<T>(own_.pair(tiles_.tile(slot_, Tiles::kDmix), n, half));
+    const float2 h = unpack<T>(own_.pair(tiles_.tile(slot_, Tiles::kH), n, half));
+    const float2 norm = tiles_.norms(slot_)[half * kTileTokens + lane_ % 4 * 4 + n];
+    sums.norm[2 * half] += mix.x * (h.x - norm.x) * norm.y;
+    sums.norm[2 * half + 1] += mix.y * (h.y - norm.x) * norm.y;
+  }
+
+  const Tiles& tiles_;
+  int slot_;
+  const TileLane &own_, &own_a_;
+  int lane_;
+  GateGradients<T> gates_;
+};
+
 /// Warps are numbered over [part_count, I / 32]; those of one part take every part_count-th stretch of tokens. A
 /// token's a reaches the next three tokens' convolutions, so that steps go back in time.
 template <typename T>
 __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
     block_input_backward_kernel(BlockInputBackwardParams b) {
-  const BlockInputParams& p = b.forward;
-  const BlockShape& shape = p.shape;
+  const BlockShape& shape = b.forward.shape;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int S = static_cast<int>(shape.S), I = static_cast<int>(shape.I);
+  const int S = static_cast<int>(shape.S);
   const std::int64_t groups = shape.I / kTileChannels;
   const std::int64_t index =
       static_cast<std::int64_t>(blockIdx.x) * kInputBackwardWarps + static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t channel = index % groups * kTileChannels, part = index / groups;
   if (part >= b.part_count) return;
-  using Step = InputStep<T>;
-  Step step(b, channel, lane);
-  const TileLane tile(lane), a_tile(lane, kHaloTokens);
-
-  const LaneConv conv(p, channel, lane);
-  float skip[4];
-#pragma unroll
-  for (int e = 0; e < 4; ++e) skip[e] = b.skip[channel + e / 2 * 16 + lane / 4 * 2 + e % 2];
-  std::uint32_t q_weight[2][4], k_weight[2][4], v_weight[2][4], c_gates[2][4], a_gates[2][4];
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const std::int64_t first = channel + half * 16;
-    load_diagonal<T, true>(q_weight[half], p.q_weight, first, lane);
-    load_diagonal<T, true>(k_weight[half], p.k_weight, first, lane);
-    load_diagonal<T, true>(v_weight[half], p.v_weight, first, lane);
-    load_gate_columns<T>(c_gates[half], p.c_weight, shape.I, first, lane);
-    load_gate_columns<T>(a_gates[half], p.a_weight, shape.I, first, lane);
-  }
+  InputStep<T> tiles(b, channel, lane);
+  const TileLane own(lane), own_a(lane, kHaloTokens);
+  const InputBackwardWeights<T> weights(b, channel, lane);
   InputSums sums;
 
   const std::int64_t stretches = (shape.S + kInputBackwardTokens - 1) / kInputBackwardTokens;
@@ -192,109 +319,22 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
     const int end = S - begin < kInputBackwardTokens ? S : begin + kInputBackwardTokens;
     // The last step; where another stretch follows, that one's first, for dx alone.
     int t = begin + (end - begin - 1) / kTileTokens * kTileTokens + (end < S ? kTileTokens : 0);
-    T* const da_first = static_cast<T*>(b.dup) + sequence * 2 * shape.I + channel + lane / 4 * 2;
+    T* const da = static_cast<T*>(b.dup) + sequence * 2 * shape.I + channel + lane / 4 * 2;
     float later[3][4] = {};  // dx of the three tokens behind the step, with the lanes of its last tokens
     int slot = 0;
-    step.start(slot, sequence, t);
+    tiles.start(slot, sequence, t);
     for (; t >= begin; t -= kTileTokens, slot = 1 - slot) {
       copy_async_wait<0>();
       __syncwarp();  // everybody's copies have come, and nobody reads the slot and the c of the step before any more
-      if (t > begin) step.start(1 - slot, sequence, t - kTileTokens);
-      const GateGradients<T> gates(step.gate_pairs(slot), lane);
-
+      if (t > begin) tiles.start(1 - slot, sequence, t - kTileTokens);
+      const BackwardStep<T> step(tiles, slot, own, own_a, lane);
       float dx[7][4];  // of the convolution, at the lane's tokens and three more
-      {
-        float dc[2][2][4] = {};  // [half of the channels][product]
-#pragma unroll
-        for (int product = 0; product < 2; ++product) {
-          std::uint32_t dq[4], dk[4];
-          tile.template load_by_token<T>(dq, step.tile(slot, Step::kDq), product);
-          tile.template load_by_token<T>(dk, step.tile(slot, Step::kDk), product);
-#pragma unroll
-          for (int half = 0; half < 2; ++half) {
-            float(&sum)[4] = dc[half][product];
-            multiply_add<T>(sum, c_gates[half], gates.high[product], gates.low[product]);
-            multiply_add<T>(sum, q_weight[half], dq[2 * half], dq[2 * half + 1]);
-            multiply_add<T>(sum, k_weight[half], dk[2 * half], dk[2 * half + 1]);
-          }
-        }
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          float2 a[7];
-          load_past<T>(a, step.a(slot), tile, a_tile, half);
-#pragma unroll
-          for (int n = 0; n < 4; ++n) {
-            const float2 mix = unpack<T>(tile.pair(step.tile(slot, Step::kDmix), n, half));
-            const float2 of_conv = conv.at(a + n, half);
-            float c[2];
-#pragma unroll
-            for (int e = 0; e < 2; ++e) {
-              const int own = 2 * half + e;
-              const float of_mix = e == 0 ? mix.x : mix.y, x = e == 0 ? of_conv.x : of_conv.y;
-              const float sigmoid_x = fast_sigmoid(x);
-              c[e] = x * sigmoid_x;
-              dx[n][own] = (dc[half][n / 2][2 * e + n % 2] + skip[own] * of_mix) * sigmoid_x * (1.0F + x - c[e]);
-              if (t < end) {
-                sums.skip[own] += of_mix * c[e];
-                sums.bias[own] += dx[n][own];
-#pragma unroll
-                for (int k = 0; k < kConvTaps; ++k)
-                  sums.taps[own][k] += dx[n][own] * (e == 0 ? a[n + k].x : a[n + k].y);
-              }
-            }
-            tile.pair(step.c(), n, half) = pack<T>(c[0], c[1]);
-          }
-        }
-      }
-      // The next lane's first tokens come after this lane's; after the last lane's those of the step before, which the
-      // first lane has handed to it then.
-#pragma unroll
-      for (int n = 0; n < 3; ++n) {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const float from_next = __shfl_sync(kAllLanes, dx[n][e], lane / 4 * 4 + (lane + 1) % 4);
-          dx[4 + n][e] = lane % 4 == 3 ? later[n][e] : from_next;
-          later[n][e] = from_next;
-        }
-      }
+      step.conv_gradient(dx, sums, weights, t >= end);
+      step.from_next_lane(dx, later);
       if (t >= end) continue;
-
-      float da[2][2][4] = {};
-#pragma unroll
-      for (int product = 0; product < 2; ++product) {
-        std::uint32_t dv[4];
-        tile.template load_by_token<T>(dv, step.tile(slot, Step::kDv), product);
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          multiply_add<T>(da[half][product], a_gates[half], gates.high[product], gates.low[product]);
-          multiply_add<T>(da[half][product], v_weight[half], dv[2 * half], dv[2 * half + 1]);
-        }
-      }
-#pragma unroll
-      for (int n = 0; n < 4; ++n) {
-        const int token = t + lane % 4 * 4 + n;
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          float x[2];
-#pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            x[e] = da[half][n / 2][2 * e + n % 2];
-#pragma unroll
-            for (int k = 0; k < kConvTaps; ++k) x[e] += conv.taps[2 * half + e][k] * dx[n + 3 - k][2 * half + e];
-          }
-          if (token < S)
-            *reinterpret_cast<std::uint32_t*>(da_first + static_cast<std::int64_t>(token) * 2 * I + half * 16) =
-                pack<T>(x[0], x[1]);
-
-          const float2 mix = unpack<T>(tile.pair(step.tile(slot, Step::kDmix), n, half));
-          const float2 h = unpack<T>(tile.pair(step.tile(slot, Step::kH), n, half));
-          const float2 norm = step.norms(slot)[half * kTileTokens + lane % 4 * 4 + n];
-          sums.norm[2 * half] += mix.x * (h.x - norm.x) * norm.y;
-          sums.norm[2 * half + 1] += mix.y * (h.y - norm.x) * norm.y;
-        }
-      }
+      step.store_da(da, t, dx, sums, weights, shape);
       __syncwarp();  // all of c is there
-      sums.add_products(step, slot, gates, tile, a_tile);
+      step.accumulate(sums);
     }
     __syncwarp();  // nobody reads the slots any more
   }

@@ -1,7 +1,7 @@
 // The residual stream between blocks: add what the last block found, normalise for the next. One warp a token.
 #pragma once
 
-#include "block_params.h"
+#include "block_plan.h"
 #include "warp.cuh"
 
 namespace axlstm::kernels {
@@ -26,8 +26,6 @@ __device__ float2 row_statistics(const float2 (&row)[Pairs], int lane, std::int6
 __device__ inline std::int64_t place_of(std::int64_t row, std::int64_t S, bool reverse) {
   return reverse ? row + S - 1 - 2 * (row % S) : row;
 }
-
-constexpr int kNormThreads = 256;
 
 /// Σ over the block's warps, in their order.
 template <int Pairs>

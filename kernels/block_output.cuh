@@ -2,13 +2,10 @@
 // token, each with up to six chunks of eight channels.
 #pragma once
 
-#include "block_params.h"
+#include "block_plan.h"
 #include "block_vectors.cuh"
 
 namespace axlstm::kernels {
-
-constexpr int kOutputThreads = 128;
-constexpr int kOutputChunks = 6;
 
 /// Σ over the lanes that share a head.
 template <int Lanes>

@@ -6,12 +6,10 @@
 // g + 8 channel 2g + 1, and column n of product `half` is token n / 2 · 4 + n % 2 + 2 · half.
 #pragma once
 
+#include "block_plan.h"
 #include "warp.cuh"
 
 namespace axlstm::kernels {
-
-inline constexpr int kTileTokens = 16, kTileChannels = 32;
-inline constexpr int kTileBytes = kTileTokens * kTileChannels * 2;
 
 /// Where 16 bytes of a row (8 of its channels) lie in a tile: spread so that all accesses below take each bank once.
 __device__ inline int piece_at(int row, int piece) {
@@ -45,11 +43,6 @@ class TileLane {
  private:
   int own_, token_of_column_, token_of_row_;
 };
-
-/// Tokens of a before a step's first: the convolution reads three of them.
-inline constexpr int kHaloTokens = 4;
-/// A tile of a with its halo.
-inline constexpr int kHaloTileBytes = 1536;
 
 /// Starts copying tokens `first` … `first` + Tokens − 1 of a sequence of S to a tile; zeros outside the sequence.
 /// `sequence` is its first token's first channel here, `stride` elements from one token to the next.

@@ -6,6 +6,7 @@
 // p ^ (r % 8). Eight rows are an atom of 1,024 bytes, to which tiles are aligned.
 #pragma once
 
+#include "mlstm_chunk_terms.h"
 #include "mlstm_params.h"
 #include "warp.cuh"
 
@@ -14,10 +15,6 @@
 #endif
 
 namespace axlstm::kernels {
-
-inline constexpr int kTileWidth = 64;  // elements of a row of a tile
-inline constexpr int kTileRowBytes = 128;
-inline constexpr int kWarpgroup = 4 * kWarp;
 
 /// A barrier of shared memory: a phase ends when all arrivals and all announced bytes have come.
 using Barrier = std::uint64_t;

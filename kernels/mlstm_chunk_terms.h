@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "launch.h"
+
 namespace axlstm::kernels {
 
 inline constexpr int kSliceWidth = 48;  // channels of a slice: a divisor of all the paper's head dims
@@ -34,6 +36,29 @@ template <int kWarps>
 struct MmaTerms : ChunkTerms<kWarps> {
   float signed_delta[ChunkTerms<kWarps>::kTokens];
   ChunkSource sources[2 * kMaxChunkRuns];
+};
+
+inline constexpr int kTileWidth = 64;  // elements of a row of a Hopper tile
+inline constexpr int kTileRowBytes = 2 * kTileWidth;
+inline constexpr int kWarpgroup = 4 * kWarp;
+
+/// And what the Hopper kernels keep of a token's row.
+struct HopperTerms : ChunkTerms<8> {
+  float before[kTokens];  // what the tokens before the chunk add to n, or to δ
+  float bound[kTokens];   // exp(−m), in the forward pass
+  float sign[kTokens];    // of the normaliser, in the backward pass
+};
+
+/// Threads and shared memory of a block of the Hopper kernels: the ring's slices, the triangle's weights, the terms and
+/// the ring's barriers, two a slice.
+struct HopperLayout {
+  static constexpr int kTokens = HopperTerms::kTokens, kBlock = 64, kBlocks = kTokens / kBlock;
+  static constexpr int kTiles = kBlocks * (kBlocks + 1) / 2, kSlots = kTiles / 2;
+  static constexpr int kConsumers = 2 * kWarpgroup, kThreads = kConsumers + kWarpgroup;
+  static constexpr int kRing = 4;
+  static constexpr int kSliceBytes = kTokens * kTileRowBytes;
+  static constexpr int kBytes =
+      kRing * kSliceBytes + kTiles * kBlock * kTileRowBytes + static_cast<int>(sizeof(HopperTerms)) + 2 * kRing * 8;
 };
 
 /// Bytes of shared memory of a block; in the backward pass with the weights that it holds, four registers of a thread a

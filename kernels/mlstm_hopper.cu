@@ -1,10 +1,10 @@
 // The Hopper kernels' launches, compiled for sm_90a alone.
 #include <cudaTypedefs.h>
 
-#include <algorithm>
-
+#include "launch.cuh"
 #include "mlstm_hopper_kernels.cuh"
 #include "mlstm_launch.h"
+#include "mlstm_plan.h"
 
 namespace axlstm::kernels {
 namespace {
@@ -35,21 +35,15 @@ bool describe(TensorMap& map, const Tensor4& x, const MlstmShape& shape, DataTyp
                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
-template <typename T, typename Params>
-cudaError_t launch(void (*kernel)(Params), const Params& params, cudaStream_t stream) {
-  const MlstmShape& shape = params.cell.shape;
-  cudaError_t failure =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, HopperChunk<T>::kBytes);
+template <typename Params>
+cudaError_t enqueue_on_all(void (*kernel)(Params), const Params& params, cudaStream_t stream) {
   int device = 0, multiprocessors = 0;
-  if (failure == cudaSuccess) failure = cudaGetDevice(&device);
+  cudaError_t failure = cudaGetDevice(&device);
   if (failure == cudaSuccess) {
     failure = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
   }
   if (failure != cudaSuccess) return failure;
-  const std::int64_t chunks = shape.B * shape.NH * ((shape.S + shape.chunk - 1) / shape.chunk);
-  const auto blocks = static_cast<unsigned>(std::min<std::int64_t>(chunks, multiprocessors));
-  kernel<<<blocks, HopperChunk<T>::kThreads, HopperChunk<T>::kBytes, stream>>>(params);
-  return cudaGetLastError();
+  return enqueue(kernel, plan_hopper(params.cell.shape, multiprocessors), stream, params);
 }
 
 }  // namespace
@@ -65,8 +59,9 @@ cudaError_t launch_hopper_forward(const ForwardParams& params, DataType type, cu
   HopperForward all{params, {}, {}, {}};
   const auto map = [&](TensorMap& to, const Tensor4& x) { return describe(to, x, params.shape, type); };
   if (!map(all.q, params.q) || !map(all.k, params.k) || !map(all.v, params.v)) return cudaErrorInvalidValue;
-  return type == DataType::kFloat16 ? launch<__half>(hopper_forward_kernel<__half>, all, stream)
-                                    : launch<__nv_bfloat16>(hopper_forward_kernel<__nv_bfloat16>, all, stream);
+  return by_type(type, [&](auto element) {
+    return enqueue_on_all<HopperForward>(hopper_forward_kernel<decltype(element)>, all, stream);
+  });
 }
 
 cudaError_t launch_hopper_backward(const BackwardParams& params, DataType type, cudaStream_t stream) {
@@ -75,8 +70,9 @@ cudaError_t launch_hopper_backward(const BackwardParams& params, DataType type, 
   if (!map(all.q, params.q) || !map(all.k, params.k) || !map(all.v, params.v) || !map(all.dh, params.dh)) {
     return cudaErrorInvalidValue;
   }
-  return type == DataType::kFloat16 ? launch<__half>(hopper_backward_kernel<__half>, all, stream)
-                                    : launch<__nv_bfloat16>(hopper_backward_kernel<__nv_bfloat16>, all, stream);
+  return by_type(type, [&](auto element) {
+    return enqueue_on_all<HopperBackward>(hopper_backward_kernel<decltype(element)>, all, stream);
+  });
 }
 
 }  // namespace axlstm::kernels

@@ -13,32 +13,20 @@
 
 namespace axlstm::kernels {
 
-/// And what a token brings along of its row.
-struct HopperTerms : ChunkTerms<8> {
-  float before[kTokens];  // what the tokens before the chunk add to n, or to δ
-  float bound[kTokens];   // exp(−m), in the forward pass
-  float sign[kTokens];    // of the normaliser, in the backward pass
-};
+/// What a token brings along of its row.
 struct TokenRow {
   float before = 0.0F, bound = 0.0F, sign = 0.0F;
 };
 
 template <typename T>
-class HopperChunk {
+class HopperChunk : public HopperLayout {
  public:
   using Terms = HopperTerms;
-  static constexpr int kTokens = Terms::kTokens, kBlock = 64, kBlocks = kTokens / kBlock;
-  static constexpr int kTiles = kBlocks * (kBlocks + 1) / 2, kSlots = kTiles / 2;
-  static constexpr int kConsumers = 2 * kWarpgroup, kThreads = kConsumers + kWarpgroup;
   using Scores = float[kSlots][8][4];
   using Sums = float[2][8][4];  // of the long and the short strip
   using Rows = float[2][2];     // of a lane: [long, short strip][row g, row g + 8 of its warp's]
 
-  static constexpr int kRing = 4;
   static constexpr int kTileElements = kBlock * kTileWidth, kSliceElements = kTokens * kTileWidth;
-  static constexpr int kSliceBytes = kTokens * kTileRowBytes;
-  static constexpr int kBytes =
-      kRing * kSliceBytes + kTiles * kBlock * kTileRowBytes + static_cast<int>(sizeof(Terms)) + 2 * kRing * 8;
   static_assert(kTokens == kConsumers);
 
   __device__ explicit HopperChunk(const MlstmShape& shape)

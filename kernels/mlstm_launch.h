@@ -26,7 +26,7 @@ bool hopper_kernels_run();
 bool hopper_kernels_are_faster(std::int64_t tokens);
 
 /// Parts that BackwardParams::row_sum and column_sum have; where there are several chunks the caller writes the second.
-int sum_parts(const MlstmShape& shape);
+constexpr int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
 
 /// The cell's forward pass: scans over the gates, then h and n. The backward pass: δ, dq, dk, dv and the sums of W;
 /// then di and df from the sums. All enqueue on `stream`; no host synchronisation, no memory is allocated, results do

@@ -3,14 +3,10 @@
 #pragma once
 
 #include "mlstm_gates.cuh"
-#include "mlstm_links.h"
+#include "mlstm_links_plan.h"
 #include "warp.cuh"
 
 namespace axlstm::kernels {
-
-constexpr int kLinkThreads = 256;
-constexpr int kLinkWarps = kLinkThreads / kWarp;
-constexpr int kLinkTokens = 4 * kLinkWarps;  // of a block
 
 /// exp(x − y) of g and G at two tokens.
 __device__ inline float exp_difference(const float* x_high, const float* x_low, std::int64_t x, const GateState& y_of,

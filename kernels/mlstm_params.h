@@ -5,11 +5,6 @@
 
 namespace axlstm::kernels {
 
-/// Parts of `part` elements, the last one perhaps smaller, that `size` elements are.
-inline unsigned ceil_div(std::int64_t size, std::int64_t part) {
-  return static_cast<unsigned>((size + part - 1) / part);
-}
-
 enum class DataType { kFloat32, kFloat16, kBFloat16 };
 
 /// A tensor [B, S, NH, DH] whose last dimension is contiguous; strides in elements.

@@ -11,13 +11,6 @@ namespace axlstm::kernels {
 __device__ inline float log_sigmoid(float x) { return fminf(x, 0.0F) - log1pf(expf(-fabsf(x))); }
 __device__ inline float sigmoid(float x) { return 1.0F / (1.0F + expf(-x)); }
 
-constexpr int kMostScanWarps = 32;
-
-/// Threads of a block for sequences of S tokens: a token each, as far as that goes.
-constexpr int scan_threads(std::int64_t S) {
-  return S >= kMostScanWarps * kWarp ? kMostScanWarps * kWarp : static_cast<int>((S + kWarp - 1) / kWarp) * kWarp;
-}
-
 /// g, G, exp(−m) and record from the gates. Sums are float64: their error would be that of every later entry of D.
 __global__ void gate_forward_kernel(MlstmShape shape, Gates gates, GateState state) {
   constexpr double kLog2E = 1.4426950408889634;

@@ -1,21 +1,12 @@
 // Tiles of 64 tokens in shared memory and the products of such tiles, in float32.
 #pragma once
 
-#include "mlstm_params.h"
+#include "mlstm_simt_plan.h"
 
 namespace axlstm::kernels {
 
-constexpr int kTile = 64;      // tokens of a row or column tile
-constexpr int kSlice = 32;     // head channels of one step of a score product
-constexpr int kGroup = 8;      // of them, summed before they are added to the rest
-constexpr int kThreads = 256;  // 16 × 16; thread (y, x) owns tile rows 4y … 4y+3 and columns x, x + 16, …
+constexpr int kGroup = 8;  // channels of a slice that are summed before they are added to the rest
 constexpr int kOwnedRows = 4;
-constexpr int kStep = 16;
-
-/// Floats that score_tile and accumulate<Columns> share as scratch memory.
-template <int Columns>
-constexpr int kScratch = 2 * kTile*(kSlice + 1) > kStep*(kStep* Columns + 1) ? 2 * kTile*(kSlice + 1)
-                                                                             : kStep*(kStep* Columns + 1);
 
 /// The tokens of one batch entry and head: element (token, channel).
 template <typename T>

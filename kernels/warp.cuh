@@ -10,10 +10,11 @@
 #include <cstring>
 #include <type_traits>
 
+#include "launch.h"
+
 namespace axlstm::kernels {
 
 constexpr unsigned kAllLanes = 0xffffffffU;
-constexpr int kWarp = 32;
 
 /// Bits of one type as another of the same size.
 template <typename To, typename From>

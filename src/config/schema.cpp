@@ -4,6 +4,7 @@
 
 #include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
+#include "axlstm/model/architecture.h"
 
 namespace axlstm::config {
 namespace {
@@ -43,26 +44,16 @@ void flatten(const Node& node, const std::string& prefix, std::vector<std::pair<
   }
 }
 
-}  // namespace
-
-void visit(RunConfig& config, Visitor& visitor) {
-  visit(config.model, visitor);
-  visit(config.mask, visitor);
-  visit(config.loss, visitor);
-  visit(config.embedding_layout, visitor);
-  visit(config.optim, visitor);
-  visit(config.data, visitor);
-  visit(config.audio, visitor);
-  visit(config.train, visitor);
-  visit(config.distributed, visitor);
-  visit(config.eval, visitor);
-}
-
-RunConfig read(const Node& root) {
+RunConfig read_keys(const Node& root) {
   RunConfig config;
   Reader reader(root);
   visit(config, reader);
   reader.finish();
+  return config;
+}
+
+/// With the model resolved. Throws UsageError for keys that do not fit together.
+RunConfig checked(RunConfig config) {
   config.model.mels = config.audio.mels;
   config.model = model::resolve(config.model);
   const auto& audio = config.audio;
@@ -81,6 +72,29 @@ RunConfig read(const Node& root) {
        str("mask.ratio ", config.mask.ratio,
            " hides no patch, and loss.region is masked; raise the ratio or set loss.region=all"));
   return config;
+}
+
+}  // namespace
+
+void visit(RunConfig& config, Visitor& visitor) {
+  visit(config.model, visitor);
+  visit(config.mask, visitor);
+  visit(config.loss, visitor);
+  visit(config.embedding_layout, visitor);
+  visit(config.optim, visitor);
+  visit(config.data, visitor);
+  visit(config.audio, visitor);
+  visit(config.train, visitor);
+  visit(config.distributed, visitor);
+  visit(config.eval, visitor);
+}
+
+RunConfig read(const Node& root) { return checked(read_keys(root)); }
+
+RunConfig read_stored(const std::string& yaml, const std::string& source) {
+  RunConfig config = read_keys(parse(yaml, source));
+  config.model = model::without_foreign_keys(config.model);
+  return checked(std::move(config));
 }
 
 std::string dump(RunConfig config) {
@@ -112,7 +126,7 @@ std::vector<std::string> changed_keys(const std::string& old_yaml, const std::st
   const std::vector<std::string> harmless = effect_free_keys();
   std::vector<std::pair<std::string, std::string>> before, after;
   // Read and dumped again: a key that the version of the old run did not know yet counts with its default.
-  const std::string old_resolved = dump(read(parse(old_yaml, "the run's config.yaml")));
+  const std::string old_resolved = dump(read_stored(old_yaml, "the run's config.yaml"));
   flatten(parse(old_resolved, "the run's config.yaml"), "", before);
   flatten(parse(new_yaml, "the new configuration"), "", after);
   std::vector<std::string> changed;

@@ -1,4 +1,4 @@
-#include "python_json.h"
+#include "hear/python_json.h"
 
 #include <algorithm>
 #include <array>

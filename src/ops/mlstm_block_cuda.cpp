@@ -34,9 +34,6 @@ enum Argument {
   kArguments
 };
 
-/// Order of what the backward pass is left: these, then the weights from kNorm on.
-enum Saved { kSum, kU, kUpWeight, kDownWeight, kUp, kCqkv, kGates, kH, kScans, kRecord, kN, kFolded, kSaved };
-
 struct Flags {
   bool reverse_delta, reverse, sigmoid_input;
   Isa isa;
@@ -133,6 +130,204 @@ struct Block {
   }
 };
 
+/// What the forward pass leaves for the backward pass.
+struct Saved {
+  torch::Tensor sum, u, up_weight, down_weight, up;
+  torch::Tensor cqkv;  // undefined: to be computed again
+  torch::Tensor gates, h, scans, record, n, folded;
+  tensor_list arguments;  // the weights; x and delta are not kept
+  Flags flags{};
+  bool has_delta = false;
+
+  Saved() = default;
+  explicit Saved(const AutogradContext& context) {
+    const auto tensors = context.get_saved_variables();
+    constexpr auto kTensors = std::size(kMembers);
+    for (std::size_t at = 0; at < kTensors; ++at) this->*kMembers[at] = tensors[at];
+    arguments.resize(kArguments);
+    std::copy(tensors.begin() + kTensors, tensors.end(), arguments.begin() + kNorm);
+    const auto& values = context.saved_data;
+    flags = {values.at("reverse_delta").toBool(),
+             values.at("reverse").toBool(),
+             values.at("sigmoid_input").toBool(),
+             static_cast<Isa>(values.at("isa").toInt()),
+             u.scalar_type(),
+             values.at("eps").toDouble()};
+    has_delta = values.at("has_delta").toBool();
+  }
+
+  void keep(AutogradContext& context) const {
+    tensor_list tensors;
+    for (const auto member : kMembers) tensors.push_back(this->*member);
+    tensors.insert(tensors.end(), arguments.begin() + kNorm, arguments.end());
+    context.save_for_backward(tensors);
+    auto& values = context.saved_data;
+    values["reverse_delta"] = flags.reverse_delta;
+    values["reverse"] = flags.reverse;
+    values["sigmoid_input"] = flags.sigmoid_input;
+    values["isa"] = static_cast<std::int64_t>(flags.isa);
+    values["eps"] = flags.eps;
+    values["has_delta"] = has_delta;
+  }
+
+ private:
+  /// Their order among the saved tensors; the weights follow.
+  static constexpr torch::Tensor Saved::*kMembers[] = {
+      &Saved::sum,   &Saved::u, &Saved::up_weight, &Saved::down_weight, &Saved::up, &Saved::cqkv,
+      &Saved::gates, &Saved::h, &Saved::scans,     &Saved::record,      &Saved::n,  &Saved::folded};
+};
+
+/// The backward pass, a step for each step of the forward pass, last to first.
+class BlockBackward {
+ public:
+  explicit BlockBackward(const Saved& saved)
+      : saved_(saved),
+        block_(saved.sum, saved.arguments[kSkip], saved.flags.dtype),
+        call_(saved.sum),
+        narrow_(saved.u.options()),
+        wide_(saved.sum.options()),
+        cqkv_(saved.cqkv.defined() ? saved.cqkv : input_again()),
+        dup_(torch::empty_like(saved.up)),
+        result_(kArguments) {}
+
+  /// The gradients of the arguments, from those of sum and delta, one of which may be undefined.
+  tensor_list run(const torch::Tensor& dsum, const torch::Tensor& ddelta) {
+    const auto mix =
+        output(ddelta.defined() ? ddelta.to(saved_.flags.dtype).contiguous().view({block_.tokens(), block_.D})
+                                : torch::zeros({block_.tokens(), block_.D}, narrow_));
+    input(mix, cell(mix.dh));
+    norm(dsum.defined() ? dsum.contiguous() : dsum);
+    return std::move(result_);
+  }
+
+ private:
+  /// Gradients of the head norm's input h and of its output with the skip, [B·S, I]; h's statistics [B·S, NH, 2].
+  struct Mix {
+    torch::Tensor dh, dmix, h_norm;
+  };
+  /// dq, dk, dv [3, B·S, I] and those of the gates [2, B, S, NH].
+  struct Cell {
+    torch::Tensor dqkv, dgates;
+  };
+
+  torch::Tensor input_again() const {
+    const auto cqkv = torch::empty({4, block_.tokens(), block_.I}, narrow_);
+    check_launch(kernels::block_input(block_.full_input(saved_.arguments, saved_.folded, saved_.up, cqkv, saved_.gates),
+                                      block_.type, call_.stream()));
+    return cqkv;
+  }
+
+  /// Through the down-projection, and what the cell's output goes through before it. Writes z's half of dup_.
+  Mix output(const torch::Tensor& ddelta) {
+    const auto dout = ddelta.mm(saved_.down_weight);  // [B·S, I]; becomes the gradient of the mix
+    const auto out = torch::empty_like(dout);
+    Mix mix{torch::empty_like(dout), dout, torch::empty({block_.tokens(), block_.NH, 2}, wide_)};
+    kernels::BlockOutputBackwardParams params;
+    params.forward = block_.output(saved_.arguments, saved_.h, cqkv_[0], saved_.up, out);
+    params.dout = dout.data_ptr();
+    params.dh = mix.dh.data_ptr();
+    params.dmix = mix.dmix.data_ptr();
+    params.dup = dup_.data_ptr();
+    params.h_norm = reinterpret_cast<float2*>(mix.h_norm.data_ptr<float>());
+    check_launch(kernels::block_output_backward(params, block_.type, call_.stream()));
+    result_[kProjDown] = ddelta.t().mm(out).to(torch::kFloat32);
+    return mix;
+  }
+
+  Cell cell(const torch::Tensor& dh) {
+    Cell cell{torch::empty({3, block_.tokens(), block_.I}, narrow_), torch::empty_like(saved_.gates)};
+    const auto &dqkv = cell.dqkv, &dgates = cell.dgates;
+    cell_backward(block_.cell(cqkv_.narrow(0, 1, 3), saved_.gates, saved_.flags),
+                  {saved_.scans, saved_.record, saved_.n}, block_.heads(dh),
+                  {block_.heads(dqkv[0]), block_.heads(dqkv[1]), block_.heads(dqkv[2]), dgates[0].data_ptr<float>(),
+                   dgates[1].data_ptr<float>()},
+                  call_.stream());
+    return cell;
+  }
+
+  /// Through convolution, projections and gates, all weights included. Writes a's half of dup_.
+  void input(const Mix& mix, const Cell& cell) {
+    const int parts = kernels::input_parts(block_.shape());
+    const auto sums = torch::empty({parts, kernels::kInputRows, block_.I}, wide_);
+    kernels::BlockInputBackwardParams params;
+    params.forward = block_.input(saved_.arguments, saved_.folded, saved_.up);
+    params.dq = cell.dqkv[0].data_ptr();
+    params.dk = cell.dqkv[1].data_ptr();
+    params.dv = cell.dqkv[2].data_ptr();
+    params.dgates = cell.dgates.data_ptr<float>();
+    params.dmix = mix.dmix.data_ptr();
+    params.h = saved_.h.data_ptr();
+    params.h_norm = reinterpret_cast<const float2*>(mix.h_norm.data_ptr<float>());
+    params.skip = floats(saved_.arguments[kSkip]);
+    params.dup = dup_.data_ptr();
+    params.parts = sums.data_ptr<float>();
+    params.part_count = parts;
+    check_launch(kernels::block_input_backward(params, block_.type, call_.stream()));
+
+    const auto sum = sums.sum(0);
+    const auto rows = [&](std::int64_t first, std::int64_t count) { return sum.narrow(0, first, count); };
+    const auto like = [&](Argument argument, std::int64_t first, std::int64_t count) {
+      result_[argument] = rows(first, count).view_as(saved_.arguments[argument]);
+    };
+    like(kConvWeight, kernels::kConvRows, kernels::kConvTaps);
+    result_[kConvBias] = sum[kernels::kConvBiasRow];
+    result_[kSkip] = sum[kernels::kSkipRow];
+    result_[kOutNorm] = sum[kernels::kNormRow];
+    like(kQProj, kernels::kQRows, kernels::kBlockChannels);
+    like(kKProj, kernels::kKRows, kernels::kBlockChannels);
+    like(kVProj, kernels::kVRows, kernels::kBlockChannels);
+    unfold_gates(rows(kernels::kCGateRows, kernels::kGates), rows(kernels::kAGateRows, kernels::kGates));
+    const auto dbiases = cell.dgates.sum({1, 2});
+    result_[kIGateBias] = dbiases[0];
+    result_[kFGateBias] = dbiases[1];
+  }
+
+  /// From the gradients of the folded gate weights, [8, I] of c and of a, to those of the gates' own, and adds theirs
+  /// to those of q_proj, k_proj and v_proj.
+  void unfold_gates(const torch::Tensor& dc_weight, const torch::Tensor& da_weight) {
+    const auto dweights = torch::empty({2, block_.NH, 3 * block_.I}, wide_);
+    kernels::FoldGatesBackwardParams params;
+    params.weights = block_.gate_weights(saved_.arguments);
+    params.dc_weight = floats(dc_weight);
+    params.da_weight = floats(da_weight);
+    params.di_weight = dweights[0].data_ptr<float>();
+    params.df_weight = dweights[1].data_ptr<float>();
+    params.dq_weight = result_[kQProj].data_ptr<float>();
+    params.dk_weight = result_[kKProj].data_ptr<float>();
+    params.dv_weight = result_[kVProj].data_ptr<float>();
+    check_launch(kernels::fold_gates_backward(params, call_.stream()));
+    result_[kIGateWeight] = dweights[0];
+    result_[kFGateWeight] = dweights[1];
+  }
+
+  /// Through the up-projection, the norm and the residual addition. `dsum` may be undefined.
+  void norm(const torch::Tensor& dsum) {
+    const auto du = dup_.mm(saved_.up_weight);  // [B·S, D]
+    result_[kProjUp] = dup_.t().mm(saved_.u).to(torch::kFloat32);
+    result_[kX] = torch::empty_like(saved_.sum);
+    if (saved_.has_delta) result_[kDelta] = torch::empty(saved_.sum.sizes(), narrow_);
+    const int parts = kernels::norm_parts(block_.tokens());
+    const auto sums = torch::empty({parts, block_.D}, wide_);
+    kernels::AddNormBackwardParams params;
+    params.forward = block_.add_norm(saved_.flags, saved_.arguments[kNorm], saved_.sum);
+    params.dsum = dsum.defined() ? floats(dsum) : nullptr;
+    params.du = du.data_ptr();
+    params.dx = result_[kX].data_ptr<float>();
+    params.dy = saved_.has_delta ? result_[kDelta].data_ptr() : nullptr;
+    params.dweight_parts = sums.data_ptr<float>();
+    params.parts = parts;
+    check_launch(kernels::add_norm_backward(params, block_.type, call_.stream()));
+    result_[kNorm] = sums.sum(0);
+  }
+
+  const Saved& saved_;
+  const Block block_;
+  const KernelContext call_;
+  const torch::TensorOptions narrow_, wide_;
+  const torch::Tensor cqkv_, dup_;
+  tensor_list result_;
+};
+
 class BlockFunction : public torch::autograd::Function<BlockFunction> {
  public:
   /// `arguments` in the order of Argument, the float32 ones contiguous; returns sum and delta.
@@ -175,140 +370,30 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
     const auto result = out.mm(down_weight.t()).view(x.sizes());
 
-    tensor_list saved(kSaved);
-    saved[kSum] = sum;
-    saved[kU] = u;
-    saved[kUpWeight] = up_weight;
-    saved[kDownWeight] = down_weight;
-    saved[kUp] = up;
-    if (!recompute) saved[kCqkv] = cqkv;
-    saved[kGates] = gates;
-    saved[kH] = h;
-    saved[kScans] = state.scans;
-    saved[kRecord] = state.record;
-    saved[kN] = state.n;
-    saved[kFolded] = folded;
-    saved.insert(saved.end(), weights.begin(), weights.end());
-    context->save_for_backward(saved);
-    context->saved_data["reverse_delta"] = reverse_delta;
-    context->saved_data["reverse"] = reverse;
-    context->saved_data["sigmoid_input"] = sigmoid_input;
-    context->saved_data["isa"] = static_cast<std::int64_t>(isa);
-    context->saved_data["eps"] = eps;
-    context->saved_data["has_delta"] = delta.has_value();
+    Saved saved;
+    saved.sum = sum;
+    saved.u = u;
+    saved.up_weight = up_weight;
+    saved.down_weight = down_weight;
+    saved.up = up;
+    if (!recompute) saved.cqkv = cqkv;
+    saved.gates = gates;
+    saved.h = h;
+    saved.scans = state.scans;
+    saved.record = state.record;
+    saved.n = state.n;
+    saved.folded = folded;
+    saved.arguments = std::move(arguments);
+    saved.flags = flags;
+    saved.has_delta = delta.has_value();
+    saved.keep(*context);
     context->set_materialize_grads(false);
     return {sum, result};
   }
 
-  static tensor_list backward(AutogradContext* context, tensor_list gradients) {
-    const auto saved = context->get_saved_variables();
-    const auto &sum = saved[kSum], &u = saved[kU], &up_weight = saved[kUpWeight], &down_weight = saved[kDownWeight],
-               &up = saved[kUp], &gates = saved[kGates], &h = saved[kH], &folded = saved[kFolded];
-    const CellState state(saved[kScans], saved[kRecord], saved[kN]);
-    tensor_list arguments(kArguments);
-    std::copy(saved.begin() + kSaved, saved.end(), arguments.begin() + kNorm);
-    const auto dtype = u.scalar_type();
-    const Flags flags{context->saved_data["reverse_delta"].toBool(),
-                      context->saved_data["reverse"].toBool(),
-                      context->saved_data["sigmoid_input"].toBool(),
-                      static_cast<Isa>(context->saved_data["isa"].toInt()),
-                      dtype,
-                      context->saved_data["eps"].toDouble()};
-    const Block block(sum, arguments[kSkip], dtype);
-    const KernelContext call(sum);
-    const auto narrow = u.options(), wide = sum.options();
-    const auto dresult = gradients[1].defined() ? gradients[1].to(dtype).contiguous().view({block.tokens(), block.D})
-                                                : torch::zeros({block.tokens(), block.D}, narrow);
-
-    auto cqkv = saved[kCqkv];
-    if (!cqkv.defined()) {
-      cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
-      check_launch(
-          kernels::block_input(block.full_input(arguments, folded, up, cqkv, gates), block.type, call.stream()));
-    }
-
-    auto dout = dresult.mm(down_weight);  // [B·S, I]; becomes the gradient of the mix
-    auto out = torch::empty_like(dout);
-    const auto dh = torch::empty_like(dout), dup = torch::empty_like(up);
-    const auto h_norm = torch::empty({block.tokens(), block.NH, 2}, wide);
-    kernels::BlockOutputBackwardParams output;
-    output.forward = block.output(arguments, h, cqkv[0], up, out);
-    output.dout = dout.data_ptr();
-    output.dh = dh.data_ptr();
-    output.dmix = dout.data_ptr();
-    output.dup = dup.data_ptr();
-    output.h_norm = reinterpret_cast<float2*>(h_norm.data_ptr<float>());
-    check_launch(kernels::block_output_backward(output, block.type, call.stream()));
-    tensor_list result(kArguments);
-    result[kProjDown] = dresult.t().mm(out).to(torch::kFloat32);
-    out.reset();
-
-    const auto dqkv = torch::empty({3, block.tokens(), block.I}, narrow);
-    const auto dgates = torch::empty_like(gates);
-    cell_backward(block.cell(cqkv.narrow(0, 1, 3), gates, flags), state, block.heads(dh),
-                  {block.heads(dqkv[0]), block.heads(dqkv[1]), block.heads(dqkv[2]), dgates[0].data_ptr<float>(),
-                   dgates[1].data_ptr<float>()},
-                  call.stream());
-
-    const int parts = kernels::input_parts(block.shape());
-    const auto input_sums = torch::empty({parts, kernels::kInputRows, block.I}, wide);
-    kernels::BlockInputBackwardParams input;
-    input.forward = block.input(arguments, folded, up);
-    input.dq = dqkv[0].data_ptr();
-    input.dk = dqkv[1].data_ptr();
-    input.dv = dqkv[2].data_ptr();
-    input.dgates = dgates.data_ptr<float>();
-    input.dmix = dout.data_ptr();
-    input.h = h.data_ptr();
-    input.h_norm = output.h_norm;
-    input.skip = floats(arguments[kSkip]);
-    input.dup = dup.data_ptr();
-    input.parts = input_sums.data_ptr<float>();
-    input.part_count = parts;
-    check_launch(kernels::block_input_backward(input, block.type, call.stream()));
-    const auto input_sum = input_sums.sum(0);
-    const auto rows = [&](std::int64_t first, std::int64_t count) { return input_sum.narrow(0, first, count); };
-    result[kConvWeight] = rows(kernels::kConvRows, kernels::kConvTaps).view_as(arguments[kConvWeight]);
-    result[kConvBias] = input_sum[kernels::kConvBiasRow];
-    result[kSkip] = input_sum[kernels::kSkipRow];
-    result[kOutNorm] = input_sum[kernels::kNormRow];
-    result[kQProj] = rows(kernels::kQRows, kernels::kBlockChannels).view_as(arguments[kQProj]);
-    result[kKProj] = rows(kernels::kKRows, kernels::kBlockChannels).view_as(arguments[kKProj]);
-    result[kVProj] = rows(kernels::kVRows, kernels::kBlockChannels).view_as(arguments[kVProj]);
-    const auto dgate_weights = torch::empty({2, block.NH, 3 * block.I}, wide), dgate_biases = dgates.sum({1, 2});
-    kernels::FoldGatesBackwardParams fold;
-    fold.weights = block.gate_weights(arguments);
-    fold.dc_weight = floats(rows(kernels::kCGateRows, kernels::kGates));
-    fold.da_weight = floats(rows(kernels::kAGateRows, kernels::kGates));
-    fold.di_weight = dgate_weights[0].data_ptr<float>();
-    fold.df_weight = dgate_weights[1].data_ptr<float>();
-    fold.dq_weight = result[kQProj].data_ptr<float>();
-    fold.dk_weight = result[kKProj].data_ptr<float>();
-    fold.dv_weight = result[kVProj].data_ptr<float>();
-    check_launch(kernels::fold_gates_backward(fold, call.stream()));
-    result[kIGateWeight] = dgate_weights[0];
-    result[kIGateBias] = dgate_biases[0];
-    result[kFGateWeight] = dgate_weights[1];
-    result[kFGateBias] = dgate_biases[1];
-
-    const auto du = dup.mm(up_weight);  // [B·S, D]
-    result[kProjUp] = dup.t().mm(u).to(torch::kFloat32);
-    const bool has_delta = context->saved_data["has_delta"].toBool();
-    result[kX] = torch::empty_like(sum);
-    if (has_delta) result[kDelta] = torch::empty(sum.sizes(), narrow);
-    const int norm_parts = kernels::norm_parts(block.tokens());
-    const auto norm_sums = torch::empty({norm_parts, block.D}, wide);
-    const auto dsum = gradients[0].defined() ? gradients[0].contiguous() : torch::Tensor();
-    kernels::AddNormBackwardParams norm;
-    norm.forward = block.add_norm(flags, arguments[kNorm], sum);
-    norm.dsum = dsum.defined() ? floats(dsum) : nullptr;
-    norm.du = du.data_ptr();
-    norm.dx = result[kX].data_ptr<float>();
-    norm.dy = has_delta ? result[kDelta].data_ptr() : nullptr;
-    norm.dweight_parts = norm_sums.data_ptr<float>();
-    norm.parts = norm_parts;
-    check_launch(kernels::add_norm_backward(norm, block.type, call.stream()));
-    result[kNorm] = norm_sums.sum(0);
+  static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
+    const Saved saved(*context);
+    auto result = BlockBackward(saved).run(gradients[0], gradients[1]);
     result.resize(kArguments + 7);  // the flags have none
     return result;
   }

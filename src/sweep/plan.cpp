@@ -56,7 +56,7 @@ void apply_settings(Node& root, const Node& settings) {
 struct Settings {
   std::string title, base, output = "runs/sweep";
   std::int64_t seeds = 1, first_seed = 0;
-  std::vector<std::string> columns, layouts{enum_name(hear::EmbeddingLayout::kTimeFrequency)};
+  std::vector<std::string> columns, layouts{enum_name(embed::EmbeddingLayout::kTimeFrequency)};
 
   void visit(Visitor& v) {
     v.begin_section("sweep", "");
@@ -115,9 +115,9 @@ class PlanReader {
     plan_.columns = settings_.columns;
     plan_.layouts = settings_.layouts;
     for (const std::string& layout : plan_.layouts) {
-      if (!enum_of<hear::EmbeddingLayout>(layout)) {
+      if (!enum_of<embed::EmbeddingLayout>(layout)) {
         throw UsageError(
-            str(file_.string(), ": sweep.layouts: '", layout, "'; known: ", list_names<hear::EmbeddingLayout>()));
+            str(file_.string(), ": sweep.layouts: '", layout, "'; known: ", list_names<embed::EmbeddingLayout>()));
       }
     }
     if (plan_.layouts.empty()) throw UsageError(file_.string() + ": sweep.layouts is empty");

@@ -56,7 +56,7 @@ TEST(Read, TakesEveryKindOfValue) {
   EXPECT_EQ(config.optim.base_lr, 6e-3);
   EXPECT_EQ(config.optim.epochs, 1.5);
   EXPECT_EQ(config.data.root, "some folder");
-  EXPECT_EQ(config.embedding_layout, hear::EmbeddingLayout::kReleased);
+  EXPECT_EQ(config.embedding_layout, embed::EmbeddingLayout::kReleased);
 }
 
 TEST(Read, AnUnknownKeyNamesItsPlaceAndTheNearestKey) {

@@ -1,229 +1,210 @@
 // The kernels' host entry points once more, here through the emulator: linked ahead of axlstm::kernels, they let the
-// operations of src/ops run on tensors on the CPU.
+// operations of src/ops run on tensors on the CPU. Kernels and plans are chosen as the .cu files choose them; a GPU of
+// few multiprocessors and, by turns, of more or less shared memory is played, so that blocks go on to further work and
+// both sizes of chunks run.
 #include "kernels/emulator_hopper.h"
 
 // After the emulator, which stands for nvcc's language.
-#include <algorithm>
-
 #include "block_gates.cuh"
 #include "block_input.cuh"
 #include "block_input_backward.cuh"
 #include "block_launch.h"
 #include "block_norm.cuh"
 #include "block_output.cuh"
+#include "block_plan.h"
 #include "mlstm_chunk_kernels.cuh"
 #include "mlstm_hopper_kernels.cuh"
 #include "mlstm_launch.h"
 #include "mlstm_links.cuh"
+#include "mlstm_links_plan.h"
+#include "mlstm_plan.h"
 #include "mlstm_scans.cuh"
 #include "mlstm_simt_backward.cuh"
+#include "mlstm_simt_plan.h"
 
 namespace axlstm::kernels {
-namespace {
 
-emulator::Index simt_grid(const MlstmShape& shape) {
-  return {static_cast<unsigned>(shape.B * shape.NH), ceil_div(shape.S, kTile), ceil_div(shape.DH, kStep * 4)};
-}
+using emulator::launch;
 
-template <typename Params>
-void run_chunks(void (*small)(Params), void (*large)(Params), const Params& p, bool backward) {
-  const unsigned blocks = static_cast<unsigned>(p.shape.B * p.shape.NH) * ceil_div(p.shape.S, p.shape.chunk);
-  if (p.shape.chunk <= ChunkTerms<4>::kTokens) {
-    emulator::launch(small, {blocks, 1, 1}, 4 * kWarp, chunk_bytes<4>(backward), p);
-  } else {
-    emulator::launch(large, {blocks, 1, 1}, 8 * kWarp, chunk_bytes<8>(backward), p);
-  }
-}
-
-/// Two blocks, so that they go on to further chunks.
-template <typename T, typename Params>
-void run_hopper(void (*kernel)(Params), const Params& p) {
-  const MlstmShape& shape = p.cell.shape;
-  const unsigned chunks = static_cast<unsigned>(shape.B * shape.NH) * ceil_div(shape.S, shape.chunk);
-  emulator::launch(kernel, {std::min(chunks, 2U), 1, 1}, HopperChunk<T>::kThreads, HopperChunk<T>::kBytes, p);
-}
-
-/// Calls run(element of the type).
-template <typename Run>
-cudaError_t by_type(DataType type, const Run& run) {
-  if (type == DataType::kFloat16) {
-    run(__half{});
-  } else {
-    run(__nv_bfloat16{});
-  }
-  return cudaSuccess;
-}
-
-emulator::Index link_blocks(const MlstmShape& shape, unsigned parts) {
-  return {static_cast<unsigned>(shape.B * shape.NH * link_count(shape)), parts, 1};
-}
-
-emulator::Index token_blocks(const Links& links) {
-  return link_blocks(links.shape, ceil_div(links.shape.chunk, kLinkTokens));
-}
-
-}  // namespace
-
-/// Both sizes of chunks are to be tested: odd lengths go by the larger.
+/// Odd lengths go by the larger chunks.
 std::int64_t chunk_tokens(std::int64_t tokens, DataType type) {
-  if (type == DataType::kFloat32) return 0;
-  return even_chunk(tokens, tokens % 2 == 0 ? ChunkTerms<4>::kTokens : ChunkTerms<8>::kTokens);
+  return chunk_tokens_within(tokens, type, tokens % 2 == 0 ? chunk_bytes<4>(true) : chunk_bytes<8>(true));
 }
 
 /// Only where a test wants them.
 bool hopper_kernels_run() { return true; }
 bool hopper_kernels_are_faster(std::int64_t) { return false; }
 
-int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
-
 cudaError_t mlstm_scan_gates(const ForwardParams& params, cudaStream_t) {
-  emulator::launch(gate_forward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1},
-                   static_cast<unsigned>(scan_threads(params.shape.S)), 0, params.shape, params.gates, params.state);
-  return cudaSuccess;
+  return launch(gate_forward_kernel, plan_scan(params.shape), params.shape, params.gates, params.state);
 }
 
-cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t) {
-  if (type == DataType::kFloat32) {
-    emulator::launch(simt_forward_kernel<4>, simt_grid(params.shape), kThreads, 0, params);
-    return cudaSuccess;
-  }
+cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t) {
+  return launch(gate_backward_kernel, plan_scan(params.shape), params);
+}
+
+namespace {
+
+constexpr int kMultiprocessors = 2;
+
+cudaError_t simt_forward(const ForwardParams& params) {
+  return by_forward_columns(params.shape.DH, [&](auto columns) {
+    constexpr int kColumns = decltype(columns)::value;
+    return launch(simt_forward_kernel<kColumns>, plan_simt_rows<kColumns>(params.shape), params);
+  });
+}
+
+cudaError_t simt_backward(const BackwardParams& params) {
+  const MlstmShape& shape = params.shape;
+  return by_backward_columns(shape.DH, [&](auto columns) {
+    constexpr int kColumns = decltype(columns)::value;
+    launch(simt_row_terms_kernel, plan_simt_row_terms(shape), params);
+    launch(simt_backward_columns_kernel<kColumns>, plan_simt_columns<kColumns>(shape), params);
+    return launch(simt_backward_rows_kernel<kColumns>, plan_simt_rows<kColumns>(shape), params);
+  });
+}
+
+template <typename T>
+cudaError_t mma_forward(const ForwardParams& params) {
+  return by_warps(params.shape, [&](auto warps) {
+    constexpr int kWarps = decltype(warps)::value;
+    return launch(chunk_forward_kernel<kWarps, T>, plan_chunks<kWarps>(params.shape, false), params);
+  });
+}
+
+template <typename T>
+cudaError_t mma_backward(const BackwardParams& params) {
+  return by_warps(params.shape, [&](auto warps) {
+    constexpr int kWarps = decltype(warps)::value;
+    return launch(chunk_backward_kernel<kWarps, T>, plan_chunks<kWarps>(params.shape, true), params);
+  });
+}
+
+template <typename T>
+cudaError_t hopper_forward(const ForwardParams& params) {
   const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
+  const HopperForward all{params, map(params.q), map(params.k), map(params.v)};
+  return launch(hopper_forward_kernel<T>, plan_hopper(params.shape, kMultiprocessors), all);
+}
+
+template <typename T>
+cudaError_t hopper_backward(const BackwardParams& params) {
+  const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
+  const HopperBackward all{params, map(params.q), map(params.k), map(params.v), map(params.dh)};
+  return launch(hopper_backward_kernel<T>, plan_hopper(params.shape, kMultiprocessors), all);
+}
+
+}  // namespace
+
+cudaError_t mlstm_forward(const ForwardParams& params, DataType type, cudaStream_t) {
+  if (type == DataType::kFloat32) return simt_forward(params);
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    if (params.shape.hopper) {
-      return run_hopper<T, HopperForward>(hopper_forward_kernel<T>,
-                                          {params, map(params.q), map(params.k), map(params.v)});
-    }
-    run_chunks<ForwardParams>(chunk_forward_kernel<4, T>, chunk_forward_kernel<8, T>, params, false);
+    return params.shape.hopper ? hopper_forward<T>(params) : mma_forward<T>(params);
   });
 }
 
 cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStream_t) {
-  if (type == DataType::kFloat32) {
-    constexpr int kBytes = sizeof(float) * (2 * kTile * (kTile + 1) + kScratch<4>);
-    emulator::launch(simt_row_terms_kernel, simt_grid(params.shape), kThreads, 0, params);
-    emulator::launch(simt_backward_columns_kernel<4>, simt_grid(params.shape), kThreads, kBytes, params);
-    emulator::launch(simt_backward_rows_kernel<4>, simt_grid(params.shape), kThreads, 0, params);
-    return cudaSuccess;
-  }
-  const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
+  if (type == DataType::kFloat32) return simt_backward(params);
   return by_type(type, [&](auto element) {
     using T = decltype(element);
-    if (params.shape.hopper) {
-      return run_hopper<T, HopperBackward>(hopper_backward_kernel<T>,
-                                           {params, map(params.q), map(params.k), map(params.v), map(params.dh)});
-    }
-    run_chunks<BackwardParams>(chunk_backward_kernel<4, T>, chunk_backward_kernel<8, T>, params, true);
+    return params.shape.hopper ? hopper_backward<T>(params) : mma_backward<T>(params);
   });
-}
-
-cudaError_t mlstm_backward_gates(const BackwardParams& params, cudaStream_t) {
-  emulator::launch(gate_backward_kernel, {static_cast<unsigned>(params.shape.B * params.shape.NH), 1, 1},
-                   static_cast<unsigned>(scan_threads(params.shape.S)), 0, params);
-  return cudaSuccess;
 }
 
 cudaError_t split_links(const SplitParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(split_kernel<decltype(element)>, token_blocks(params.links), kLinkThreads, 0, params);
+    return launch(split_kernel<decltype(element)>, plan_link_tokens(params.links), params);
   });
 }
 
 cudaError_t sum_links(const LinkSumParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(link_sum_kernel<decltype(element)>,
-                     link_blocks(params.links.shape, ceil_div(params.links.shape.DH, 2 * kWarp)), kLinkThreads,
-                     kLinkThreads * static_cast<int>(sizeof(float2)), params);
+    return launch(link_sum_kernel<decltype(element)>, plan_sum_links(params.links), params);
+  });
+}
+
+cudaError_t pass_states(const PassParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    return launch(pass_kernel<decltype(element)>, plan_pass_states(params.links), params);
   });
 }
 
 cudaError_t total_links(const LinkTotalParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(link_total_kernel<decltype(element)>, link_blocks(params.links.shape, 1), kLinkThreads,
-                     kLinkWarps * static_cast<int>(sizeof(float)), params);
-  });
-}
-
-cudaError_t pass_states(const PassParams& params, DataType type, cudaStream_t) {
-  const MlstmShape& shape = params.links.shape;
-  const unsigned pieces = ceil_div((shape.DH * shape.DH + shape.DH) / 2, kLinkThreads);
-  return by_type(type, [&](auto element) {
-    emulator::launch(pass_kernel<decltype(element)>, {static_cast<unsigned>(shape.B * shape.NH), pieces, 1},
-                     kLinkThreads, 0, params);
+    return launch(link_total_kernel<decltype(element)>, plan_total_links(params.links), params);
   });
 }
 
 cudaError_t dot_links(const DotParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(dot_kernel<decltype(element)>, token_blocks(params.links), kLinkThreads, 0, params);
+    return launch(dot_kernel<decltype(element)>, plan_link_tokens(params.links), params);
   });
 }
 
 cudaError_t merge_links(const MergeParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(merge_kernel<decltype(element)>, token_blocks(params.links), kLinkThreads, 0, params);
+    return launch(merge_kernel<decltype(element)>, plan_link_tokens(params.links), params);
   });
 }
 
-int norm_parts(std::int64_t) { return 2; }
-int input_parts(const BlockShape&) { return 2; }
+int norm_parts(std::int64_t tokens) { return count_norm_parts(tokens, kMultiprocessors); }
+int input_parts(const BlockShape& shape) { return count_input_parts(shape, 1); }
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    emulator::launch(add_norm_kernel<4, decltype(element)>, {ceil_div(params.B * params.S, kNormThreads / kWarp), 1, 1},
-                     kNormThreads, 0, params);
+    using T = decltype(element);
+    return by_pairs(params.D, [&](auto pairs) {
+      return launch(add_norm_kernel<decltype(pairs)::value, T>, plan_add_norm(params), params);
+    });
   });
 }
 
 cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type, cudaStream_t) {
-  constexpr int kBytes = kNormThreads * 4 * static_cast<int>(sizeof(float2));
   return by_type(type, [&](auto element) {
-    emulator::launch(add_norm_backward_kernel<4, decltype(element)>, {static_cast<unsigned>(params.parts), 1, 1},
-                     kNormThreads, kBytes, params);
+    using T = decltype(element);
+    return by_pairs(params.forward.D, [&](auto pairs) {
+      return launch(add_norm_backward_kernel<decltype(pairs)::value, T>, plan_add_norm_backward(params, pairs), params);
+    });
   });
 }
 
 cudaError_t fold_gates(const FoldGatesParams& params, cudaStream_t) {
-  emulator::launch(fold_gates_kernel, {ceil_div(params.weights.I, kFoldThreads), 1, 1}, kFoldThreads, 0, params);
-  return cudaSuccess;
+  return launch(fold_gates_kernel, plan_fold_gates(params.weights), params);
 }
 
 cudaError_t fold_gates_backward(const FoldGatesBackwardParams& params, cudaStream_t) {
-  emulator::launch(fold_gates_backward_kernel, {ceil_div(params.weights.I, kFoldThreads), 1, 1}, kFoldThreads, 0,
-                   params);
-  return cudaSuccess;
+  return launch(fold_gates_backward_kernel, plan_fold_gates(params.weights), params);
 }
 
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t) {
-  const unsigned blocks = static_cast<unsigned>(params.shape.B) * ceil_div(params.shape.S, kInputTokens);
   return by_type(type, [&](auto element) {
-    using T = decltype(element);
-    emulator::launch(block_input_kernel<T>, {blocks, 1, 1}, kInputWarps * kWarp, kInputBytes<T>, params);
+    return launch(block_input_kernel<decltype(element)>, plan_block_input(params.shape), params);
   });
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t) {
-  const unsigned blocks = ceil_div(params.part_count * (params.forward.shape.I / kTileChannels), kInputBackwardWarps);
   return by_type(type, [&](auto element) {
-    using T = decltype(element);
-    emulator::launch(block_input_backward_kernel<T>, {blocks, 1, 1}, kInputBackwardWarps * kWarp, InputStep<T>::kBytes,
-                     params);
+    return launch(block_input_backward_kernel<decltype(element)>, plan_block_input_backward(params), params);
   });
 }
 
 cudaError_t block_output(const BlockOutputParams& params, DataType type, cudaStream_t) {
-  const std::int64_t heads = params.shape.B * params.shape.S * params.shape.NH;
   return by_type(type, [&](auto element) {
-    emulator::launch(block_output_kernel<4, decltype(element)>, {ceil_div(heads, kOutputThreads / 4), 1, 1},
-                     kOutputThreads, 0, params);
+    using T = decltype(element);
+    return by_lanes(params.shape, [&](auto lanes) {
+      return launch(block_output_kernel<decltype(lanes)::value, T>, plan_block_output(params.shape, lanes), params);
+    });
   });
 }
 
 cudaError_t block_output_backward(const BlockOutputBackwardParams& params, DataType type, cudaStream_t) {
-  const std::int64_t heads = params.forward.shape.B * params.forward.shape.S * params.forward.shape.NH;
   return by_type(type, [&](auto element) {
-    emulator::launch(block_output_backward_kernel<4, decltype(element)>, {ceil_div(heads, kOutputThreads / 4), 1, 1},
-                     kOutputThreads, 0, params);
+    using T = decltype(element);
+    const BlockShape& shape = params.forward.shape;
+    return by_lanes(shape, [&](auto lanes) {
+      return launch(block_output_backward_kernel<decltype(lanes)::value, T>, plan_block_output(shape, lanes), params);
+    });
   });
 }
 

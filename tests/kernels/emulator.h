@@ -9,6 +9,7 @@
 #include <cuda_fp16.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "emulator_races.h"
+#include "launch.h"
 
 #undef __global__
 #undef __device__
@@ -188,6 +190,18 @@ const Value* exchange(const Value& value) {
   return received;
 }
 
+/// What a GPU takes (shared memory: of compute capability 9.0).
+inline constexpr unsigned kMostThreads = 1024, kMostInYOrZ = 65535;
+inline constexpr std::size_t kMostSharedBytes = std::size_t{227} << 10;
+/// Dynamic shared memory is aligned to this, and what lies behind it must stay as it is.
+inline constexpr std::size_t kSharedAlignment = 1024, kGuardBytes = std::size_t{16} << 10;
+
+/// Where a block's dynamic shared memory begins.
+inline std::byte* first_of(std::vector<std::byte>& shared) {
+  const auto address = reinterpret_cast<std::uintptr_t>(shared.data());
+  return shared.data() + ((address + kSharedAlignment - 1) / kSharedAlignment * kSharedAlignment - address);
+}
+
 /// A fiber for thread `n` of the block that runs.
 [[gnu::noinline]] inline std::unique_ptr<Fiber> make_fiber(unsigned n) {
   auto fiber = std::make_unique<Fiber>();
@@ -202,17 +216,25 @@ const Value* exchange(const Value& value) {
   return fiber;
 }
 
-/// Runs kernel(arguments) over the grid; the block size must be a multiple of the warp.
+/// Runs kernel(arguments) as planned; the number of threads must be a multiple of the warp. Always successful: throws
+/// for what a GPU would refuse.
 template <typename Kernel, typename... Arguments>
-void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_bytes, const Arguments&... arguments) {
-  gridDim = grid;
+cudaError_t launch(Kernel kernel, const kernels::Launch& plan, const Arguments&... arguments) {
+  const kernels::Grid& grid = plan.grid;
+  const unsigned threads = plan.threads;
+  const auto shared_bytes = static_cast<std::size_t>(plan.shared_bytes);
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > kMostInYOrZ || grid.z > kMostInYOrZ || threads == 0 ||
+      threads > kMostThreads || threads % 32 != 0 || shared_bytes > kMostSharedBytes) {
+    throw std::logic_error("a GPU would refuse this launch");
+  }
+  gridDim = {grid.x, grid.y, grid.z};
   blockDim = {threads, 1, 1};
   for (unsigned at = 0; at < grid.x * grid.y * grid.z; ++at) {
     blockIdx = {at % grid.x, at / grid.x % grid.y, at / grid.x / grid.y};
     Block running;
     block = &running;
     running.kernel = [&] { kernel(arguments...); };
-    running.shared.assign(shared_bytes + 1024, std::byte{0xff});
+    running.shared.assign(kSharedAlignment + shared_bytes + kGuardBytes, std::byte{0xff});
     running.warps.resize(threads / 32);
     running.alive = threads;
     for (unsigned n = 0; n < threads; ++n) running.fibers.push_back(make_fiber(n));
@@ -221,8 +243,14 @@ void launch(Kernel kernel, Index grid, unsigned threads, std::size_t shared_byte
     running.start.reach();
     change_stack(Agent::numbered(0), running.host, self().context);
     running.end.pass();
+    const std::byte* shared_end = first_of(running.shared) + shared_bytes;
+    const std::byte* end = running.shared.data() + running.shared.size();
+    if (std::find_if(shared_end, end, [](std::byte byte) { return byte != std::byte{0xff}; }) != end) {
+      throw std::logic_error("a kernel wrote behind its shared memory");
+    }
   }
   block = nullptr;
+  return cudaSuccess;
 }
 
 }  // namespace axlstm::emulator
@@ -297,8 +325,7 @@ inline float fast_inverse(float x) { return 1.0F / x; }
 
 template <typename T>
 T* dynamic_shared() {
-  const auto address = reinterpret_cast<std::uintptr_t>(emulator::block->shared.data());
-  return reinterpret_cast<T*>((address + 1023) / 1024 * 1024);
+  return reinterpret_cast<T*>(emulator::first_of(emulator::block->shared));
 }
 
 inline void copy_async_16(void* to, const void* from, bool inside) {

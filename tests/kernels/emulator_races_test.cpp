@@ -24,7 +24,7 @@ void swap_kernel(Meet meet, bool far, int* out) {
 
 void run(Meet meet, bool far) {
   int out[kThreads] = {};
-  launch(swap_kernel, {1, 1, 1}, kThreads, 0, meet, far, &out[0]);
+  launch(swap_kernel, {{1}, kThreads}, meet, far, &out[0]);
 }
 
 /// Thread 0 has the copy engine fill a slice that thread 32 reads, twice.
@@ -56,7 +56,7 @@ void run_copies(bool wait, bool give_back) {
   kernels::TensorMap map{};
   map.x.data = &element;
   map.shape.S = map.shape.DH = 1;
-  launch(copy_kernel, {1, 1, 1}, kThreads, 256 * kernels::kTileRowBytes, wait, give_back, map, &out[0]);
+  launch(copy_kernel, {{1}, kThreads, 256 * kernels::kTileRowBytes}, wait, give_back, map, &out[0]);
 }
 
 TEST(EmulatorRaces, BarriersPutThingsInOrder) {

@@ -183,7 +183,10 @@ INSTANTIATE_TEST_SUITE_P(Small, FusedBlock,
                                          Case{1, 17, 32, 2, true, false, true, kExponential, torch::kFloat16},
                                          Case{1, 129, 32, 2, true, false, false, kExponential, torch::kBFloat16},
                                          Case{1, 257, 32, 2, true, false, false, kExponential, torch::kFloat16},
-                                         Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16}),
+                                         Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16},
+                                         // Heads that 8 and 16 lanes share.
+                                         Case{1, 5, 208, 4, true, false, false, kExponential, torch::kBFloat16},
+                                         Case{1, 3, 416, 4, true, false, true, kExponential, torch::kBFloat16}),
                          name_of);
 #ifndef AXLSTM_EMULATED
 INSTANTIATE_TEST_SUITE_P(Large, FusedBlock,

@@ -130,6 +130,8 @@ std::vector<Case> with_all_instructions(std::vector<Case> cases) {
 INSTANTIATE_TEST_SUITE_P(Small, CellKernel,
                          testing::ValuesIn(with_all_instructions({{1, 1, 2, 16, 1, kExponential, torch::kFloat32},
                                                                   {1, 70, 1, 48, 20, kExponential, torch::kFloat32},
+                                                                  {1, 33, 1, 96, 1, kSigmoid, torch::kFloat32},
+                                                                  {1, 66, 1, 208, 1, kExponential, torch::kFloat32},
                                                                   {1, 1, 2, 16, 1, kExponential, torch::kBFloat16},
                                                                   {1, 63, 1, 16, 1, kExponential, torch::kBFloat16},
                                                                   {1, 64, 1, 96, 1, kSigmoid, torch::kBFloat16},

@@ -91,16 +91,5 @@ TEST(ProgressLine, TellsWhereTheRunIs) {
   EXPECT_NE(progress_line(record, 20000).find("| held-out loss 0.5000"), std::string::npos);
 }
 
-TEST(WriteReconstruction, DrawsAPictureOfAnyInput) {
-  const test::TemporaryFolder folder;
-  const model::EncoderOptions encoder;
-  const auto mask = torch::rand({1, 250}).gt(0.5);
-  for (const double scale : {0.0, 1.0}) {
-    const auto path = folder.path() / "picture.png";
-    write_reconstruction(path, torch::randn({1, 1, 200, 80}) * scale, mask, torch::randn({1, 250, 64}), encoder, {});
-    EXPECT_EQ(read_file(path).substr(1, 3), "PNG");
-  }
-}
-
 }  // namespace
 }  // namespace axlstm::train

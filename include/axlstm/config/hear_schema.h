@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "axlstm/config/config.h"
+#include "axlstm/embed/options.h"
 #include "axlstm/hear/options.h"
 #include "axlstm/train/options.h"
 
@@ -14,9 +15,9 @@ struct HearConfig {
   std::vector<std::string> models;
   std::vector<std::string> tasks;
   std::string output = "runs/hear";
-  hear::LayoutChoice layout = hear::LayoutChoice::kModel;
-  train::DeviceChoice extract_device = train::DeviceChoice::kAuto;
-  double batch_seconds = hear::kBatchSeconds;
+  embed::LayoutChoice layout = embed::LayoutChoice::kModel;
+  runtime::DeviceChoice extract_device = runtime::DeviceChoice::kAuto;
+  double batch_seconds = embed::kBatchSeconds;
   bool resample = false;
   bool per_file = false;
   std::string grid = hear::kGrids.front();
@@ -25,7 +26,7 @@ struct HearConfig {
   std::int64_t seeds = 10;
   std::int64_t jobs = 0;
   std::int64_t threads = 1;
-  train::DeviceChoice device = train::DeviceChoice::kCpu;
+  runtime::DeviceChoice device = runtime::DeviceChoice::kCpu;
   bool published = true;
   bool mix_grids = false;
 };

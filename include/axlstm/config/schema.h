@@ -4,26 +4,27 @@
 
 #include <string>
 
-#include "axlstm/audio/options.h"
 #include "axlstm/config/config.h"
 #include "axlstm/data/options.h"
-#include "axlstm/hear/options.h"
+#include "axlstm/distributed/options.h"
+#include "axlstm/embed/options.h"
+#include "axlstm/features/options.h"
 #include "axlstm/model/options.h"
 #include "axlstm/train/options.h"
 
 namespace axlstm::config {
 
 struct RunConfig {
-  audio::LogMelOptions audio;
+  features::LogMelOptions audio;
   data::DataOptions data;
   model::EncoderOptions model;
   model::MaskOptions mask;
   model::LossOptions loss;
   train::OptimOptions optim;
   train::TrainOptions train;
-  train::DistributedOptions distributed;
+  distributed::DistributedOptions distributed;
   train::EvalOptions eval;
-  hear::EmbeddingLayout embedding_layout = hear::EmbeddingLayout::kTimeFrequency;
+  embed::EmbeddingLayout embedding_layout = embed::EmbeddingLayout::kTimeFrequency;
 };
 
 /// Shows every field to `visitor`, section by section.
@@ -31,6 +32,10 @@ void visit(RunConfig& config, Visitor& visitor);
 
 /// Reads a tree strictly, fills model.size's values in and checks what keys mean together. Throws UsageError.
 RunConfig read(const Node& root);
+
+/// Reads a configuration that is stored with a run or checkpoint, as `dump` of this or an earlier version wrote it.
+/// Keys of other architectures, which earlier versions let pass, do not count. `source` names it in errors.
+RunConfig read_stored(const std::string& yaml, const std::string& source);
 
 /// The resolved configuration as YAML; read(parse(dump(c))) gives c again.
 std::string dump(RunConfig config);

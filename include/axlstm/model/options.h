@@ -10,9 +10,6 @@
 
 namespace axlstm::model {
 
-enum class Arch { kAxlstm, kSsast };
-constexpr auto enum_names(Arch) { return std::array{"axlstm", "ssast"}; }
-
 enum class Size { kTiny, kSmall, kMedium, kBase, kLarge, kHuge, kCustom };
 constexpr auto enum_names(Size) { return std::array{"tiny", "small", "medium", "base", "large", "huge", "custom"}; }
 
@@ -23,13 +20,13 @@ enum class LossRegion { kMasked, kAll };
 constexpr auto enum_names(LossRegion) { return std::array{"masked", "all"}; }
 
 struct EncoderOptions {
-  Arch arch = Arch::kAxlstm;
+  std::string arch = "axlstm";  ///< name of an architecture (architecture.h)
   Size size = Size::kTiny;
   std::int64_t dim = 0;              ///< D; 0: from size
   std::int64_t depth = 0;            ///< blocks; 0: from size
-  std::int64_t attention_heads = 0;  ///< SSAST only; 0: from size
-  std::int64_t expansion = 3;        ///< AxLSTM only: I = expansion · D
-  bool flip = false;                 ///< AxLSTM only: of blocks counted from 0, the odd ones run backwards in time
+  std::int64_t attention_heads = 0;  ///< of attention; 0: from size
+  std::int64_t expansion = 3;        ///< I = expansion · D
+  bool flip = false;                 ///< odd blocks run backwards in time
   ops::InputGate input_gate = ops::InputGate::kExponential;
   std::int64_t frames = 200;  ///< L, the frames of one crop or chunk
   std::int64_t mels = 80;     ///< F
@@ -62,9 +59,14 @@ void visit(EncoderOptions& model, Visitor& v);
 void visit(MaskOptions& mask, Visitor& v);
 void visit(LossOptions& loss, Visitor& v);
 
-/// Fills dim, depth and attention_heads from `size` and checks that everything fits together.
+/// Fills dim, depth and attention_heads from `size` and checks that everything fits together, and that no key of
+/// another architecture is set.
 /// Throws UsageError naming the key (as model.<key>), the value and the fix.
 EncoderOptions resolve(EncoderOptions options);
+
+/// The same with the keys of other architectures at their defaults: for configurations of an earlier version, which let
+/// them pass.
+EncoderOptions without_foreign_keys(EncoderOptions options);
 
 /// Such as "axlstm tiny (D 192, 12 blocks, E 3, patches 4×16)".
 std::string describe(const EncoderOptions& options);

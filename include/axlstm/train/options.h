@@ -6,6 +6,7 @@
 #include <string>
 
 #include "axlstm/core/visitor.h"
+#include "axlstm/runtime/options.h"
 
 namespace axlstm::train {
 
@@ -21,17 +22,10 @@ struct OptimOptions {
   double clip_grad_norm = 0.0;
 };
 
-enum class DeviceChoice { kAuto, kCpu, kCuda };
-constexpr auto enum_names(DeviceChoice) { return std::array{"auto", "cpu", "cuda"}; }
-
-/// Arithmetic of matrix products in training; weights, optimiser and loss are float32 in all of them.
-enum class Precision { kAuto, kBf16, kFp16, kFp32, kTf32 };
-constexpr auto enum_names(Precision) { return std::array{"auto", "bf16", "fp16", "fp32", "tf32"}; }
-
 struct TrainOptions {
   std::string run_dir = "runs/axlstm";
-  DeviceChoice device = DeviceChoice::kAuto;
-  Precision precision = Precision::kAuto;
+  runtime::DeviceChoice device = runtime::DeviceChoice::kAuto;
+  runtime::Precision precision = runtime::Precision::kAuto;
   bool deterministic = false;
   std::int64_t seed = 0;
   std::int64_t threads = 0;
@@ -54,18 +48,9 @@ struct EvalOptions {
   std::int64_t probe_clips = 1000;
 };
 
-/// Several processes that train one model, each on its part of every batch.
-struct DistributedOptions {
-  bool overlap = true;
-  double bucket_mb = 25;
-  double heartbeat_s = 30;
-  double timeout_s = 600;
-};
-
-/// Sections `optim`, `train`, `eval` and `distributed`.
+/// Sections `optim`, `train` and `eval`.
 void visit(OptimOptions& optim, Visitor& v);
 void visit(TrainOptions& train, Visitor& v);
 void visit(EvalOptions& eval, Visitor& v);
-void visit(DistributedOptions& distributed, Visitor& v);
 
 }  // namespace axlstm::train
