@@ -1,11 +1,9 @@
 #include "axlstm/train/run_folder.h"
 
-#include <iomanip>
-#include <sstream>
-
 #include "axlstm/checkpoints/checkpoint.h"
 #include "axlstm/config/schema.h"
 #include "axlstm/core/error.h"
+#include "axlstm/core/zero_padded.h"
 
 namespace axlstm::train {
 
@@ -36,9 +34,7 @@ void RunFolder::check_recipe(const fs::path& path, const std::string& config_yam
 }
 
 fs::path RunFolder::picture(std::int64_t step) const {
-  std::ostringstream name;
-  name << "step-" << std::setw(8) << std::setfill('0') << step << ".png";
-  return path_ / "pictures" / name.str();
+  return path_ / "pictures" / str("step-", zero_padded(static_cast<std::uint64_t>(step), 8), ".png");
 }
 
 }  // namespace axlstm::train
