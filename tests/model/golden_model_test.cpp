@@ -21,9 +21,12 @@ EncoderOptions options_of(const nlohmann::json& config) {
   options.size = Size::kCustom;
   options.dim = config.at("embed_dim");
   options.depth = config.at("depth");
-  options.attention_heads = config.value("num_heads", 3);
-  options.expansion = config.value("expansion", config.value("expansion_factor", 2));
-  options.flip = config.value("flip", true);
+  if (options.arch == "ssast") {
+    options.attention_heads = config.value("num_heads", 3);
+  } else {
+    options.expansion = config.value("expansion", config.value("expansion_factor", 2));
+    options.flip = config.value("flip", true);
+  }
   if (config.contains("patch")) {
     options.patch_frames = config.at("patch").at(0);
     options.patch_mels = config.at("patch").at(1);

@@ -19,7 +19,7 @@ EncoderOptions custom(const std::string& arch, std::int64_t dim, std::int64_t de
   options.size = Size::kCustom;
   options.dim = dim;
   options.depth = depth;
-  options.attention_heads = 4;
+  if (arch == "ssast") options.attention_heads = 4;
   return resolve(options);
 }
 
