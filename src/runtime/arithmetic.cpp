@@ -3,6 +3,8 @@
 #include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
+#include <cstdlib>
+
 #include "axlstm/core/error.h"
 
 namespace axlstm::runtime {
@@ -22,6 +24,14 @@ void set_float32_arithmetic(Precision precision) {
   const bool tf32 = precision == Precision::kTf32;
   at::globalContext().setAllowTF32CuBLAS(tf32);
   at::globalContext().setAllowTF32CuDNN(tf32);  // cuDNN's own default is to round
+}
+
+void set_deterministic(bool deterministic) {
+  if (deterministic) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  auto& context = at::globalContext();
+  context.setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
+  context.setDeterministicFillUninitializedMemory(false);  // a check for reads of unwritten memory, at its cost
+  context.setDeterministicCuDNN(deterministic);
 }
 
 Autocast::Autocast(at::DeviceType device, at::ScalarType dtype, bool enabled)

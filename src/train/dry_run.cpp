@@ -46,12 +46,12 @@ std::string Trainer::dry_run() {
     report << "memory       " << std::setprecision(1) << *memory << " GB at most" << std::setprecision(0) << "\n";
   if (validation_) {
     const auto validation_start = Clock::now();
-    const double loss = validation_->loss(*objective_, arithmetic_);
+    const double loss = validation_->loss(*state_.objective, arithmetic_);
     report << "validation   " << validation_->size() << " clips in " << format_duration(seconds_since(validation_start))
            << ", loss " << std::setprecision(4) << loss << " before training\n";
   }
-  const double weights = 4.0 * static_cast<double>(model::parameter_count(objective_->module()));
-  const double checkpoint = weights * (ema_.enabled() ? 4 : 3) / (1 << 20);  // with both moments
+  const double weights = 4.0 * static_cast<double>(model::parameter_count(state_.module()));
+  const double checkpoint = weights * (state_.ema.enabled() ? 4 : 3) / (1 << 20);  // with both moments
   report << std::setprecision(0) << "checkpoint   " << checkpoint << " MiB, " << config_.train.keep_last
          << " kept: " << checkpoint * static_cast<double>(config_.train.keep_last + 1) << " MiB while one is written\n"
          << "whole run    " << last_step() << " steps, about "

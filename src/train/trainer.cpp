@@ -4,8 +4,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
-#include <mutex>
 
 #include "axlstm/core/cores.h"
 #include "axlstm/core/duration.h"
@@ -14,7 +12,6 @@
 #include "axlstm/core/log.h"
 #include "axlstm/core/random.h"
 #include "axlstm/data/lists/manifest.h"
-#include "axlstm/model/blocks.h"
 #include "axlstm/runtime/device.h"
 #include "axlstm/train/diagnose.h"
 #include "axlstm/train/utilization.h"
@@ -23,29 +20,8 @@
 namespace axlstm::train {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 torch::Generator generator_for(std::initializer_list<std::uint64_t> parts) {
   return at::make_generator<at::CPUGeneratorImpl>(derive_seed(parts));
-}
-
-/// Must come before the first matrix product on a GPU: cuBLAS reads its setting once.
-void set_deterministic(bool deterministic) {
-  if (deterministic) ::setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
-  auto& context = at::globalContext();
-  context.setDeterministicAlgorithms(deterministic, /*warn_only=*/true);
-  context.setDeterministicFillUninitializedMemory(false);  // a check for reads of unwritten memory, at its cost
-  context.setDeterministicCuDNN(deterministic);
-}
-
-/// Says first what will be slow, or cannot be computed as asked.
-std::unique_ptr<objective::Objective> build(const config::RunConfig& config, const runtime::Arithmetic& arithmetic) {
-  const auto plan = model::kernel_plan(config.model, arithmetic);
-  if (!plan.warning.empty()) log::warn_for_run(plan.warning);
-  torch::manual_seed(derive_seed({static_cast<std::uint64_t>(config.train.seed), kInitStream}));
-  auto objective = objective::make_objective(config);
-  objective->module().to(arithmetic.device);
-  return objective;
 }
 
 std::string fingerprint(const data::ClipSource& clips) {
@@ -59,10 +35,6 @@ std::int64_t first_row_of(std::int64_t rank, std::int64_t world_size, std::int64
   return rank * batch / world_size;
 }
 
-std::map<std::string, torch::Tensor> as_map(const checkpoints::NamedTensors& tensors) {
-  return {tensors.begin(), tensors.end()};
-}
-
 }  // namespace
 
 Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
@@ -72,13 +44,10 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
       arithmetic_(config_.train.precision, group_ ? group_->device() : runtime::choose_device(config_.train.device)),
       clips_(data::open_clips(config_.data, config_.audio)),
       data_fingerprint_(fingerprint(*clips_)),
-      objective_(build(config_, arithmetic_)),
-      optimizer_(objective_->module(), config_.optim),
-      scaler_(arithmetic_.device, arithmetic_.precision == runtime::Precision::kFp16),
-      ema_(objective_->module(), config_.train.ema_decay),
-      step_flops_(3 * objective_->forward_flops() * static_cast<double>(config_.optim.global_batch)),
+      state_(config_, arithmetic_),
+      step_flops_(3 * state_.objective->forward_flops() * static_cast<double>(config_.optim.global_batch)),
       peak_flops_(peak_flops(runtime::device_name(arithmetic_.device), arithmetic_.precision)) {
-  set_deterministic(config_.train.deterministic);
+  runtime::set_deterministic(config_.train.deterministic);
   runtime::set_float32_arithmetic(arithmetic_.precision);
   torch::set_num_threads(runtime::cpu_threads(config_.train.threads, group_ ? group_->sharers_of_cores() : 1));
   if (group_) {
@@ -88,7 +57,7 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
     first_row_ = first_row_of(rank, ranks, batch);
     rows_ = first_row_of(rank + 1, ranks, batch) - first_row_;
     if (peak_flops_) *peak_flops_ *= static_cast<double>(ranks);
-    reducer_.emplace(objective_->module(), *group_, config_.distributed);
+    reducer_.emplace(state_.module(), *group_, config_.distributed);
     ranks_.emplace(Ranks{*group_, *reducer_});
     AXLSTM_CHECK(group_->gather(data_fingerprint_).front() == data_fingerprint_,
                  "this rank sees other training clips than rank 0; is the data the same on all machines?");
@@ -97,43 +66,18 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
 }
 
 StepSetup Trainer::setup() {
-  return {*objective_, optimizer_, arithmetic_, config_, &scaler_, ranks_ ? &*ranks_ : nullptr};
+  return {*state_.objective, state_.optimizer, arithmetic_, config_, &state_.scaler, ranks_ ? &*ranks_ : nullptr};
 }
 
 void Trainer::resume() {
   const auto checkpoint = checkpoints::load_newest_checkpoint(config_.train.run_dir);
   if (!checkpoint) return;
-  const std::string source = str(config_.train.run_dir, ", step ", checkpoint->step);
-  checkpoints::load_state_dict(objective_->module(), checkpoint->model, source);
-  optimizer_.load_state(checkpoint->optimizer, source);
-  scaler_.load_state(checkpoint->optimizer, source);
-  ema_.load_state(checkpoint->ema, source);
-  step_ = resumed_step_ = checkpoint->step;
-  skipped_steps_ = checkpoint->skipped_steps;
-  skipped_in_a_row_ = checkpoint->skipped_in_a_row;
+  state_.load(*checkpoint, str(config_.train.run_dir, ", step ", checkpoint->step));
   if (checkpoint->data_fingerprint != data_fingerprint_) {
     log::warn(
         "the list of training clips changed since the checkpoint: the run goes on, but not as an unbroken one would");
   }
-  log::info(str("resuming ", config_.train.run_dir, " at step ", step_));
-}
-
-/// Rank 0's state becomes everybody's.
-void Trainer::share_state() {
-  const auto counters =
-      torch::tensor({step_, resumed_step_, skipped_steps_, skipped_in_a_row_}, torch::kInt64).to(arithmetic_.device);
-  std::vector<torch::Tensor> tensors{counters};
-  for (const auto& state :
-       {checkpoints::state_dict(objective_->module()), optimizer_.state(), scaler_.state(), ema_.state()}) {
-    for (const auto& [name, tensor] : state) tensors.push_back(tensor);
-  }
-  group_->broadcast(tensors);
-  const auto on_cpu = counters.cpu();
-  const auto* values = on_cpu.const_data_ptr<std::int64_t>();
-  step_ = values[0];
-  resumed_step_ = values[1];
-  skipped_steps_ = values[2];
-  skipped_in_a_row_ = values[3];
+  log::info(str("resuming ", config_.train.run_dir, " at step ", state_.step));
 }
 
 void Trainer::open_loader() {
@@ -148,13 +92,13 @@ void Trainer::open_loader() {
                                                                .frames = config_.model.frames,
                                                                .workers = workers,
                                                                .device = arithmetic_.device},
-                                           step_);
+                                           state_.step);
   total_steps_ =
       static_cast<std::int64_t>(std::llround(config_.optim.epochs * static_cast<double>(loader_->steps_per_epoch())));
   if (group_) log::info(str(group_->description(), "; ", rows_, " clips of each batch on rank ", group_->rank()));
-  log::info(str(model::describe(config_.model), ", ", model::parameter_count(objective_->module()), " parameters"));
+  log::info(str(model::describe(config_.model), ", ", model::parameter_count(state_.module()), " parameters"));
   log::info(str(clips_->size(), " clips, ", loader_->steps_per_epoch(), " steps an epoch, batch ",
-                config_.optim.global_batch, ", steps ", step_, " → ", last_step(), " of ", total_steps_));
+                config_.optim.global_batch, ", steps ", state_.step, " → ", last_step(), " of ", total_steps_));
   if (validation_) log::info(str(validation_->size(), " held-out clips"));
 }
 
@@ -172,22 +116,22 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
   }
   if (group_) {
     group_->training_begins();
-    share_state();
+    state_.share(*group_);
   }
   open_loader();
   if (leads()) {
-    if (step_ < last_step()) checkpoints::rehearse_checkpoint(folder_->path(), checkpoint());
+    if (state_.step < last_step()) checkpoints::rehearse_checkpoint(folder_->path(), checkpoint());
     writer_ = std::make_unique<checkpoints::CheckpointWriter>(
         folder_->path(), checkpoints::Retention{config_.train.keep_last, config_.train.keep_every_steps});
-    run_log.emplace(folder_->path(), step_, config::dump(config_));
-    if (step_ == 0) draw_picture(*run_log);
+    run_log.emplace(folder_->path(), state_.step, config::dump(config_));
+    if (state_.step == 0) draw_picture(*run_log);
   }
 
-  Stopwatch watch{.first_step = step_};
+  Stopwatch watch{.first_step = state_.step};
   bool stopping = !group_ && stop;
   std::optional<SpinGuard> spin_guard;
   if (arithmetic_.device.is_cpu()) spin_guard.emplace();
-  while (step_ < last_step() && !stopping) {
+  while (state_.step < last_step() && !stopping) {
     const double lr = learning_rate(config_.optim, epoch());
     const StepResult result = train_one_step(lr, stop);
     stopping = group_ ? result.stop : stop.load();
@@ -196,49 +140,51 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
     const StepRecord record = record_of(result, lr, watch);
     const bool milestone = every(config_.train.log_every_steps);
     const double seconds_left =
-        static_cast<double>(config_.optim.global_batch * (last_step() - step_)) / record.clips_per_second;
+        static_cast<double>(config_.optim.global_batch * (last_step() - state_.step)) / record.clips_per_second;
     run_log->write(record, milestone, last_step(), seconds_left);
-    if (milestone) watch = {.first_step = step_, .waited = loader_->seconds_waited()};
+    if (milestone) watch = {.first_step = state_.step, .waited = loader_->seconds_waited()};
     if (every(config_.train.picture_every_steps)) draw_picture(*run_log);
     // Weights with which steps are being skipped must not push out the checkpoints from before.
-    if (step_ % config_.train.save_every_steps == 0 && skipped_in_a_row_ == 0) writer_->start(checkpoint());
+    if (state_.step % config_.train.save_every_steps == 0 && state_.skipped_in_a_row == 0) writer_->start(checkpoint());
   }
   if (leads()) {
     run_log->finish();  // before the checkpoint with which their steps will not be made again
     writer_->wait();
-    if (writer_->written_step().value_or(resumed_step_) != step_) writer_->start(checkpoint());
+    if (writer_->written_step().value_or(state_.resumed_step) != state_.step) writer_->start(checkpoint());
     writer_->finish();
   }
-  return step_ < last_step() ? RunStatus::kInterrupted : RunStatus::kFinished;
+  return state_.step < last_step() ? RunStatus::kInterrupted : RunStatus::kFinished;
 }
 
 /// Of the step that was just made, with what is measured after it.
 StepRecord Trainer::record_of(const StepResult& result, double lr, Stopwatch& watch) {
   watch.communicating += result.seconds_communicating;
   const double seconds = seconds_since(watch.start);
-  const double seconds_a_step = seconds / static_cast<double>(step_ - watch.first_step);
-  StepRecord record{.step = step_,
+  const double seconds_a_step = seconds / static_cast<double>(state_.step - watch.first_step);
+  StepRecord record{.step = state_.step,
                     .epoch = epoch(),
                     .loss = result.loss,
                     .lr = lr,
                     .grad_norm = result.grad_norm,
                     .clips_per_second = static_cast<double>(config_.optim.global_batch) / seconds_a_step,
                     .data_wait = std::min((loader_->seconds_waited() - watch.waited) / seconds, 1.0),
-                    .skipped_steps = skipped_steps_};
+                    .skipped_steps = state_.skipped_steps};
   record.memory_gb = runtime::peak_memory_gb(arithmetic_.device);
   if (peak_flops_) record.mfu = step_flops_ / seconds_a_step / *peak_flops_;
   if (group_) record.communication = std::min(watch.communicating / seconds, 1.0);
   if (validation_ && every(config_.train.validate_every_steps))
-    record.validation_loss = validation_->loss(*objective_, arithmetic_);
+    record.validation_loss = validation_->loss(*state_.objective, arithmetic_);
   if (probe_ && every(config_.eval.probe_every_epochs * loader_->steps_per_epoch())) record.probe = run_probe();
   return record;
 }
 
-double Trainer::epoch() const { return static_cast<double>(step_) / static_cast<double>(loader_->steps_per_epoch()); }
+double Trainer::epoch() const {
+  return static_cast<double>(state_.step) / static_cast<double>(loader_->steps_per_epoch());
+}
 
 /// For this rank's part of a batch. The numbers are drawn for the whole batch, so that ranks do not change them.
 torch::Tensor Trainer::draw(std::int64_t step) const {
-  return objective_
+  return state_.objective
       ->draw(config_.optim.global_batch, generator_for({static_cast<std::uint64_t>(config_.train.seed), kMaskStream,
                                                         static_cast<std::uint64_t>(step)}))
       .narrow(0, first_row_, rows_);
@@ -246,23 +192,23 @@ torch::Tensor Trainer::draw(std::int64_t step) const {
 
 StepResult Trainer::train_one_step(double lr, bool stop) {
   const data::Batch batch = loader_->next();
-  const auto drawn = drawn_ahead_.valid() ? drawn_ahead_.get() : draw(step_);
+  const auto drawn = drawn_ahead_.valid() ? drawn_ahead_.get() : draw(state_.step);
   // Drawing takes longer the more ranks there are, and the device would wait for it.
-  drawn_ahead_ = std::async(std::launch::async, [this, step = step_ + 1] { return draw(step); });
+  drawn_ahead_ = std::async(std::launch::async, [this, step = state_.step + 1] { return draw(step); });
   const StepResult result = [&] {
     try {
       return training_step(setup(), batch, drawn, lr, stop);
     } catch (const c10::OutOfMemoryError&) {
     }
     // Outside the handler: the exception keeps tensors alive, and what is tried now needs their memory.
-    throw Error(out_of_memory_message(setup(), batch, drawn, step_ + 1));
+    throw Error(out_of_memory_message(setup(), batch, drawn, state_.step + 1));
   }();
-  ++step_;
+  ++state_.step;
   if (result.skipped) {
     count_skipped(result, batch, drawn);
   } else {
-    skipped_in_a_row_ = 0;
-    ema_.update();
+    state_.skipped_in_a_row = 0;
+    state_.ema.update();
   }
   return result;
 }
@@ -270,68 +216,35 @@ StepResult Trainer::train_one_step(double lr, bool stop) {
 /// Says what a skipped step ran into, and ends the run when there are too many in a row. Gradients that overflow while
 /// float16's loss scale finds its size are nothing to look into.
 void Trainer::count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& drawn) {
-  ++skipped_steps_;
-  ++skipped_in_a_row_;
+  ++state_.skipped_steps;
+  ++state_.skipped_in_a_row;
   std::string message =
-      str("step ", step_, " was skipped: the loss is ", result.loss, ", the gradient norm ", result.grad_norm);
-  const bool last = skipped_in_a_row_ >= config_.train.max_skipped_steps;
-  const bool scaling = scaler_.enabled() && std::isfinite(result.loss);
-  if (last || (skipped_in_a_row_ == 1 && !scaling))
+      str("step ", state_.step, " was skipped: the loss is ", result.loss, ", the gradient norm ", result.grad_norm);
+  const bool last = state_.skipped_in_a_row >= config_.train.max_skipped_steps;
+  const bool scaling = state_.scaler.enabled() && std::isfinite(result.loss);
+  if (last || (state_.skipped_in_a_row == 1 && !scaling))
     message += "; not finite first: " + locate_non_finite(setup(), batch, drawn, *clips_);
-  AXLSTM_CHECK(!last, message, "; ", skipped_in_a_row_, " in a row are as many as train.max_skipped_steps allows. ",
+  AXLSTM_CHECK(!last, message, "; ", state_.skipped_in_a_row,
+               " in a row are as many as train.max_skipped_steps allows. ",
                "The newest checkpoint is from before; start a new train.run_dir with a lower optim.base_lr or with "
                "optim.clip_grad_norm");
-  if (leads()) log::warn(str(message, " (", skipped_steps_, " skipped so far)"));
+  if (leads()) log::warn(str(message, " (", state_.skipped_steps, " skipped so far)"));
 }
 
 std::optional<double> Trainer::run_probe() {
   const auto autocast = arithmetic_.autocast();
-  const auto score = probe_(objective_->encoder());
-  objective_->module().train();
+  const auto score = probe_(state_.objective->encoder());
+  state_.module().train();
   return score;
 }
 
-checkpoints::Checkpoint Trainer::checkpoint() {
-  auto optimizer_state = optimizer_.state();
-  for (auto& tensor : scaler_.state()) optimizer_state.push_back(std::move(tensor));
-  return {.step = step_,
-          .model = as_map(checkpoints::state_dict(objective_->module())),
-          .optimizer = as_map(optimizer_state),
-          .config_yaml = config::dump(config_),
-          .data_fingerprint = data_fingerprint_,
-          .skipped_steps = skipped_steps_,
-          .skipped_in_a_row = skipped_in_a_row_,
-          .ema = as_map(ema_.state())};
+checkpoints::Checkpoint Trainer::checkpoint() const {
+  return state_.checkpoint(config::dump(config_), data_fingerprint_);
 }
 
-/// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. A picture
-/// that cannot be written costs itself only.
 void Trainer::draw_picture(RunLog& log) {
-  const torch::NoGradGuard no_grad;
-  const auto seed = static_cast<std::uint64_t>(config_.train.seed);
-  const auto size = clips_->size();
-  auto crops = clips_->allocate(1, config_.model.frames, /*pinned=*/false);
-  const auto first =
-      static_cast<std::int64_t>(uniform_below(derive_seed({seed, kPictureStream}), static_cast<std::uint64_t>(size)));
-  for (std::int64_t attempt = 0; attempt < size; ++attempt) {
-    const std::int64_t clip = (first + attempt) % size;
-    try {
-      clips_->read_crop(clip, derive_seed({seed, kPictureStream}), crops, 0);
-    } catch (const Error&) {
-      continue;  // the loader reports it
-    }
-    const data::Batch batch{clips_->spectrogram(crops, arithmetic_.device), {clip}, {}};
-    const auto drawn = objective_->draw(1, generator_for({seed, kPictureStream})).to(arithmetic_.device);
-    const std::filesystem::path png = folder_->picture(step_);
-    try {
-      if (objective_->draw_picture(png, batch, drawn)) log.picture(step_, png);
-    } catch (const Error& failure) {  // a full disk costs this picture, not the run
-      log::warn(failure.what());
-    } catch (const c10::OutOfMemoryError&) {
-      log::warn(str(png.string(), ": not drawn, out of memory"));
-    }
-    return;
-  }
+  const auto png = folder_->picture(state_.step);
+  if (train::draw_picture(*state_.objective, *clips_, config_, arithmetic_, png)) log.picture(state_.step, png);
 }
 
 }  // namespace axlstm::train

@@ -18,6 +18,10 @@ at::ScalarType compute_dtype(Precision precision);
 /// Lets float32 matrix products and convolutions of the GPU round their inputs to TF32 (tf32), or forbids it (others).
 void set_float32_arithmetic(Precision precision);
 
+/// With true only operators that repeat to the last bit, where LibTorch has them (it warns where not). Must come before
+/// the first matrix product on a GPU: cuBLAS reads its setting once.
+void set_deterministic(bool deterministic);
+
 /// While it lives, operators on `device` that gain from it compute in `dtype`; those that need the range stay in
 /// float32. Leaves the thread's settings as they were found.
 class Autocast {

@@ -10,9 +10,9 @@
 
 #include "axlstm/checkpoints/checkpoint_writer.h"
 #include "axlstm/data/loader.h"
-#include "axlstm/train/ema.h"
 #include "axlstm/train/run_folder.h"
 #include "axlstm/train/run_log.h"
+#include "axlstm/train/state.h"
 #include "axlstm/train/step.h"
 #include "axlstm/train/validation.h"
 
@@ -47,17 +47,16 @@ class Trainer {
   bool leads() const { return !group_ || group_->rank() == 0; }
   StepSetup setup();
   void resume();
-  void share_state();
   void open_loader();
   std::int64_t last_step() const;
-  bool every(std::int64_t steps) const { return step_ % steps == 0 || step_ == last_step(); }
+  bool every(std::int64_t steps) const { return state_.step % steps == 0 || state_.step == last_step(); }
   double epoch() const;  ///< where the next step begins
   torch::Tensor draw(std::int64_t step) const;
   StepResult train_one_step(double lr, bool stop = false);
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& drawn);
   StepRecord record_of(const StepResult& result, double lr, Stopwatch& watch);
   std::optional<double> run_probe();
-  checkpoints::Checkpoint checkpoint();  ///< of the present step; shares the tensors
+  checkpoints::Checkpoint checkpoint() const;
   void draw_picture(RunLog& log);
 
   config::RunConfig config_;
@@ -66,23 +65,17 @@ class Trainer {
   runtime::Arithmetic arithmetic_;
   std::shared_ptr<data::ClipSource> clips_;
   std::string data_fingerprint_;
-  std::unique_ptr<objective::Objective> objective_;
-  AdamW optimizer_;
-  GradScaler scaler_;
-  Ema ema_;
+  State state_;
   std::optional<distributed::GradientReducer> reducer_;
   std::optional<Ranks> ranks_;
   std::optional<Validation> validation_;
   Probe probe_;
   double step_flops_;                 ///< of a whole batch
   std::optional<double> peak_flops_;  ///< of the devices of all ranks, where it is known
-  std::int64_t step_ = 0;
   std::int64_t total_steps_ = 0;
-  std::int64_t resumed_step_ = -1;  ///< −1: a new run
-  std::int64_t skipped_steps_ = 0, skipped_in_a_row_ = 0;
   std::unique_ptr<RunFolder> folder_;
   std::unique_ptr<data::Loader> loader_;
-  std::future<torch::Tensor> drawn_ahead_;  ///< for step_, drawn while the step before it was computed
+  std::future<torch::Tensor> drawn_ahead_;  ///< for the next step, drawn while the step before it was computed
   std::unique_ptr<checkpoints::CheckpointWriter> writer_;
 };
 
