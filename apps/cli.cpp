@@ -3,15 +3,19 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
+#include <functional>
 #include <iostream>
 #include <string_view>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
-#include "axlstm/train/trainer.h"
+#include "axlstm/launch/signals.h"
+#include "axlstm/runtime/device.h"
 #include "doctor.h"
 #include "spinning.h"
 
@@ -33,7 +37,7 @@ void handle_signal(int number) {
 void let_signals_through() {
   sigset_t signals;
   sigemptyset(&signals);
-  for (const int number : kStopSignals) sigaddset(&signals, number);
+  for (const int number : launch::kStopSignals) sigaddset(&signals, number);
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
 }
 
@@ -43,6 +47,18 @@ void ConfigArguments::add_to(CLI::App& app) {
   app.add_option("-c,--config", file, "YAML configuration file")->type_name("FILE");
   app.add_option("overrides", overrides, "section.key=value, stronger than the file; all keys: docs/config.md")
       ->type_name("KEY=VALUE");
+}
+
+void ConfigArguments::take_from(std::vector<std::string>& paths) {
+  const auto is_override = [](const std::string& text) {
+    const std::string key = text.substr(0, text.find('='));
+    std::error_code failure;
+    return key.size() < text.size() && key.find('.') != std::string::npos && key.find('/') == std::string::npos &&
+           !std::filesystem::exists(text, failure);
+  };
+  const auto first = std::stable_partition(paths.begin(), paths.end(), std::not_fn(is_override));
+  overrides.insert(overrides.end(), first, paths.end());
+  paths.erase(first, paths.end());
 }
 
 config::RunConfig ConfigArguments::read() const {
@@ -78,7 +94,7 @@ int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) 
   try {
     int code = kOk;
     try {
-      torch::set_num_threads(train::cpu_threads({}, nullptr));  // OpenMP by itself counts the cores of the machine
+      torch::set_num_threads(runtime::cpu_threads());  // OpenMP by itself counts the cores of the machine
       app.parse(argc, argv);
       code = body();
     } catch (const CLI::ParseError& failure) {
@@ -96,18 +112,13 @@ int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body) 
   }
 }
 
-void log_banner(const std::string& program, train::DeviceChoice device, const std::string& more) {
+void log_banner(const std::string& program, runtime::DeviceChoice device, const std::string& more) {
   log::info(program + " " + AXLSTM_VERSION + ", " + platform_summary(device) + more);
 }
 
-bool is_heard(int signal) {
-  struct sigaction action {};
-  return signal != SIGHUP || ::sigaction(signal, nullptr, &action) != 0 || action.sa_handler != SIG_IGN;
-}
-
 const std::atomic<bool>& stop_on_signal() {
-  for (const int number : kStopSignals) {
-    if (is_heard(number)) std::signal(number, handle_signal);
+  for (const int number : launch::kStopSignals) {
+    if (launch::is_heard(number)) std::signal(number, handle_signal);
   }
   let_signals_through();
   return stop_requested;

@@ -3,26 +3,17 @@
 
 #include <CLI/CLI.hpp>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
-#include <csignal>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "axlstm/config/schema.h"
+#include "axlstm/core/enum_names.h"
+#include "axlstm/core/exit_code.h"
 
 namespace axlstm::cli {
-
-/// Exit codes, as documented in the README.
-enum ExitCode : int {
-  kOk = 0,
-  kFailed = 1,        ///< something went wrong; the message says what
-  kUsage = 2,         ///< the command line or configuration is wrong
-  kSomeFailed = 3,    ///< done, but some files could not be used
-  kInterrupted = 75,  ///< stopped by a signal after saving; the same command resumes
-};
 
 /// `--config FILE` and `section.key=value` arguments.
 struct ConfigArguments {
@@ -30,23 +21,33 @@ struct ConfigArguments {
   std::vector<std::string> overrides;
 
   void add_to(CLI::App& app);
+  /// An option that takes many paths also gets the section.key=value behind them: moves those to `overrides`.
+  void take_from(std::vector<std::string>& paths);
+
   config::RunConfig read() const;
 };
 
-/// For an option whose values have names.
+/// For an option that takes a name of an enumeration (core/enum_names.h).
 template <typename Enum>
-CLI::Validator one_of(const std::map<std::string, Enum>& choices) {
-  const auto to_number = [choices](std::string& text) -> std::string {
-    const auto found = choices.find(text);
-    if (found != choices.end()) {
-      text = std::to_string(static_cast<int>(found->second));
+CLI::Validator one_of() {
+  const auto to_number = [](std::string& text) -> std::string {
+    if (const auto value = enum_of<Enum>(text)) {
+      text = std::to_string(static_cast<int>(*value));
       return "";
     }
-    std::string names;
-    for (const auto& choice : choices) names += (names.empty() ? "" : ", ") + choice.first;
-    return "'" + text + "' is none of " + names;
+    std::vector<std::string> names = names_of<Enum>();
+    std::sort(names.begin(), names.end());
+    std::string list;
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    return "'" + text + "' is none of " + list;
   };
   return CLI::Validator(to_number, "");
+}
+
+/// Such as "auto|cpu|cuda [cpu]", for --help.
+template <typename Enum>
+std::string choices(Enum by_default) {
+  return list_names<Enum>("|") + " [" + enum_name(by_default) + "]";
 }
 
 /// Refuses options of `group` that were given where they mean nothing; `why` goes behind their name.
@@ -61,16 +62,9 @@ void add_common_flags(CLI::App& app);
 int run(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
 
 /// Logs program, device, LibTorch, CUDA and cuDNN versions, and `more`.
-void log_banner(const std::string& program, train::DeviceChoice device, const std::string& more = "");
+void log_banner(const std::string& program, runtime::DeviceChoice device, const std::string& more = "");
 
-/// What asks a program to save and end: people, batch systems (SIGUSR2 is SGE's, SIGXCPU comes at the end of the CPU
-/// time that is allowed) and a terminal that goes (SIGHUP).
-inline constexpr std::array kStopSignals{SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGXCPU};
-
-/// False for a SIGHUP that was ignored when the program started, as under nohup: it stays so.
-bool is_heard(int signal);
-
-/// Turns true at the first of them; a SIGINT after that ends the process at once, with a message.
+/// Turns true at the first of launch::kStopSignals; a SIGINT after that ends the process at once, with a message.
 const std::atomic<bool>& stop_on_signal();
 
 /// For what has nothing to save: a signal simply ends the process, also one that --nproc held back so far.

@@ -10,12 +10,8 @@
 #include "axlstm/audio/decode.h"
 #include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
-#include "axlstm/nn/mlstm_block.h"
-#include "axlstm/ops/add_norm.h"
-#include "axlstm/ops/mlstm_block.h"
-#include "axlstm/train/amp.h"
-#include "axlstm/train/process_group.h"
-#include "axlstm/train/trainer.h"
+#include "axlstm/distributed/process_group.h"
+#include "axlstm/runtime/device.h"
 
 namespace axlstm::cli {
 namespace {
@@ -44,28 +40,11 @@ std::string gpu_names() {
 
 }  // namespace
 
-std::string platform_summary(train::DeviceChoice choice) {
-  const auto device = train::choose_device(choice);
+std::string platform_summary(runtime::DeviceChoice choice) {
+  const auto device = runtime::choose_device(choice);
   const std::string name = device.is_cuda() ? gpu_names() : str("CPU (", torch::get_num_threads(), " threads)");
   return str("device ", device.is_cuda() && name.empty() ? "GPU" : name, ", LibTorch ", TORCH_VERSION, ", ",
              cuda_versions());
-}
-
-std::string mlstm_summary(const model::EncoderOptions& model, train::Precision precision, torch::Device device) {
-  const auto dtype = train::compute_dtype(train::resolve_precision(precision, device));
-  if (model.arch != model::Arch::kAxlstm) {  // whose fused part is the sum with its layer norm
-    const std::string obstacle =
-        model.backend == ops::Backend::kFused ? ops::add_norm_obstacle(device, dtype, model.dim) : "";
-    if (!obstacle.empty()) {
-      throw UsageError("kernel.backend fused cannot be used: " + obstacle + "; set kernel.backend=auto");
-    }
-    return "";
-  }
-  const auto backend =
-      ops::resolve_backend(model.backend, device, dtype, model.dim, model.expansion * model.dim, nn::kHeads);
-  const bool kernels = backend == ops::Backend::kCell || backend == ops::Backend::kFused;
-  const auto isa = ops::resolve_isa(model.isa, device, dtype, model.patches() + 1);
-  return str(", mLSTM backend ", ops::backend_name(backend), kernels ? str(" (", ops::isa_name(isa), ")") : "");
 }
 
 std::string doctor_report() {
@@ -77,7 +56,7 @@ std::string doctor_report() {
 #else
          << "CUDA kernels  not built\n"
 #endif
-         << "ranks by      " << train::process_group_backends() << "\n"
+         << "ranks by      " << distributed::process_group_backends() << "\n"
          << "LibTorch      " << TORCH_VERSION << "\n"
          << "              " << cuda_versions() << "\n"
          << "GPUs          "

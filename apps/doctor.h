@@ -3,16 +3,12 @@
 
 #include <string>
 
-#include "axlstm/config/schema.h"
+#include "axlstm/runtime/options.h"
 
 namespace axlstm::cli {
 
 /// One line: device, LibTorch, CUDA and cuDNN versions.
-std::string platform_summary(train::DeviceChoice choice);
-
-/// ", mLSTM backend …" of an AxLSTM that computes on `device`; empty for other models. Throws UsageError if the backend
-/// that the configuration asks for cannot run there.
-std::string mlstm_summary(const model::EncoderOptions& model, train::Precision precision, torch::Device device);
+std::string platform_summary(runtime::DeviceChoice choice);
 
 /// Several lines for a bug report.
 std::string doctor_report();

@@ -1,13 +1,11 @@
 // hear-eval: embeddings of HEAR tasks → scores of the official downstream models → tables.
-#include <map>
-
 #include "axlstm/config/hear_schema.h"
 #include "axlstm/core/error.h"
-#include "axlstm/train/trainer.h"
+#include "axlstm/report/show.h"
+#include "axlstm/runtime/device.h"
+#include "axlstm/suite/evaluate.h"
+#include "axlstm/suite/suite.h"
 #include "cli.h"
-#include "evaluate.h"
-#include "hear_run.h"
-#include "report.h"
 
 namespace {
 
@@ -17,15 +15,13 @@ using namespace axlstm;
 struct MainArguments {
   std::vector<std::string> inputs;  ///< folders, or with --config assignments
   std::string config_file;
-  cli::EvaluateArguments evaluate;
-  train::DeviceChoice device = train::DeviceChoice::kCpu;
+  suite::EvaluateArguments evaluate;
+  runtime::DeviceChoice device = runtime::DeviceChoice::kCpu;
 };
 
 /// Returns the group of the options that do not go with --config.
 const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
   auto& arguments = main.evaluate;
-  const std::map<std::string, train::DeviceChoice> devices{
-      {"auto", train::DeviceChoice::kAuto}, {"cpu", train::DeviceChoice::kCpu}, {"cuda", train::DeviceChoice::kCuda}};
   app.add_option(
          "embeddings", main.inputs,
          "Embedding folders of tasks, or folders of such; with --config: hear.key=value, stronger than the file")
@@ -42,7 +38,7 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
       ->capture_default_str();
   options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
       ->check(CLI::Range(1, 1'000'000))
-      ->option_text("N [8]");
+      ->option_text(str("N [", arguments.runner.max_grid_points, "]"));
   options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
       ->capture_default_str();
   options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
@@ -55,12 +51,12 @@ const CLI::App& add_main_options(CLI::App& app, MainArguments& main) {
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [1]");
   options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")
-      ->transform(cli::one_of(devices))
-      ->option_text("auto|cpu|cuda [cpu]");
+      ->transform(cli::one_of<runtime::DeviceChoice>())
+      ->option_text(cli::choices(main.device));
   return options;
 }
 
-void add_report_options(CLI::App& app, cli::ReportArguments& arguments) {
+void add_report_options(CLI::App& app, report::ReportArguments& arguments) {
   app.add_option("scores", arguments.inputs, "Folders that hear-eval (or the official runner) wrote scores to")
       ->required()
       ->type_name("DIR");
@@ -81,7 +77,7 @@ int main(int argc, char** argv) {
   MainArguments arguments;
   const CLI::App& options = add_main_options(app, arguments);
   cli::add_common_flags(app);
-  cli::ReportArguments report;
+  report::ReportArguments report;
   CLI::App& report_app = *app.add_subcommand("report",
                                              "Scores → the paper's table with intervals over seeds.\n"
                                              "Example: hear-eval report --output report scores");
@@ -89,20 +85,26 @@ int main(int argc, char** argv) {
   return cli::run(app, argc, argv, [&]() -> int {
     if (report_app.parsed()) {
       cli::refuse_given(options, "says nothing to `report`; its own options come behind the word");
-      return cli::report(report);
+      report::report_scores(report);
+      return kOk;
     }
     if (!arguments.config_file.empty()) {
       cli::refuse_given(options, "cannot be given with --config; set the key as hear.key=value");
       config::Node root = config::load(arguments.config_file);
       for (const std::string& assignment : arguments.inputs) config::apply_override(root, assignment);
-      return cli::run_hear(config::read_hear(root));
+      const config::HearConfig config = config::read_hear(root);
+      suite::Suite suite(config);
+      cli::log_banner("hear-eval", config.extract_device);
+      suite.embed();
+      return suite.evaluate(cli::stop_on_signal());
     }
     if (arguments.inputs.empty()) {
       throw UsageError("hear-eval: give folders of embeddings, --config or `report`; see --help");
     }
     cli::log_banner("hear-eval", arguments.device);
     arguments.evaluate.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
-    arguments.evaluate.runner.devices = train::choose_devices(arguments.device);
-    return cli::evaluate(arguments.evaluate);
+    arguments.evaluate.runner.devices = runtime::choose_devices(arguments.device);
+    arguments.evaluate.runner.stop = &cli::stop_on_signal();
+    return suite::evaluate(arguments.evaluate);
   });
 }

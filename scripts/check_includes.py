@@ -7,39 +7,55 @@ import re
 import sys
 from pathlib import Path
 
-# Layer → project layers it may include, itself always included.
+# Room → rooms it may include, itself and options.h of all rooms always included. A room stands above those it includes.
 ALLOWED = {
     "core": set(),
     "audio": {"core"},
     "io": {"core"},
-    "data": {"core", "audio"},
+    "launch": {"core"},
+    "hear": {"core"},
+    "metrics": {"core"},
     "ops": {"core"},
+    "runtime": {"core"},
+    "features": {"core", "audio"},
     "nn": {"core", "ops"},
-    "model": {"core", "ops", "nn"},
-    "hear": {"core", "audio", "io", "model"},
-    "train": {"core", "audio", "data", "io", "ops", "nn", "model"},
-    "config": {"core", "audio", "data", "model", "train", "hear", "ops"},
-    "sweep": {"core", "config", "hear"},
+    "model": {"core", "ops", "nn", "runtime"},
+    "data": {"core", "audio", "features"},
+    "config": {"core", "model"},
+    "checkpoints": {"core", "io"},
+    "distributed": {"core", "launch", "runtime"},
+    "objective": {"core", "io", "config", "data", "model", "nn"},
+    "train": {"core", "io", "config", "data", "model", "objective", "checkpoints", "runtime", "distributed"},
+    "embed": {"core", "audio", "io", "features", "model", "runtime", "config", "checkpoints", "hear"},
+    "downstream": {"core", "io", "audio", "features", "config", "model", "hear", "metrics", "embed"},
+    "report": {"core", "hear"},
+    "sweep": {"core", "config", "hear", "report"},
+    "suite": {"core", "config", "hear", "embed", "downstream", "report", "runtime", "train", "distributed",
+              "launch", "model", "checkpoints", "data", "audio"},
 }
-# A configuration is made of the layers' plain option structs, and of nothing else of theirs.
-CONFIG_MAY_INCLUDE = re.compile(r"axlstm/(core/\w+|config/\w+|\w+/options)\.h")
-THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp)\b")
+# Free of LibTorch: these rooms whole, and in every room what says how a thing is made (plain values and facts).
+TORCH_FREE_ROOMS = {"core", "audio", "io", "launch", "hear", "config", "report", "sweep", "data/lists", "data/shards"}
+TORCH_FREE_FILES = {"options", "architecture", "architectures"}
+# A configuration is made of the rooms' plain values.
+CONFIG_MAY_INCLUDE = re.compile(r"(axlstm/)?(core/\w+|config/\w+|\w+/(options|architecture))\.h")
+THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp|xxhash)\b")
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
-TORCH_FREE_LAYERS = {"core", "config", "sweep"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
-def layer_of(path: Path) -> str | None:
-    """The folder of include/axlstm or src that a file belongs to."""
-    parts = path.parts
+def room_of(path: Path) -> str | None:
+    """The folder of include/axlstm or src that a file belongs to, such as "data" or "data/lists"."""
+    parts = path.parts[:-1]
     if parts[:2] == ("include", "axlstm"):
-        return parts[2]
-    return parts[1] if parts[0] == "src" else None
+        return "/".join(parts[2:])
+    return "/".join(parts[1:]) if parts[0] == "src" else None
 
 
 def problems(path: Path) -> list[str]:
     """What a file includes against the rules, as 'file:line: reason'."""
-    layer = layer_of(path)
+    place = room_of(path)
+    room = place and place.split("/")[0]
+    torch_free = place in TORCH_FREE_ROOMS or room in TORCH_FREE_ROOMS or path.stem in TORCH_FREE_FILES
     public = path.parts[0] == "include"
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -49,18 +65,23 @@ def problems(path: Path) -> list[str]:
         name, where = match.group(1), f"{path}:{number}"
         if path.parts[0] == "kernels" and (LIBTORCH.match(name) or name.startswith("axlstm/")):
             found.append(f"{where}: device code includes CUDA headers only, not {name}")
-        if layer is None:
+        if path.parts[0] != "apps" and re.match(r"apps/|cli\.h", name):
+            found.append(f"{where}: nothing includes apps/")
+        if not room:
             continue
         if public and THIRD_PARTY.match(name):
             found.append(f"{where}: {name} belongs in a .cpp, not in a public header")
         if public and name == "torch/torch.h":
             found.append(f"{where}: torch/torch.h costs every includer half a minute; take torch/types.h or one module's header")
-        if layer in TORCH_FREE_LAYERS and LIBTORCH.match(name):
-            found.append(f"{where}: {layer} is free of LibTorch")
-        target = re.match(r"axlstm/(\w+)/", name)
-        if target and target.group(1) != layer and target.group(1) not in ALLOWED[layer]:
-            found.append(f"{where}: {layer} must not include {target.group(1)} ({name})")
-        if layer == "config" and target and not CONFIG_MAY_INCLUDE.match(name):
+        if torch_free and LIBTORCH.match(name):
+            found.append(f"{where}: {place}/{path.stem} is free of LibTorch")
+        target = re.match(rf"(axlstm/)?({'|'.join(ALLOWED)})/", name)
+        plain = re.fullmatch(r"axlstm/\w+/options\.h", name)
+        if public and target and not target.group(1):
+            found.append(f"{where}: {name} is not installed; a public header takes public ones only")
+        if target and not plain and target.group(2) != room and target.group(2) not in ALLOWED[room]:
+            found.append(f"{where}: {room} must not include {target.group(2)} ({name})")
+        if room == "config" and target and not CONFIG_MAY_INCLUDE.match(name):
             found.append(f"{where}: config takes the layers' options.h only, not {name}")
     return found
 

@@ -5,48 +5,38 @@
 #include "axlstm/core/error.h"
 
 namespace axlstm::config {
-namespace {
 
-/// A choice whose value is the name itself.
-void name(const char* key, std::string& value, const std::vector<std::string>& names, const char* doc, Visitor& v) {
-  int index = static_cast<int>(std::find(names.begin(), names.end(), value) - names.begin());
-  v.choice_index(key, names, index, doc);
-  value = names.at(static_cast<std::size_t>(index));
-}
-
-void describe(HearConfig& config, Visitor& v) {
+void visit(HearConfig& config, Visitor& v) {
   v.begin_section("hear", "`hear-eval --config`: embeds tasks, trains the downstream models, writes a report.");
   v.texts("models", config.models,
           "what `extract --model` takes: checkpoint or run folders, naive, random:CONFIG.yaml; `name=` before one sets "
           "the name in the report (else: the folder's)");
   v.texts("tasks", config.tasks, "a HEAR task's folder, a folder of such, or a list of both");
   v.text("output", config.output, "gets embeddings/, scores/ and report/; the same command resumes");
-  v.choice("layout", config.layout, {"model", "time_frequency", "released"},
-           "of the embeddings; model: what the checkpoint's embedding.layout says");
-  v.choice("extract_device", config.extract_device, {"auto", "cpu", "cuda"}, "where embeddings are computed");
+  v.choice("layout", config.layout, "of the embeddings; model: what the checkpoint's embedding.layout says");
+  v.choice("extract_device", config.extract_device, "where embeddings are computed");
   v.number("batch_seconds", config.batch_seconds, {0.1, 1e6}, "audio encoded at once");
   v.boolean("resample", config.resample, "take audio of another rate than the model's");
   v.boolean("per_file", config.per_file, "also write each clip's own .npy, which nothing here reads");
-  name("grid", config.grid, {"released", "default", "fast", "faster"},
-       "hyper-parameters: the paper's two points, or one of HEAR's", v);
+  const std::vector<std::string> grids(hear::kGrids.begin(), hear::kGrids.end());
+  int grid = static_cast<int>(std::find(grids.begin(), grids.end(), config.grid) - grids.begin());
+  v.choice_index("grid", grids, grid, "hyper-parameters: the paper's two points, or one of HEAR's");
+  config.grid = grids.at(static_cast<std::size_t>(grid));
   v.integer("grid_points", config.grid_points, {1, 1e6}, "points of the shuffled grid to try");
   v.integer("first_seed", config.first_seed, {0, 1e15}, "of initialisation, dropout and grid order");
   v.integer("seeds", config.seeds, {1, 1e6}, "how many; the paper has 10");
   v.integer("jobs", config.jobs, {0, 1024}, "tasks and seeds evaluated at once; 0: one per core, 4 for each GPU");
   v.integer("threads", config.threads, {1, 1024}, "CPU threads of each; 1 gives the official kit's digits");
-  v.choice("device", config.device, {"auto", "cpu", "cuda"},
-           "where downstream models are trained; cpu gives the official kit's digits");
+  v.choice("device", config.device, "where downstream models are trained; cpu gives the official kit's digits");
   v.boolean("published", config.published, "show the rows of the paper's Table 2");
   v.boolean("mix_grids", config.mix_grids, "put scores of different grids into one table");
   v.end_section();
 }
 
-}  // namespace
-
 HearConfig read_hear(const Node& root, bool needs_tasks) {
   HearConfig config;
   Reader reader(root);
-  describe(config, reader);
+  visit(config, reader);
   reader.finish();
   if (config.models.empty()) throw UsageError("hear.models is empty: give at least one model");
   if (needs_tasks && config.tasks.empty()) throw UsageError("hear.tasks is empty: give HEAR task folders");
@@ -56,7 +46,7 @@ HearConfig read_hear(const Node& root, bool needs_tasks) {
 std::string hear_reference() {
   HearConfig defaults;
   ReferenceWriter writer;
-  describe(defaults, writer);
+  visit(defaults, writer);
   return writer.markdown();
 }
 

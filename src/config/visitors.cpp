@@ -21,7 +21,8 @@ std::string print(double value) {
 
 std::string print(bool value) { return value ? "true" : "false"; }
 
-/// Plain where YAML reads it back as the same text, quoted otherwise.
+/// Plain where YAML reads it back as the same text, quoted otherwise. Not by YAML::Emitter, which puts U+FFFD in the
+/// place of bytes that are not UTF-8, as paths may have.
 std::string print(const std::string& text) {
   constexpr auto kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
   const bool null = text == "null" || text == "Null" || text == "NULL";
@@ -192,7 +193,7 @@ const Node* Reader::take(const char* key) {
   return node;
 }
 
-void Reader::integer(const char* key, std::int64_t& value, Range range, const char*) {
+void Reader::integer(const char* key, std::int64_t& value, Range range, const char*, Effect) {
   const Node* node = take(key);
   if (!node) return;
   if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value))
@@ -200,7 +201,7 @@ void Reader::integer(const char* key, std::int64_t& value, Range range, const ch
   check_range(*node, path(key), static_cast<double>(value), range);
 }
 
-void Reader::number(const char* key, double& value, Range range, const char*) {
+void Reader::number(const char* key, double& value, Range range, const char*, Effect) {
   const Node* node = take(key);
   if (!node) return;
   if (node->kind != Node::Kind::kScalar || !parse_number(node->scalar, value))
@@ -208,7 +209,7 @@ void Reader::number(const char* key, double& value, Range range, const char*) {
   check_range(*node, path(key), value, range);
 }
 
-void Reader::boolean(const char* key, bool& value, const char*) {
+void Reader::boolean(const char* key, bool& value, const char*, Effect) {
   const Node* node = take(key);
   if (!node) return;
   const bool yes = is_one_of(node->scalar, {"true", "True", "TRUE"});
@@ -220,14 +221,14 @@ void Reader::boolean(const char* key, bool& value, const char*) {
   value = yes;
 }
 
-void Reader::text(const char* key, std::string& value, const char*) {
+void Reader::text(const char* key, std::string& value, const char*, Effect) {
   const Node* node = take(key);
   if (!node) return;
   if (node->kind != Node::Kind::kScalar && node->kind != Node::Kind::kNull) wrong_type(*node, path(key), "text");
   value = node->scalar;
 }
 
-void Reader::texts(const char* key, std::vector<std::string>& values, const char*) {
+void Reader::texts(const char* key, std::vector<std::string>& values, const char*, Effect) {
   const Node* node = take(key);
   if (!node) return;
   values.clear();
@@ -247,7 +248,7 @@ void Reader::texts(const char* key, std::vector<std::string>& values, const char
   }
 }
 
-void Reader::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*) {
+void Reader::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*, Effect) {
   const Node* node = take(key);
   if (!node) return;
   const auto name = std::find(names.begin(), names.end(), node->scalar);
@@ -282,22 +283,24 @@ void Reader::finish() const {
 
 void Writer::begin_section(const char* name, const char*) { yaml_ += str(name, ":\n"); }
 void Writer::end_section() {}
-void Writer::integer(const char* key, std::int64_t& value, Range, const char*) {
+void Writer::integer(const char* key, std::int64_t& value, Range, const char*, Effect) {
   yaml_ += str("  ", key, ": ", value, "\n");
 }
-void Writer::number(const char* key, double& value, Range, const char*) {
+void Writer::number(const char* key, double& value, Range, const char*, Effect) {
   yaml_ += str("  ", key, ": ", print(value), "\n");
 }
-void Writer::boolean(const char* key, bool& value, const char*) { yaml_ += str("  ", key, ": ", print(value), "\n"); }
-void Writer::text(const char* key, std::string& value, const char*) {
+void Writer::boolean(const char* key, bool& value, const char*, Effect) {
   yaml_ += str("  ", key, ": ", print(value), "\n");
 }
-void Writer::texts(const char* key, std::vector<std::string>& values, const char*) {
+void Writer::text(const char* key, std::string& value, const char*, Effect) {
+  yaml_ += str("  ", key, ": ", print(value), "\n");
+}
+void Writer::texts(const char* key, std::vector<std::string>& values, const char*, Effect) {
   std::string list;
   for (const std::string& value : values) list += (list.empty() ? "" : ", ") + print(value);
   yaml_ += str("  ", key, ": [", list, "]\n");
 }
-void Writer::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*) {
+void Writer::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char*, Effect) {
   yaml_ += str("  ", key, ": ", names.at(static_cast<std::size_t>(index)), "\n");
 }
 
@@ -310,21 +313,23 @@ void ReferenceWriter::row(const char* key, const std::string& type, const std::s
   markdown_ +=
       str("| `", section_, ".", key, "` | ", type, " | ", value.empty() ? "" : "`" + value + "`", " | ", doc, " |\n");
 }
-void ReferenceWriter::integer(const char* key, std::int64_t& value, Range range, const char* doc) {
+void ReferenceWriter::integer(const char* key, std::int64_t& value, Range range, const char* doc, Effect) {
   row(key, str("whole number", range.min > -1e300 ? ", " : "", print(range)), str(value), doc);
 }
-void ReferenceWriter::number(const char* key, double& value, Range range, const char* doc) {
+void ReferenceWriter::number(const char* key, double& value, Range range, const char* doc, Effect) {
   row(key, str("number", range.min > -1e300 ? ", " : "", print(range)), print(value), doc);
 }
-void ReferenceWriter::boolean(const char* key, bool& value, const char* doc) {
+void ReferenceWriter::boolean(const char* key, bool& value, const char* doc, Effect) {
   row(key, "true, false", print(value), doc);
 }
-void ReferenceWriter::text(const char* key, std::string& value, const char* doc) { row(key, "text", value, doc); }
-void ReferenceWriter::texts(const char* key, std::vector<std::string>& values, const char* doc) {
+void ReferenceWriter::text(const char* key, std::string& value, const char* doc, Effect) {
+  row(key, "text", value, doc);
+}
+void ReferenceWriter::texts(const char* key, std::vector<std::string>& values, const char* doc, Effect) {
   row(key, "list", print(values), doc);
 }
-void ReferenceWriter::choice_index(const char* key, const std::vector<std::string>& names, int& index,
-                                   const char* doc) {
+void ReferenceWriter::choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc,
+                                   Effect) {
   row(key, print(names), names.at(static_cast<std::size_t>(index)), doc);
 }
 

@@ -70,4 +70,14 @@ std::vector<CsvRow> parse_csv(std::string_view text, const std::string& source) 
   return rows;
 }
 
+std::string csv_field(const std::string& text) {
+  return text.find_first_of(",\"\n") == std::string::npos ? text : csv_quoted(text);
+}
+
+std::string csv_quoted(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) quoted.append(c == '"' ? 2 : 1, c);
+  return quoted + '"';
+}
+
 }  // namespace axlstm

@@ -39,7 +39,7 @@ std::int64_t ClipSource::partial_count() const {
   return static_cast<std::int64_t>(partial_.size());
 }
 
-std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio) {
+std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const features::LogMelOptions& audio) {
   if (options.synthetic > 0) {
     if (!options.root.empty() || !options.manifest.empty() || !options.packed.empty())
       throw UsageError("data.synthetic is set beside data.root, data.manifest or data.packed; leave those empty");

@@ -10,7 +10,7 @@
 
 namespace axlstm::data {
 
-Dataset::Dataset(Manifest manifest, const audio::LogMelOptions& log_mel, const DataOptions& options)
+Dataset::Dataset(Manifest manifest, const features::LogMelOptions& log_mel, const DataOptions& options)
     : ClipSource(manifest.source, options.max_bad_fraction),
       manifest_(std::move(manifest)),
       log_mel_(log_mel),
@@ -26,12 +26,12 @@ torch::Tensor Dataset::features(std::int64_t clip) {
   const Clip source = manifest_.clips[static_cast<std::size_t>(clip)];
   auto decoded = audio::decode_file(source.path, source.segment, decoding_);
   if (!decoded.note.empty()) report_partial(clip, decoded.note);
-  auto features =
-      log_mel_(audio::as_tensor(audio::resample(std::move(decoded), static_cast<int>(log_mel_.options().sample_rate))));
-  const auto statistics = audio::clip_statistics(features, log_mel_.options().clip_std);
+  auto features = log_mel_(
+      features::as_tensor(audio::resample(std::move(decoded), static_cast<int>(log_mel_.options().sample_rate))));
+  const auto statistics = features::clip_statistics(features, log_mel_.options().clip_std);
   AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), source.path.string(),
                ": its spectrogram is not finite; the samples are too large");
-  features = audio::normalize(features, statistics);
+  features = features::normalize(features, statistics);
   const auto bytes = static_cast<std::int64_t>(features.nbytes());
   const std::lock_guard lock(mutex_);
   if (cached_bytes_ + bytes <= cache_bytes_ && cache_.emplace(clip, features).second) cached_bytes_ += bytes;

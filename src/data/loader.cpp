@@ -52,7 +52,7 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
 Batch Loader::next() {
   if (options_.device.is_cpu()) {
     const auto slot = take_slot();
-    return {source_->spectrogram(slot->crops, options_.device), std::move(slot->clips)};
+    return batch_of(*slot);
   }
   if (!ahead_) ahead_ = start_upload();
   Upload upload = std::move(*ahead_);
@@ -70,10 +70,17 @@ Loader::Upload Loader::start_upload() {
   const c10::impl::VirtualGuardImpl device(options_.device.type());
   const c10::Stream stream = device.getStreamFromGlobalPool(device.getDevice());
   const c10::StreamGuard guard(stream);
-  Upload upload{{source_->spectrogram(slot->crops, options_.device), std::move(slot->clips)},
-                c10::Event(options_.device.type())};
+  Upload upload{batch_of(*slot), c10::Event(options_.device.type())};
   upload.ready.record(stream);
   return upload;
+}
+
+Batch Loader::batch_of(Slot& slot) {
+  Batch batch{source_->spectrogram(slot.crops, options_.device), std::move(slot.clips), {}};
+  if (options_.labels) {
+    for (const std::int64_t clip : batch.clips) batch.labels.push_back(source_->labels(clip));
+  }
+  return batch;
 }
 
 std::unique_ptr<Loader::Slot> Loader::take_slot() {

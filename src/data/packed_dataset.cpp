@@ -23,7 +23,7 @@ void read_reflected(const ShardView& clip, std::int64_t first, std::int64_t coun
   const std::int64_t inner_end = std::clamp<std::int64_t>(size - first, inner_begin, count);
   clip.read(bytes(first + inner_begin), target + inner_begin, bytes(inner_end - inner_begin));
   const auto reflected = [&](std::int64_t n) {
-    const std::int64_t source = audio::reflect(first + n, size);
+    const std::int64_t source = features::reflect(first + n, size);
     if (source >= first + inner_begin && source < first + inner_end) {
       target[n] = target[source - first];
     } else {  // of a clip shorter than the window
@@ -36,7 +36,7 @@ void read_reflected(const ShardView& clip, std::int64_t first, std::int64_t coun
 
 }  // namespace
 
-PackedDataset::PackedDataset(const std::filesystem::path& folder, const audio::LogMelOptions& audio,
+PackedDataset::PackedDataset(const std::filesystem::path& folder, const features::LogMelOptions& audio,
                              double max_bad_fraction)
     : ClipSource(folder.string(), max_bad_fraction), set_(folder), log_mel_(audio) {
   check_front_end(set_.info(), audio, folder.string());
@@ -61,7 +61,8 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
   const std::int64_t length = set_.frames(view), count = std::min(wanted, length);
   const auto start = static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(length - count + 1)));
   const double values = static_cast<double>(length * audio.mels);
-  const double std = audio.clip_std == audio::ClipStd::kUnbiased ? view.std : view.std * std::sqrt(1.0 - 1.0 / values);
+  const double std =
+      audio.clip_std == features::ClipStd::kUnbiased ? view.std : view.std * std::sqrt(1.0 - 1.0 / values);
   double mean = 0, deviation = 1;
   auto* target = static_cast<char*>(batch.data.data_ptr()) + row * batch.data.stride(0) * batch.data.itemsize();
   if (holds_samples()) {
@@ -70,13 +71,13 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
     read_reflected(view, start * audio.hop - audio.n_fft / 2, needed, samples);
     std::fill(samples + needed, samples + row_values, std::int16_t{0});
     mean = view.mean;
-    deviation = std < kSilence ? std::numeric_limits<double>::infinity() : std + audio::kStdOffset;
+    deviation = std < kSilence ? std::numeric_limits<double>::infinity() : std + features::kStdOffset;
   } else {
     const std::size_t frame_bytes = static_cast<std::size_t>(audio.mels) * 2;
     view.read(static_cast<std::size_t>(start) * frame_bytes, target, static_cast<std::size_t>(count) * frame_bytes);
     std::memset(target + static_cast<std::size_t>(count) * frame_bytes, 0,
                 static_cast<std::size_t>(wanted - count) * frame_bytes);
-    deviation = (std + audio::kStdOffset) / (view.std + audio::kStdOffset);  // packed with the unbiased one
+    deviation = (std + features::kStdOffset) / (view.std + features::kStdOffset);  // packed with the unbiased one
   }
   batch.mean.data_ptr<float>()[row] = static_cast<float>(mean);
   batch.deviation.data_ptr<float>()[row] = static_cast<float>(deviation);

@@ -6,15 +6,15 @@
 #include <iomanip>
 #include <limits>
 
-#include "axlstm/audio/log_mel.h"
 #include "axlstm/audio/resample.h"
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/core/ordered_parallel.h"
-#include "axlstm/data/shard.h"
-#include "packed_meta.h"
+#include "axlstm/data/shards/shard.h"
+#include "axlstm/features/log_mel.h"
+#include "data/shards/packed_meta.h"
 
 namespace axlstm::data {
 namespace {
@@ -80,7 +80,7 @@ float quantise(torch::Tensor& samples, std::string& data) {
   return scale;
 }
 
-Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, const PackOptions& options) {
+Packed encode(const StreamedClip& item, const features::LogMel& log_mel, const PackOptions& options) {
   const torch::NoGradGuard no_grad;
   const audio::DecodeOptions decoding{options.min_decoded_fraction};
   Packed packed;
@@ -93,20 +93,20 @@ Packed encode(const StreamedClip& item, const audio::LogMel& log_mel, const Pack
     packed.note = std::move(decoded.note);
     auto wave = audio::resample(std::move(decoded), static_cast<int>(log_mel.options().sample_rate));
     packed.seconds = wave.seconds();
-    auto samples = audio::as_tensor(std::move(wave));
+    auto samples = features::as_tensor(std::move(wave));
     if (options.encoding == Encoding::kPcm16) {
       packed.clip.scale = quantise(samples, packed.clip.data);  // the statistics are those of what is kept
       packed.clip.length = static_cast<std::uint64_t>(samples.numel());
     }
     const auto features = log_mel(samples);
-    const auto statistics = audio::clip_statistics(features, audio::ClipStd::kUnbiased);
+    const auto statistics = features::clip_statistics(features, features::ClipStd::kUnbiased);
     AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), item.clip.path.string(),
                  ": its spectrogram is not finite; the samples are too large");
     packed.clip.mean = statistics.mean;
     packed.clip.std = statistics.std;
     if (options.encoding == Encoding::kLogMel16) {
       // Normalised before it is rounded: numbers near 0 keep more digits, and silence stays exactly 0.
-      packed.clip.data = bytes_of(audio::normalize(features, statistics).to(torch::kFloat16));
+      packed.clip.data = bytes_of(features::normalize(features, statistics).to(torch::kFloat16));
       packed.clip.length = static_cast<std::uint64_t>(features.size(0));
     }
   } catch (const Error& failure) {
@@ -284,7 +284,7 @@ PackReport pack(ClipStream& stream, const PackOptions& options, const std::atomi
   stream.skip(done);
 
   const OneThreadEach one_thread_each;
-  const audio::LogMel log_mel(options.audio);
+  const features::LogMel log_mel(options.audio);
   const auto workers = static_cast<std::size_t>(options.workers);
   Progress progress(stream, done);
   bool stopped = false;

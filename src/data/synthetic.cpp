@@ -13,7 +13,7 @@ constexpr std::uint64_t kTableSeed = 1;
 
 }  // namespace
 
-Synthetic::Synthetic(std::int64_t clips, const audio::LogMelOptions& audio)
+Synthetic::Synthetic(std::int64_t clips, const features::LogMelOptions& audio)
     : ClipSource("data.synthetic", /*max_bad_fraction=*/0), clips_(clips), mels_(audio.mels) {
   table_ = torch::randn({kTableValues}, at::make_generator<at::CPUGeneratorImpl>(kTableSeed));
 }

@@ -1,11 +1,11 @@
-#include "evaluation_record.h"
+#include "axlstm/hear/evaluation_record.h"
 
 #include <algorithm>
 #include <vector>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "python_json.h"
+#include "hear/python_json.h"
 
 namespace axlstm::hear {
 namespace {

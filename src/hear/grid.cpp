@@ -4,6 +4,7 @@
 #include <map>
 
 #include "axlstm/core/error.h"
+#include "axlstm/hear/options.h"
 
 namespace axlstm::hear {
 namespace {
@@ -59,7 +60,9 @@ GridTable named_grid(const std::string& name) {
     table["max_epochs"] = {10};
     table["check_val_every_n_epoch"] = {1};
   } else {
-    throw UsageError(str("grid \"", name, "\" is not known; known: released, default, fast, faster"));
+    std::string known;
+    for (const char* grid : kGrids) known += str(known.empty() ? "" : ", ", grid);
+    throw UsageError(str("grid \"", name, "\" is not known; known: ", known));
   }
   return table;
 }

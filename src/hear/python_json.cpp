@@ -1,4 +1,4 @@
-#include "python_json.h"
+#include "hear/python_json.h"
 
 #include <algorithm>
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
+#include "core/json.h"
 
 namespace axlstm::hear {
 namespace {
@@ -39,13 +39,7 @@ std::string without_special_numbers(std::string text) {
 }
 
 json parse(const std::filesystem::path& path, const json::parser_callback_t& callback) {
-  const std::string text = without_special_numbers(read_file(path));
-  check_json_depth(text, path.string());
-  try {
-    return json::parse(text, callback);
-  } catch (const json::exception& error) {
-    throw Error(str(path.string(), ": not valid JSON (", error.what(), ")"));
-  }
+  return parse_json(without_special_numbers(read_file(path)), path.string(), "not valid JSON", callback);
 }
 
 class Printer {

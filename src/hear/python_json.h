@@ -1,4 +1,4 @@
-// JSON as Python's json module writes and reads it (private to hear/: it names nlohmann types).
+// JSON as Python's json module writes and reads it (not installed: it names nlohmann types).
 #pragma once
 
 #include <filesystem>

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "axlstm/core/error.h"
-#include "python_json.h"
+#include "hear/python_json.h"
 
 namespace axlstm::hear {
 

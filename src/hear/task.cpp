@@ -8,7 +8,7 @@
 #include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "python_json.h"
+#include "hear/python_json.h"
 
 namespace axlstm::hear {
 namespace {

@@ -7,7 +7,8 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/json_depth.h"
+#include "axlstm/core/xxh3.h"
+#include "core/json.h"
 
 namespace axlstm::io {
 namespace {
@@ -67,9 +68,9 @@ std::size_t header_length(std::string_view start, std::uint64_t file_bytes, cons
 SafetensorsHeader parse_header(std::string_view text, std::size_t data_bytes, const std::string& source) {
   SafetensorsHeader header;
   header.data_offset = kLengthBytes + text.size();
-  check_json_depth(text, source);
-  const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  AXLSTM_CHECK(json.is_object(), source, ": the safetensors header is not a JSON object");
+  constexpr const char* kNoHeader = "the safetensors header is not a JSON object";
+  const auto json = parse_json(text, source, kNoHeader);
+  AXLSTM_CHECK(json.is_object(), source, ": ", kNoHeader);
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") {
       AXLSTM_CHECK(value.is_object(), source, ": __metadata__ is not an object");
@@ -125,7 +126,9 @@ std::string write_safetensors_header(const std::vector<TensorEntry>& tensors,
   return header + text;
 }
 
-std::string checksum_key(const std::string& tensor) { return "fnv1a64." + tensor; }
+std::string checksum_key(const std::string& tensor) { return "xxh3." + tensor; }
+
+std::string old_checksum_key(const std::string& tensor) { return "fnv1a64." + tensor; }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
   const std::string source = path.string();
@@ -137,10 +140,14 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
 void SafetensorsFile::read(const TensorEntry& entry, void* target) const {
   const std::size_t bytes = entry.end - entry.begin;
   file_.read(header_.data_offset + entry.begin, target, bytes);
-  const auto checksum = header_.metadata.find(checksum_key(entry.name));
-  AXLSTM_CHECK(checksum == header_.metadata.end() ||
-                   checksum->second == fnv1a64_hex(std::string_view(static_cast<const char*>(target), bytes)),
-               file_.path().string(), ": tensor '", entry.name,
+  const std::string_view content(static_cast<const char*>(target), bytes);
+  const auto differs = [&](const std::string& key, const auto& checksum_of) {
+    const auto written = header_.metadata.find(key);
+    return written != header_.metadata.end() && written->second != checksum_of(content);
+  };
+  const bool damaged = differs(checksum_key(entry.name), [](std::string_view all) { return xxh3_hex(all); }) ||
+                       differs(old_checksum_key(entry.name), [](std::string_view all) { return fnv1a64_hex(all); });
+  AXLSTM_CHECK(!damaged, file_.path().string(), ": tensor '", entry.name,
                "': the content does not match its checksum; the file is damaged");
 }
 

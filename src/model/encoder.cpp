@@ -3,8 +3,7 @@
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
-#include "axlstm/nn/attention_block.h"
-#include "axlstm/nn/mlstm_block.h"
+#include "axlstm/model/blocks.h"
 #include "axlstm/nn/pos_embed.h"
 
 namespace axlstm::model {
@@ -18,20 +17,12 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options)
   pos_embed_ =
       register_buffer("pos_embed", nn::sincos_positions(options.dim, options.grid_rows(), options.grid_columns()));
   register_module("patch_embed", patch_embed_);
+  torch::nn::ModuleList list;
   for (std::int64_t index = 0; index < options.depth; ++index) {
-    if (options.arch == Arch::kAxlstm) {
-      blocks_->push_back(nn::MlstmBlock(nn::MlstmBlockOptions{
-          .dim = options.dim,
-          .expansion = options.expansion,
-          .reverse = options.flip && index % 2 == 1,
-          .recompute = options.recompute,
-          .cell = {.input_gate = options.input_gate, .backend = options.backend, .isa = options.isa}}));
-    } else {
-      blocks_->push_back(nn::AttentionBlock(
-          nn::AttentionBlockOptions{.dim = options.dim, .heads = options.attention_heads, .backend = options.backend}));
-    }
+    blocks_.push_back(blocks(options.arch).make(options, index));
+    list->push_back(blocks_.back());
   }
-  register_module("blocks", blocks_);
+  register_module("blocks", list);
   register_module("encoder_norm", encoder_norm_);
 }
 
@@ -52,14 +43,16 @@ torch::Tensor EncoderImpl::hidden(const torch::Tensor& spectrogram, const torch:
   }
   const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
   ops::ResidualStream stream{torch::cat({cls, patches}, 1), {}};
-  for (const auto& block : *blocks_) {
-    stream = options_.arch == Arch::kAxlstm ? block->as<nn::MlstmBlock>()->forward(stream)
-                                            : block->as<nn::AttentionBlock>()->forward(stream);
-  }
+  for (const auto& block : blocks_) stream = block->forward(stream);
   return stream.sum();
 }
 
 torch::Tensor EncoderImpl::normed(const torch::Tensor& hidden) { return encoder_norm_->forward(hidden); }
+
+const std::vector<std::string>& head_prefixes() {
+  static const std::vector<std::string> prefixes{"pred."};
+  return prefixes;
+}
 
 std::int64_t parameter_count(const torch::nn::Module& module) {
   std::int64_t count = 0;

@@ -2,6 +2,7 @@
 #include <ATen/autocast_mode.h>
 #include <torch/library.h>
 
+#include <optional>
 #include <string>
 
 #include "axlstm/core/error.h"
@@ -14,10 +15,9 @@ namespace {
 torch::Tensor mlstm_operator(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                              const torch::Tensor& i, const torch::Tensor& f, const std::string& input_gate,
                              double eps) {
-  AXLSTM_CHECK(input_gate == "exponential" || input_gate == "sigmoid", "mlstm: input_gate is '", input_gate,
-               "', it must be exponential or sigmoid");
-  const MlstmOptions options{.input_gate = input_gate == "sigmoid" ? InputGate::kSigmoid : InputGate::kExponential,
-                             .eps = eps};
+  const std::optional<InputGate> gate = enum_of<InputGate>(input_gate);
+  AXLSTM_CHECK(gate, "mlstm: input_gate is '", input_gate, "', it must be ", list_names<InputGate>(" or "));
+  const MlstmOptions options{.input_gate = *gate, .eps = eps};
   const auto device = q.device().type();
   if (!at::autocast::is_autocast_enabled(device)) return mlstm(q, k, v, i, f, options);
   const auto dtype = at::autocast::get_autocast_dtype(device);

@@ -20,37 +20,9 @@ Backend resolve_backend(Backend wanted, const torch::Device& device, torch::Scal
   const std::string& obstacle = wanted == Backend::kFused ? of_fused : of_cell;
   if (!obstacle.empty()) {
     throw UsageError(
-        str("kernel.backend ", backend_name(wanted), " cannot be used: ", obstacle, "; set kernel.backend=auto"));
+        str("kernel.backend ", enum_name(wanted), " cannot be used: ", obstacle, "; set kernel.backend=auto"));
   }
   return wanted;
-}
-
-const char* backend_name(Backend backend) {
-  switch (backend) {
-    case Backend::kAuto:
-      return "auto";
-    case Backend::kReference:
-      return "reference";
-    case Backend::kRecurrent:
-      return "recurrent";
-    case Backend::kCell:
-      return "cell";
-    case Backend::kFused:
-      return "fused";
-  }
-  return "";
-}
-
-const char* isa_name(Isa isa) {
-  switch (isa) {
-    case Isa::kAuto:
-      return "auto";
-    case Isa::kPortable:
-      return "portable";
-    case Isa::kHopper:
-      return "hopper";
-  }
-  return "";
 }
 
 }  // namespace axlstm::ops

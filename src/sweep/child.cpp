@@ -1,7 +1,6 @@
 #include "axlstm/sweep/child.h"
 
 #include <fcntl.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "axlstm/core/error.h"
+#include "axlstm/core/process.h"
 
 extern char** environ;
 
@@ -38,23 +38,18 @@ std::vector<char*> pointers_to(std::vector<std::string>& texts) {
 }  // namespace
 
 int run_child(const std::vector<std::string>& command, const ChildOptions& options) {
-  constexpr int kCannotStart = 127;
   std::vector<std::string> arguments = command, environment = merged_environment(options.environment);
-  const std::vector<char*> argv = pointers_to(arguments), envp = pointers_to(environment);
+  std::vector<char*> argv = pointers_to(arguments), envp = pointers_to(environment);
   const int log = ::open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   AXLSTM_CHECK(log >= 0, options.log.string(), ": ", std::strerror(errno));
-  const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child == 0) {  // only calls that are safe between fork and exec
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (::getppid() != parent) ::_exit(kCannotStart);
+  const pid_t child = start_process(argv[0], argv.data(), [&] {
     ::dup2(log, STDOUT_FILENO);
     ::dup2(log, STDERR_FILENO);
-    ::execve(argv[0], argv.data(), envp.data());
-    ::_exit(kCannotStart);
-  }
+    environ = envp.data();
+  });
+  const int failure = errno;
   ::close(log);
-  AXLSTM_CHECK(child > 0, command.front(), ": cannot be started (", std::strerror(errno), ")");
+  AXLSTM_CHECK(child > 0, command.front(), ": cannot be started (", std::strerror(failure), ")");
   constexpr auto kPoll = std::chrono::milliseconds(50);
   bool told = false;
   int status = 0;
@@ -65,7 +60,7 @@ int run_child(const std::vector<std::string>& command, const ChildOptions& optio
     }
     std::this_thread::sleep_for(kPoll);
   }
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  const int code = exit_code_of(status);
   AXLSTM_CHECK(code != kCannotStart, command.front(), ": cannot be started");
   return code;
 }

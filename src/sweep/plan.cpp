@@ -56,9 +56,9 @@ void apply_settings(Node& root, const Node& settings) {
 struct Settings {
   std::string title, base, output = "runs/sweep";
   std::int64_t seeds = 1, first_seed = 0;
-  std::vector<std::string> columns, layouts{"time_frequency"};
+  std::vector<std::string> columns, layouts{enum_name(embed::EmbeddingLayout::kTimeFrequency)};
 
-  void describe(config::Visitor& v) {
+  void visit(Visitor& v) {
     v.begin_section("sweep", "");
     v.text("title", title, "");
     v.text("base", base, "");
@@ -107,7 +107,7 @@ class PlanReader {
       }
     }
     config::Reader reader(sections);
-    settings_.describe(reader);
+    settings_.visit(reader);
     reader.finish();
     plan_.title = settings_.title.empty() ? file_.stem().string() : settings_.title;
     plan_.output = expand_home(settings_.output);
@@ -115,8 +115,9 @@ class PlanReader {
     plan_.columns = settings_.columns;
     plan_.layouts = settings_.layouts;
     for (const std::string& layout : plan_.layouts) {
-      if (layout != "time_frequency" && layout != "released") {
-        throw UsageError(str(file_.string(), ": sweep.layouts: '", layout, "'; known: time_frequency, released"));
+      if (!enum_of<embed::EmbeddingLayout>(layout)) {
+        throw UsageError(
+            str(file_.string(), ": sweep.layouts: '", layout, "'; known: ", list_names<embed::EmbeddingLayout>()));
       }
     }
     if (plan_.layouts.empty()) throw UsageError(file_.string() + ": sweep.layouts is empty");
@@ -199,10 +200,8 @@ class PlanReader {
 
   static CellModel model_of(const Node& node) {
     const std::string& text = scalar(node, "model");
-    if (text == "trained") return CellModel::kTrained;
-    if (text == "untrained") return CellModel::kUntrained;
-    if (text == "naive") return CellModel::kNaive;
-    fail(node, "model is '" + text + "', it takes one of trained, untrained, naive");
+    if (const auto model = enum_of<CellModel>(text)) return *model;
+    fail(node, "model is '" + text + "', it takes one of " + list_names<CellModel>());
   }
 
   static std::int64_t seeds_of(const Node& node) {

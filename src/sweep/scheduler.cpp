@@ -9,6 +9,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "axlstm/core/parallel.h"
 #include "axlstm/sweep/child.h"
 
 namespace axlstm::sweep {
@@ -50,15 +51,10 @@ class Scheduler {
     for (std::size_t i = 0; i < runs_.size(); ++i) {
       if (statuses_[i].state == RunState::kWaiting || statuses_[i].state == RunState::kElsewhere) open.push_back(i);
     }
-    std::atomic<std::size_t> next = 0;
-    std::vector<std::thread> workers;
-    const auto count = std::min(static_cast<std::size_t>(std::max(1, options_.jobs)), open.size());
-    for (std::size_t worker = 0; worker < count; ++worker) {
-      workers.emplace_back([&, worker] {
-        for (std::size_t i = next++; i < open.size() && !stopped(); i = next++) work(open[i], worker, patience);
-      });
-    }
-    for (std::thread& worker : workers) worker.join();
+    for_each_index(
+        open.size(), static_cast<std::size_t>(std::max(1, options_.jobs)),
+        [&](std::size_t worker) { return [&, worker](std::size_t i) { work(open[i], worker, patience); }; },
+        options_.stop);
   }
 
   void work(std::size_t i, std::size_t worker, std::chrono::seconds patience) {
@@ -117,7 +113,7 @@ class Scheduler {
     write_configuration(plan_, run);
     const auto start = std::chrono::steady_clock::now();
     ChildOptions child;
-    child.log = run.folder / str(name_of(stage), ".log");
+    child.log = run.folder / str(enum_name(stage), ".log");
     child.stop = options_.stop;
     if (!options_.gpus.empty()) {
       child.environment["CUDA_VISIBLE_DEVICES"] = options_.gpus[worker % options_.gpus.size()];
@@ -130,7 +126,7 @@ class Scheduler {
       if (stopped()) throw Stopped("stopped");
       const int code = run_child(command, child);
       if (code != 0 && stopped()) throw Stopped("stopped");
-      AXLSTM_CHECK(code == 0, child.log.string(), ": ", name_of(stage), " exited with ", code, ": ",
+      AXLSTM_CHECK(code == 0, child.log.string(), ": ", enum_name(stage), " exited with ", code, ": ",
                    last_line(child.log));
     }
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

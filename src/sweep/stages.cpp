@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "core/json.h"
 
 namespace axlstm::sweep {
 namespace {
@@ -14,17 +16,13 @@ using nlohmann::json;
 
 constexpr const char* kConfiguration = "sweep.yaml";
 
-fs::path note_of(const Run& run, Stage stage) { return run.folder / str(name_of(stage), ".done"); }
+fs::path note_of(const Run& run, Stage stage) { return run.folder / str(enum_name(stage), ".done"); }
 
 config::RunConfig configuration(const Plan& plan, const Run& run) {
   config::RunConfig config = plan.cells[run.cell].config;
   config.train.run_dir = run.folder.string();
   config.train.seed = run.seed;
   return config;
-}
-
-const char* device_name(train::DeviceChoice device) {
-  return device == train::DeviceChoice::kCuda ? "cuda" : device == train::DeviceChoice::kCpu ? "cpu" : "auto";
 }
 
 std::vector<std::string> extract_command(const Plan& plan, const Run& run, const std::string& layout,
@@ -40,7 +38,7 @@ std::vector<std::string> extract_command(const Plan& plan, const Run& run, const
   }
   command.insert(command.end(),
                  {"--output", (plan.output / "embeddings" / embedding_name(plan, run, layout)).string(), "--device",
-                  device_name(hear.extract_device), "--batch-seconds", str(hear.batch_seconds)});
+                  enum_name(hear.extract_device), "--batch-seconds", str(hear.batch_seconds)});
   if (!layout.empty()) command.insert(command.end(), {"--layout", layout});
   if (hear.resample) command.emplace_back("--resample");
   if (!hear.per_file) command.emplace_back("--no-per-file");
@@ -65,7 +63,7 @@ std::vector<std::string> evaluate_command(const Plan& plan, const Run& run, cons
                                    "--threads",
                                    std::to_string(hear.threads),
                                    "--device",
-                                   device_name(hear.device)};
+                                   enum_name(hear.device)};
   const std::int64_t jobs = hear.jobs > 0 ? hear.jobs : context.evaluation_jobs;
   if (jobs > 0) command.insert(command.end(), {"--jobs", std::to_string(jobs)});
   const fs::path embeddings = plan.output / "embeddings" / embedding_name(plan, run, layout);
@@ -93,23 +91,15 @@ json outcome(const Plan& plan, const Run& run, Stage stage, const StageContext& 
 
 }  // namespace
 
-const char* name_of(Stage stage) {
-  return stage == Stage::kPretrain ? "pretrain" : stage == Stage::kExtract ? "extract" : "hear-eval";
-}
-
 std::vector<Stage> parse_stages(const std::string& list) {
   std::vector<Stage> stages;
   std::string rest = list + ",";
   for (std::size_t comma = rest.find(','); comma != std::string::npos; comma = rest.find(',')) {
     const std::string name = rest.substr(0, comma);
     rest.erase(0, comma + 1);
-    bool known = false;
-    for (const Stage stage : {Stage::kPretrain, Stage::kExtract, Stage::kEvaluate}) {
-      if (name != name_of(stage)) continue;
-      known = true;
-      if (std::find(stages.begin(), stages.end(), stage) == stages.end()) stages.push_back(stage);
-    }
-    if (!known) throw UsageError("--stages: '" + name + "' is none of pretrain, extract, hear-eval");
+    const std::optional<Stage> stage = enum_of<Stage>(name);
+    if (!stage) throw UsageError("--stages: '" + name + "' is none of " + list_names<Stage>());
+    if (std::find(stages.begin(), stages.end(), *stage) == stages.end()) stages.push_back(*stage);
   }
   std::sort(stages.begin(), stages.end());
   return stages;
@@ -154,9 +144,9 @@ bool is_done(const Plan& plan, const Run& run, Stage stage, const StageContext& 
                            "; give the old ones, remove the folder, or choose another sweep.output"));
     }
   }
-  const json found = json::parse(read_file(note), nullptr, /*allow_exceptions=*/false);
+  const auto found = try_parse_json(read_file(note));
   const json wanted = outcome(plan, run, stage, context);
-  return found.is_object() && found.contains("of") && found["of"] == wanted;
+  return found && found->is_object() && found->contains("of") && found->at("of") == wanted;
 }
 
 void mark_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context, double seconds) {

@@ -43,32 +43,32 @@ std::vector<std::string> facts_of(const Plan& plan, const Cell& cell, const Tabl
 }
 
 /// The scores of one row, named after it; the seeds are those over which the interval is taken.
-std::vector<hear::SeedScore> scores_of_row(const Plan& plan, const std::vector<hear::SeedScore>& all, const Cell& cell,
-                                           const std::string& layout, const std::string& label) {
+std::vector<report::SeedScore> scores_of_row(const Plan& plan, const std::vector<report::SeedScore>& all,
+                                             const Cell& cell, const std::string& layout, const std::string& label) {
   std::map<std::string, std::int64_t> names;  // of embeddings → pre-training seed
   for (const Run& run : runs_of(plan)) {
     if (&plan.cells[run.cell] == &cell) names[embedding_name(plan, run, layout)] = run.seed;
   }
-  std::vector<hear::SeedScore> scores;
-  std::map<std::pair<std::string, std::int64_t>, std::vector<hear::SeedScore>> by_pretraining;
-  for (const hear::SeedScore& score : all) {
+  std::vector<report::SeedScore> scores;
+  std::map<std::pair<std::string, std::int64_t>, std::vector<report::SeedScore>> by_pretraining;
+  for (const report::SeedScore& score : all) {
     const auto found = names.find(score.model);
     if (found == names.end()) continue;
     by_pretraining[{score.task, found->second}].push_back(score);
   }
   for (const auto& [key, group] : by_pretraining) {
     if (cell.seeds == 1) {
-      for (hear::SeedScore score : group) {
+      for (report::SeedScore score : group) {
         score.model = label;
         scores.push_back(score);
       }
       continue;
     }
-    hear::SeedScore mean = group.front();
+    report::SeedScore mean = group.front();
     mean.model = label;
     mean.seed = static_cast<std::uint64_t>(key.second);
     mean.score = 0.0;
-    for (const hear::SeedScore& score : group) mean.score += score.score / static_cast<double>(group.size());
+    for (const report::SeedScore& score : group) mean.score += score.score / static_cast<double>(group.size());
     scores.push_back(mean);
   }
   return scores;
@@ -76,12 +76,12 @@ std::vector<hear::SeedScore> scores_of_row(const Plan& plan, const std::vector<h
 
 }  // namespace
 
-hear::Report make_table(const Plan& plan, const TableOptions& options) {
+report::Report make_table(const Plan& plan, const TableOptions& options) {
   if (!std::filesystem::is_directory(plan.output / "scores")) {
     throw UsageError((plan.output / "scores").string() + ": no scores yet");
   }
-  const std::vector<hear::SeedScore> all = hear::collect_scores({plan.output / "scores"});
-  std::vector<hear::SeedScore> scores;
+  const std::vector<report::SeedScore> all = report::collect_scores({plan.output / "scores"});
+  std::vector<report::SeedScore> scores;
   std::map<std::string, std::vector<std::string>> facts;  // by the name of the row
   std::string missing;
   bool several = false;
@@ -98,12 +98,12 @@ hear::Report make_table(const Plan& plan, const TableOptions& options) {
   }
   if (scores.empty()) throw UsageError((plan.output / "scores").string() + ": no scores of this sweep's cells");
 
-  hear::Report report = hear::make_report(scores, {options.published, /*mix_grids=*/false});
-  for (hear::ReportTable& table : report.tables) {
+  report::Report report = report::make_report(scores, {options.published, /*mix_grids=*/false});
+  for (report::ReportTable& table : report.tables) {
     table.title = plan.title + ": " + table.title;
     table.facts = plan.columns;
     table.facts.insert(table.facts.end(), {"parameters [M]", "paper s(m)"});
-    for (hear::ReportRow& row : table.rows) {
+    for (report::ReportRow& row : table.rows) {
       if (!row.published) row.facts = facts.at(row.model);
     }
   }

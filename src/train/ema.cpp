@@ -22,8 +22,8 @@ void Ema::update() {
   at::_foreach_lerp_(averages_, weights_, 1 - decay_);
 }
 
-io::NamedTensors Ema::state() const {
-  io::NamedTensors tensors;
+checkpoints::NamedTensors Ema::state() const {
+  checkpoints::NamedTensors tensors;
   for (std::size_t n = 0; n < names_.size(); ++n) tensors.emplace_back(names_[n], averages_[n]);
   tensors.insert(tensors.end(), buffers_.begin(), buffers_.end());
   return tensors;

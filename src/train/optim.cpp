@@ -61,8 +61,8 @@ void AdamW::update(const std::vector<Slot>& slots, double lr, double weight_deca
                     options_.beta2, weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
 }
 
-io::NamedTensors AdamW::state() const {
-  io::NamedTensors tensors;
+checkpoints::NamedTensors AdamW::state() const {
+  checkpoints::NamedTensors tensors;
   for (const auto* group : {&decayed_, &plain_}) {
     for (const Slot& slot : *group) {
       tensors.emplace_back("exp_avg." + slot.name, slot.exp_avg);

@@ -1,41 +1,31 @@
 #include "axlstm/train/run_log.h"
 
 #include <fcntl.h>
-#include <torch/torch.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <iomanip>
-#include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
-#include "axlstm/io/image.h"
+#include "core/json.h"
 
 namespace axlstm::train {
-namespace {
-
-io::Panel to_panel(const torch::Tensor& spectrogram) {  // [1, 1, L, F] → mels upwards, time to the right
-  const auto picture = spectrogram[0][0].t().flip(0).to(torch::kCPU, torch::kFloat32).contiguous();
-  const auto* values = picture.data_ptr<float>();
-  return {picture.size(1), picture.size(0), std::vector<float>(values, values + picture.numel())};
-}
-
-}  // namespace
-
 MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resumed_step)
     : path_(run_dir / "metrics.jsonl") {
   if (std::filesystem::exists(path_)) {
     std::istringstream lines(read_file(path_));
     std::string kept, line;
     while (std::getline(lines, line)) {
-      const auto record = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-      const bool whole = record.is_object() && record.contains("step") && record["step"].is_number_integer();
-      if (whole && record["step"].get<std::int64_t>() <= resumed_step) kept += line + "\n";
+      const auto record = try_parse_json(line);
+      const bool whole =
+          record && record->is_object() && record->contains("step") && record->at("step").is_number_integer();
+      if (whole && record->at("step").get<std::int64_t>() <= resumed_step) kept += line + "\n";
     }
     write_file_atomic(path_, kept);
   }
@@ -130,24 +120,10 @@ std::string progress_line(const StepRecord& record, std::int64_t total_steps) {
   return line.str();
 }
 
-void write_reconstruction(const std::filesystem::path& path, const torch::Tensor& spectrogram,
-                          const torch::Tensor& mask, const torch::Tensor& prediction,
-                          const model::EncoderOptions& encoder, const model::LossOptions& loss) {
-  const auto patches = nn::patchify(spectrogram, encoder.patch_frames, encoder.patch_mels);  // [1, N, P]
-  auto pixels = prediction.to(patches.dtype());
-  if (loss.normalize_targets) {  // the prediction is in units of each patch's own mean and deviation
-    const auto [variance, mean] = torch::var_mean(patches, -1, /*unbiased=*/true, /*keepdim=*/true);
-    pixels = pixels * (variance + 1e-6).sqrt() + mean;
-  }
-  const auto low = spectrogram.min().item<float>(), high = std::max(spectrogram.max().item<float>(), low + 1e-3F);
-  const auto hidden = mask.unsqueeze(-1);
-  const auto draw = [&](const torch::Tensor& shown) {
-    return to_panel(nn::unpatchify(shown, encoder.patch_frames, encoder.patch_mels, encoder.mels));
-  };
-  const std::array panels{to_panel(spectrogram),
-                          draw(patches.masked_fill(hidden, std::numeric_limits<double>::quiet_NaN())),
-                          draw(torch::where(hidden, pixels, patches))};
-  io::write_png(path, panels, low, high, /*zoom=*/3);
+void RunLog::write(const StepRecord& record, bool milestone, std::int64_t total_steps, double seconds_left) {
+  metrics_.write(record);
+  if (milestone || record.validation_loss || record.probe) tensorboard_.write(record);
+  log::progress(str(progress_line(record, total_steps), " | ETA ", format_duration(seconds_left)), milestone);
 }
 
 }  // namespace axlstm::train

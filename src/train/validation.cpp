@@ -9,7 +9,6 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/random.h"
-#include "axlstm/model/masking.h"
 
 namespace axlstm::train {
 namespace {
@@ -41,8 +40,8 @@ data::DataOptions validation_data(const data::DataOptions& options) {
 
 }  // namespace
 
-Validation::Validation(const RunSpec& spec)
-    : spec_(spec), source_(data::open_clips(validation_data(spec.data), spec.audio)) {
+Validation::Validation(const config::RunConfig& config)
+    : config_(config), source_(data::open_clips(validation_data(config.data), config.audio)) {
   clips_.resize(static_cast<std::size_t>(source_->size()));
   std::iota(clips_.begin(), clips_.end(), 0);
 }
@@ -68,24 +67,23 @@ bool Validation::read(std::int64_t first, std::int64_t count, data::CropBatch& b
   return bad.empty();
 }
 
-double Validation::loss(model::MaskedModel& model) {
+double Validation::loss(objective::Objective& objective, const runtime::Arithmetic& arithmetic) {
   const torch::NoGradGuard no_grad;
-  const auto device = model->parameters().front().device();
-  const auto dtype = compute_dtype(resolve_precision(spec_.train.precision, device));
-  const std::int64_t largest = spec_.train.device_batch > 0 ? std::min(spec_.train.device_batch, kMaxBatch) : kMaxBatch;
+  const std::int64_t asked_for = config_.train.device_batch;
+  const std::int64_t largest = asked_for > 0 ? std::min(asked_for, kMaxBatch) : kMaxBatch;
   double sum = 0;
   for (std::int64_t first = 0; first < size();) {
     const std::int64_t count = std::min(largest, size() - first);
-    auto crops = source_->allocate(count, spec_.model.frames, /*pinned=*/false);
+    auto crops = source_->allocate(count, config_.model.frames, /*pinned=*/false);
     if (!read(first, count, crops)) continue;  // again, with fewer clips
-    const auto input = source_->spectrogram(crops, device);
+    const auto begin = clips_.begin() + first;
+    const data::Batch batch{source_->spectrogram(crops, arithmetic.device), {begin, begin + count}, {}};
     // A batch's masks are drawn one after the other from its own seed.
     auto generator = at::make_generator<at::CPUGeneratorImpl>(
         derive_seed({kValidationStream, kMaskStream, static_cast<std::uint64_t>(first)}));
-    const auto noise = model::draw_mask_noise(count, spec_.model, spec_.mask, std::move(generator));
-    const Autocast autocast(device.type(), dtype, dtype != at::kFloat);
-    const auto loss = model->loss(input, noise.to(device), spec_.mask, spec_.loss);
-    sum += loss.item<double>() * static_cast<double>(count);
+    const auto drawn = objective.draw(count, std::move(generator)).to(arithmetic.device);
+    const auto autocast = arithmetic.autocast();
+    sum += objective.loss(batch, drawn).item<double>() * static_cast<double>(count);
     first += count;
   }
   AXLSTM_CHECK(size() > 0, "none of the clips of data.validation can be read");

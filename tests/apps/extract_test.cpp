@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
-#include "axlstm/io/npy.h"
 #include "fixture.h"
+#include "support/npy.h"
 
 namespace axlstm::test {
 namespace {
@@ -24,10 +24,10 @@ class Extract : public AppTest {
 
 TEST_F(Extract, SceneAndTimestampEmbeddingsOfAFolder) {
   ASSERT_EQ(extract({path("audio")}).exit_code, 0);
-  const auto scene = io::read_npy(folder_.path() / "out/tone3.wav.npy");
+  const auto scene = read_npy(folder_.path() / "out/tone3.wav.npy");
   EXPECT_EQ(scene.shape, (std::vector<std::int64_t>{5 * 16}));
   ASSERT_EQ(extract({"--kind", "timestamp", path("audio")}).exit_code, 0);
-  const auto steps = io::read_npy(folder_.path() / "out/tone3.wav.npy");
+  const auto steps = read_npy(folder_.path() / "out/tone3.wav.npy");
   const auto times = nlohmann::json::parse(read_file(folder_.path() / "out/tone3.wav.timestamps.json"));
   ASSERT_EQ(steps.shape.size(), 2U);
   EXPECT_EQ(steps.shape[0], static_cast<std::int64_t>(times.size()));
@@ -40,17 +40,17 @@ TEST_F(Extract, SceneAndTimestampEmbeddingsOfAFolder) {
 
 TEST_F(Extract, BatchingDoesNotChangeTheEmbeddings) {
   ASSERT_EQ(extract({path("audio")}).exit_code, 0);
-  const auto together = io::read_npy(folder_.path() / "out/tone7.wav.npy");
+  const auto together = read_npy(folder_.path() / "out/tone7.wav.npy");
   ASSERT_EQ(extract({"--batch-seconds", "0.1", path("audio")}).exit_code, 0);
-  const auto alone = io::read_npy(folder_.path() / "out/tone7.wav.npy");
+  const auto alone = read_npy(folder_.path() / "out/tone7.wav.npy");
   for (std::size_t n = 0; n < alone.values.size(); ++n) EXPECT_NEAR(together.values[n], alone.values[n], 1e-5);
 }
 
 TEST_F(Extract, LayoutsDiffer) {
   ASSERT_EQ(extract({path("audio/tone7.wav")}).exit_code, 0);
-  const auto ours = io::read_npy(folder_.path() / "out/tone7.wav.npy");
+  const auto ours = read_npy(folder_.path() / "out/tone7.wav.npy");
   ASSERT_EQ(extract({"--layout", "released", path("audio/tone7.wav")}).exit_code, 0);
-  EXPECT_NE(io::read_npy(folder_.path() / "out/tone7.wav.npy").values, ours.values);
+  EXPECT_NE(read_npy(folder_.path() / "out/tone7.wav.npy").values, ours.values);
 }
 
 TEST_F(Extract, CsvHoldsOneRowAFile) {

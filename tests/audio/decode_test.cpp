@@ -6,8 +6,8 @@
 #include <limits>
 
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
 #include "core/wav.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::audio {

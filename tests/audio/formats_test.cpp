@@ -7,8 +7,8 @@
 
 #include "axlstm/audio/decode.h"
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
 #include "core/wav.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::audio {

@@ -95,10 +95,10 @@ void bench_cells(const Settings& settings, const bench::Ceilings& ceilings) {
   };
   std::vector<std::pair<std::string, Cell>> kernels;
   for (const auto isa : {ops::Isa::kPortable, ops::Isa::kHopper}) {
-    if (settings.isa != "auto" && settings.isa != ops::isa_name(isa)) continue;
+    if (settings.isa != "auto" && settings.isa != enum_name(isa)) continue;
     try {
       ops::resolve_isa(isa, torch::kCUDA, dtype, 1);
-      kernels.emplace_back(str("axlstm ", ops::isa_name(isa)), mlstm(ops::Backend::kCell, isa));
+      kernels.emplace_back(str("axlstm ", enum_name(isa)), mlstm(ops::Backend::kCell, isa));
     } catch (const UsageError& failure) {
       std::cerr << failure.what() << "\n";
     }
@@ -145,10 +145,10 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
   std::getline(parts, arch, '-');
   std::getline(parts, size, '-');
   std::getline(parts, expansion, '-');
-  options.arch = arch == "ssast" ? model::Arch::kSsast : model::Arch::kAxlstm;
+  options.arch = arch == "ssast" ? "ssast" : "axlstm";
   options.size = size == "tiny" ? model::Size::kTiny : size == "small" ? model::Size::kSmall : model::Size::kBase;
   if (!expansion.empty()) options.expansion = std::stoll(expansion.substr(1));
-  options.flip = options.arch == model::Arch::kAxlstm && options.expansion == 2;  // as the released configs
+  options.flip = options.arch == "axlstm" && options.expansion == 2;  // as the released configs
   options.backend = settings.backend == "reference" ? ops::Backend::kReference
                     : settings.backend == "cell"    ? ops::Backend::kCell
                                                     : ops::Backend::kAuto;
@@ -161,7 +161,7 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
 double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings& ceilings) {
   const double S = static_cast<double>(options.patches() + 1), D = static_cast<double>(options.dim);
   const double layers = static_cast<double>(options.depth), I = static_cast<double>(options.expansion) * D;
-  if (options.arch == model::Arch::kSsast) {
+  if (options.arch == "ssast") {
     return layers * (72 * D * D * S + 14 * S * S * D) / ceilings.flops_per_second;  // arithmetic alone
   }
   const double flops = layers * (18 * I * D * S + 7 * S * S * I), bytes = layers * S * (38 * I + 44 * D);
@@ -170,16 +170,18 @@ double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings
 
 void bench_step(const std::string& name, const Settings& settings, const bench::Ceilings& ceilings) {
   const auto options = model_options(name, settings);
-  train::RunSpec spec;
-  spec.model = options;
-  spec.train.precision = settings.dtype == "bf16"   ? train::Precision::kBf16
-                         : settings.dtype == "fp16" ? train::Precision::kFp16
-                                                    : train::Precision::kFp32;
+  config::RunConfig config;
+  config.model = options;
+  const runtime::Arithmetic arithmetic(settings.dtype == "bf16"   ? runtime::Precision::kBf16
+                                       : settings.dtype == "fp16" ? runtime::Precision::kFp16
+                                                                  : runtime::Precision::kFp32,
+                                       torch::kCUDA);
   torch::manual_seed(1);
-  model::MaskedModel model(options);
-  model->to(torch::kCUDA);
-  train::AdamW optimizer(*model, spec.optim);
+  const auto objective = objective::make_objective(config);
+  objective->module().to(torch::kCUDA);
+  train::AdamW optimizer(objective->module(), config.optim);
   train::GradScaler scaler(torch::kCUDA, settings.dtype == "fp16");
+  const train::StepSetup setup{*objective, optimizer, arithmetic, config, &scaler};
   for (std::int64_t batch = settings.batch; batch >= 32; batch /= 2) {
     try {
       bench::reset_peak_memory();
@@ -188,7 +190,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
       const auto noise = torch::rand({batch, options.patches()}, gpu);
       double loss_value = 0;
       const auto step = [&] {
-        const auto result = train::training_step(model, optimizer, spectrogram, noise, 1e-4, spec, &scaler);
+        const auto result = train::training_step(setup, {spectrogram, {}, {}}, noise, 1e-4);
         loss_value = result.loss;
       };
       const double ms = bench::time_ms(step, settings.runs);

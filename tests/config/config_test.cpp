@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "config/values.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::config {

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 
 namespace axlstm::config {
 namespace {
@@ -16,7 +16,7 @@ TEST(HearConfigTest, TakesListsAndSingleTexts) {
   EXPECT_EQ(lists.models, (std::vector<std::string>{"runs/tiny", "ours=runs/base"}));
   EXPECT_EQ(lists.seeds, 3);
   EXPECT_EQ(lists.grid, "released");
-  EXPECT_EQ(lists.device, train::DeviceChoice::kCpu);
+  EXPECT_EQ(lists.device, runtime::DeviceChoice::kCpu);
 
   Node root = parse("hear: {models: naive, tasks: a, grid: faster, layout: released}\n", "x.yaml");
   apply_override(root, "hear.tasks=b,c d");
@@ -24,7 +24,7 @@ TEST(HearConfigTest, TakesListsAndSingleTexts) {
   EXPECT_EQ(texts.models, std::vector<std::string>{"naive"});
   EXPECT_EQ(texts.tasks, (std::vector<std::string>{"b", "c d"}));
   EXPECT_EQ(texts.grid, "faster");
-  EXPECT_EQ(texts.layout, hear::LayoutChoice::kReleased);
+  EXPECT_EQ(texts.layout, embed::LayoutChoice::kReleased);
 }
 
 TEST(HearConfigTest, TheCommandLineTakesListsAsYamlDoes) {

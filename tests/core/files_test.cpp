@@ -12,7 +12,7 @@
 #include <cstring>
 #include <memory>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace {

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm {

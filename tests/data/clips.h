@@ -38,7 +38,8 @@ class Clips {
   }
 
   std::shared_ptr<data::Dataset> shared_dataset(const data::DataOptions& with = {}) const {
-    return std::make_shared<data::Dataset>(data::load_manifest(options(with)), audio::LogMelOptions{}, options(with));
+    return std::make_shared<data::Dataset>(data::load_manifest(options(with)), features::LogMelOptions{},
+                                           options(with));
   }
 
  private:

@@ -7,9 +7,9 @@
 #include <thread>
 
 #include "axlstm/core/random.h"
-#include "core/expect_error.h"
 #include "core/wav.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::data {
 namespace {

@@ -12,8 +12,8 @@
 #include <set>
 #include <system_error>
 
-#include "core/expect_error.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::data {
 namespace {

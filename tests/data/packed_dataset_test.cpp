@@ -10,8 +10,8 @@
 #include "axlstm/data/dataset.h"
 #include "axlstm/data/loader.h"
 #include "axlstm/data/packer.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::data {
 namespace {
@@ -22,7 +22,7 @@ class PackedDatasetTest : public testing::Test {
  protected:
   PackedDatasetTest() { clips_.folder().write("silence.wav", test::wav_bytes(std::vector<std::int16_t>(48000, 0))); }
 
-  std::shared_ptr<PackedDataset> packed(Encoding encoding, const audio::LogMelOptions& audio = {}) const {
+  std::shared_ptr<PackedDataset> packed(Encoding encoding, const features::LogMelOptions& audio = {}) const {
     PackOptions options;
     options.output = folder_.path() / (encoding == Encoding::kPcm16 ? "pcm" : "logmel");
     options.encoding = encoding;
@@ -124,8 +124,8 @@ TEST_F(PackedDatasetTest, CropsOfLogMelAreThoseOfTheFilesToFloat16Rounding) {
 }
 
 TEST_F(PackedDatasetTest, TheBiasedDeviationIsDerived) {
-  audio::LogMelOptions biased;
-  biased.clip_std = audio::ClipStd::kBiased;
+  features::LogMelOptions biased;
+  biased.clip_std = features::ClipStd::kBiased;
   Dataset files(load_manifest(clips_.options()), biased, clips_.options());
   for (const auto encoding : {Encoding::kPcm16, Encoding::kLogMel16}) {
     const auto packed = this->packed(encoding, biased);
@@ -146,7 +146,7 @@ TEST_F(PackedDatasetTest, BatchesAreTheSameForAnyNumberOfWorkersAndForTheFiles) 
   LoaderOptions options;
   options.seed = 3;
   options.batch_size = 4;
-  Loader files(std::make_shared<Dataset>(load_manifest(clips_.options()), audio::LogMelOptions{}, clips_.options()),
+  Loader files(std::make_shared<Dataset>(load_manifest(clips_.options()), features::LogMelOptions{}, clips_.options()),
                options, 0);
   const auto source = packed(Encoding::kPcm16);
   Loader one(source, options, 0);
@@ -167,7 +167,7 @@ TEST_F(PackedDatasetTest, BatchesAreTheSameForAnyNumberOfWorkersAndForTheFiles) 
 
 TEST_F(PackedDatasetTest, AnotherFrontEndIsRefusedByItsKey) {
   packed(Encoding::kPcm16);
-  audio::LogMelOptions other;
+  features::LogMelOptions other;
   other.f_min_hz = 60;
   test::expect_usage_error([&] { PackedDataset(folder_.path() / "pcm", other, 0.1); }, {"audio.f_min_hz 50", "60"});
 }

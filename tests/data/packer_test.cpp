@@ -6,13 +6,13 @@
 #include <map>
 #include <set>
 
-#include "axlstm/audio/log_mel.h"
 #include "axlstm/core/files.h"
 #include "axlstm/data/dataset.h"
-#include "axlstm/data/packed.h"
-#include "core/expect_error.h"
+#include "axlstm/data/shards/packed.h"
+#include "axlstm/features/log_mel.h"
 #include "data/clips.h"
 #include "data/tar.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::data {
@@ -80,17 +80,17 @@ TEST_F(PackerTest, SamplesAndStatisticsAreThoseOfTheFiles) {
   EXPECT_GT(set.shards().size(), 1U);
   EXPECT_NEAR(set.seconds(), 79.71, 0.01);
   const Manifest manifest = load_manifest(clips_.options());
-  const audio::LogMel log_mel{{}};
+  const features::LogMel log_mel{{}};
   for (std::int64_t n = 0; n < set.size(); ++n) {
     const ShardView view = set.clip(n);
     const Clip& clip = manifest.clips[static_cast<std::size_t>(n)];
     EXPECT_EQ(view.id, clip.id);
-    const auto wave = audio::as_tensor(audio::decode_file(clip.path));
+    const auto wave = features::as_tensor(audio::decode_file(clip.path));
     ASSERT_EQ(view.length, static_cast<std::uint64_t>(wave.numel()));
     const auto samples = torch::empty({wave.numel()}, torch::kInt16);
     view.read(0, samples.data_ptr(), samples.nbytes());
     EXPECT_TRUE((samples.to(torch::kFloat32) / 32768).equal(wave)) << view.id;
-    const auto statistics = audio::clip_statistics(log_mel(wave), audio::ClipStd::kUnbiased);
+    const auto statistics = features::clip_statistics(log_mel(wave), features::ClipStd::kUnbiased);
     EXPECT_NEAR(view.mean, statistics.mean, 1e-6);
     EXPECT_NEAR(view.std, statistics.std, 1e-6);
     EXPECT_EQ(set.frames(view), log_mel(wave).size(0));

@@ -4,7 +4,7 @@ import json
 import struct
 from pathlib import Path
 
-from workspace import NANO, Workspace, check, files_in, fnv1a64, yaml_of
+from workspace import NANO, Workspace, check, files_in, xxh3, yaml_of
 
 
 class Recipe:
@@ -42,7 +42,7 @@ class Pretrain(Recipe):
         for folder in (output / "checkpoints").glob("step-*"):
             for name, record in json.loads((folder / "state.json").read_text())["files"].items():
                 content = (folder / name).read_bytes()
-                check(len(content) == record["bytes"] and fnv1a64(content) == record["fnv1a64"], folder / name, "is not whole")
+                check(len(content) == record["bytes"] and xxh3(content) == record["xxh3"], folder / name, "is not whole")
         for picture in (output / "pictures").glob("*.png"):
             check(picture.read_bytes().endswith(b"IEND\xaeB`\x82"), picture, "is not whole")
 

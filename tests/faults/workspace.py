@@ -1,6 +1,7 @@
 """What the fault tests share: made-up data, the programs at work on it, and what must be true of them whatever happens."""
 
 import array
+import ctypes
 import json
 import math
 import os
@@ -196,11 +197,10 @@ def write_tone(path: Path, hertz: float, seconds: float) -> None:
         file.writeframes((second * math.ceil(seconds))[:int(seconds * 16000)].tobytes())
 
 
-def fnv1a64(data: bytes) -> str:
-    state = 0xCBF29CE484222325
-    for byte in data:
-        state = (state ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return f"{state:016x}"
+def xxh3(data: bytes) -> str:
+    library = ctypes.CDLL("libxxhash.so.0")  # comes with libxxhash-dev, which the build needs
+    library.XXH3_64bits.argtypes, library.XXH3_64bits.restype = (ctypes.c_char_p, ctypes.c_size_t), ctypes.c_uint64
+    return f"{library.XXH3_64bits(data, len(data)):016x}"
 
 
 def files_in(folder: Path) -> dict[str, bytes]:

@@ -1,7 +1,7 @@
 // CSV lists of clips (AudioSet's too): every clip that is taken has an id, a path and a segment that can be.
 #include <cmath>
 
-#include "axlstm/data/manifest.h"
+#include "axlstm/data/lists/manifest.h"
 #include "fuzz/fuzz.h"
 
 using namespace axlstm;

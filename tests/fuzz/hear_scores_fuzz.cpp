@@ -1,6 +1,6 @@
 // The files beside an evaluation's scores, the official runner's among them, and the table of published results.
-#include "axlstm/hear/published.h"
 #include "axlstm/hear/score_file.h"
+#include "axlstm/report/published.h"
 #include "fuzz/fuzz.h"
 #include "hear/evaluation_record.h"
 
@@ -18,8 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::require(hear::read_record(folder) == record, "a record survives a round trip");
   });
   fuzz::accepted([&] {
-    for (const auto& row : hear::parse_published(text, "input"))
-      fuzz::require(row.scores.size() == hear::paper_tasks().size(), "a published row has a score for each task");
+    for (const auto& row : report::parse_published(text, "input"))
+      fuzz::require(row.scores.size() == report::paper_tasks().size(), "a published row has a score for each task");
   });
   return 0;
 }

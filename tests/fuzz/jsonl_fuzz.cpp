@@ -1,7 +1,7 @@
 // JSONL lists of clips.
 #include <cmath>
 
-#include "axlstm/data/manifest.h"
+#include "axlstm/data/lists/manifest.h"
 #include "fuzz/fuzz.h"
 
 using namespace axlstm;

@@ -2,7 +2,7 @@
 // follows a line "segments" is Kaldi's file of that name beside it.
 #include <cmath>
 
-#include "axlstm/data/manifest.h"
+#include "axlstm/data/lists/manifest.h"
 #include "fuzz/fuzz.h"
 
 using namespace axlstm;

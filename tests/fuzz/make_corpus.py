@@ -84,23 +84,6 @@ def make_safetensors(folder: Path) -> None:
     (folder / "deep").write_bytes(struct.pack("<Q", len(deep)) + deep)
 
 
-def npy(array: numpy.ndarray) -> bytes:
-    out = io.BytesIO()
-    numpy.save(out, array)
-    return out.getvalue()
-
-
-def make_npy(folder: Path) -> None:
-    (folder / "matrix.npy").write_bytes(npy(numpy.arange(6, dtype=numpy.float32).reshape(2, 3)))
-    (folder / "scalar.npy").write_bytes(npy(numpy.float32(1)))
-    (folder / "none.npy").write_bytes(npy(numpy.zeros((0, 4), numpy.float32)))
-    (folder / "double.npy").write_bytes(npy(numpy.zeros(3)))
-    (folder / "fortran.npy").write_bytes(npy(numpy.asfortranarray(numpy.ones((2, 3), numpy.float32))))
-    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1152921504606846976,), }".ljust(117) + b"\n"
-    (folder / "claims_2_60.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
-    (folder / "raw.floats").write_bytes(struct.pack("<q2f", 4, 1, 2))
-
-
 def make_pickle(folder: Path) -> None:
     rows = [["dog", "cat"], [], [7, -1, 1 << 40], ["dog"]]
     for protocol in range(2, 6):
@@ -247,11 +230,10 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     corpus = Path(sys.argv[1])
-    for name in ("audio", "config", "csv", "hear_scores", "hear_task", "jsonl", "lists", "npy", "pickle", "safetensors", "shard", "sweep", "tar", "tfevents"):
+    for name in ("audio", "config", "csv", "hear_scores", "hear_task", "jsonl", "lists", "pickle", "safetensors", "shard", "sweep", "tar", "tfevents"):
         (corpus / name).mkdir(parents=True, exist_ok=True)
     make_audio(corpus / "audio")
     make_safetensors(corpus / "safetensors")
-    make_npy(corpus / "npy")
     make_pickle(corpus / "pickle")
     make_shard(corpus / "shard")
     make_tar(corpus / "tar")

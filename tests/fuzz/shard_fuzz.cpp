@@ -1,6 +1,6 @@
 // Shards of packed clips, and the JSON in them. The checksum of the index stops nearly every changed byte, so the input
 // is first read as it is and then once more with the checksum set right.
-#include "axlstm/data/shard.h"
+#include "axlstm/data/shards/shard.h"
 
 #include <cstring>
 

@@ -1,5 +1,5 @@
 // WebDataset archives, compressed or not: reading ends, skipping passes over the same clips, and nothing is written.
-#include "axlstm/data/clip_stream.h"
+#include "axlstm/data/lists/clip_stream.h"
 #include "fuzz/fuzz.h"
 
 using namespace axlstm;

@@ -6,6 +6,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
+#include "support/expect_error.h"
 
 namespace axlstm::hear {
 namespace {
@@ -32,13 +33,7 @@ constexpr const char* kProtocol4 =
     "060000000000018a060000000000ff655d942868024b0065652e";
 
 void expect_error(const std::string& bytes, const std::string& part) {
-  try {
-    parse_label_pickle(bytes, "labels.pkl");
-    ADD_FAILURE() << "no error; expected: " << part;
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
-    EXPECT_TRUE(std::string(error.what()).starts_with("labels.pkl: ")) << error.what();
-  }
+  test::expect_error([&] { parse_label_pickle(bytes, "labels.pkl"); }, {"labels.pkl: ", part});
 }
 
 TEST(PickleTest, ReadsProtocols2To5) {

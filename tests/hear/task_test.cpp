@@ -4,12 +4,13 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 
 namespace axlstm::hear {
 namespace {
 
 namespace fs = std::filesystem;
+using test::expect_error;
 
 const fs::path kGolden = fs::path(AXLSTM_TEST_DATA) / "golden" / "hear";
 
@@ -19,18 +20,6 @@ class TaskTest : public testing::Test {
   void TearDown() override { fs::remove_all(folder_); }
 
   void write(const char* name, const std::string& text) const { write_file_atomic(folder_ / name, text); }
-
-  template <typename Call>
-  void expect_error(Call&& call, const std::vector<std::string>& parts) const {
-    try {
-      call();
-      ADD_FAILURE() << "no error; expected: " << parts.front();
-    } catch (const Error& error) {
-      for (const std::string& part : parts) {
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << " lacks " << part;
-      }
-    }
-  }
 
   fs::path folder_ = fs::path(testing::TempDir()) /
                      (std::string("task_") + testing::UnitTest::GetInstance()->current_test_info()->name());

@@ -3,13 +3,13 @@
 
 #include <iostream>
 
-#include "axlstm/hear/embedder.h"
+#include "axlstm/embed/embedder.h"
 
 int main() {
   using namespace axlstm;
   const model::EncoderOptions options = model::resolve({});
   model::Encoder encoder(options);
-  hear::Embedder embedder(encoder, {}, hear::EmbeddingLayout::kTimeFrequency, torch::kCPU);
+  embed::Embedder embedder(encoder, {}, embed::EmbeddingLayout::kTimeFrequency, torch::kCPU);
   const auto embedding = embedder.embed({at::randn({16000})}).front();
   std::cout << model::describe(options) << ": " << model::parameter_count(*encoder) << " parameters, embedding of "
             << embedding.scene.numel() << " values\n";

@@ -5,7 +5,7 @@
 #include <array>
 #include <limits>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/png.h"
 #include "support/tmpdir.h"
 

@@ -5,7 +5,8 @@
 #include <cstring>
 
 #include "axlstm/core/files.h"
-#include "core/expect_error.h"
+#include "axlstm/core/xxh3.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::io {
@@ -90,10 +91,11 @@ TEST(SafetensorsFile, GivesEachTensorsBytes) {
 
 TEST(SafetensorsFile, ATensorThatDoesNotMatchItsChecksumIsNamed) {
   const test::TemporaryFolder folder;
+  ASSERT_NE(checksum_key("a"), old_checksum_key("a"));
   const std::vector<TensorEntry> tensors{{"a", "U8", {3}, 0, 3}, {"b", "U8", {2}, 3, 5}};
   const auto write = [&](const std::string& data) {
-    return folder.write("x", write_safetensors_header(tensors, {{checksum_key("a"), fnv1a64_hex("abc")},
-                                                                {checksum_key("b"), fnv1a64_hex("de")}}) +
+    return folder.write("x", write_safetensors_header(tensors, {{checksum_key("a"), xxh3_hex("abc")},
+                                                                {old_checksum_key("b"), fnv1a64_hex("de")}}) +
                                  data);
   };
   char bytes[3];
@@ -101,6 +103,9 @@ TEST(SafetensorsFile, ATensorThatDoesNotMatchItsChecksumIsNamed) {
   const SafetensorsFile damaged(write("abcdE"));
   EXPECT_NO_THROW(damaged.read(tensors[0], bytes));
   test::expect_error([&] { damaged.read(tensors[1], bytes); }, {(folder.path() / "x").string(), "'b'", "checksum"});
+  const SafetensorsFile other(write("Abcde"));
+  EXPECT_NO_THROW(other.read(tensors[1], bytes));
+  test::expect_error([&] { other.read(tensors[0], bytes); }, {(folder.path() / "x").string(), "'a'", "checksum"});
 }
 
 TEST(SafetensorsFile, ErrorsNameTheFile) {

@@ -6,7 +6,7 @@
 
 #include "axlstm/core/files.h"
 #include "axlstm/io/image.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::io {

@@ -2,8 +2,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "axlstm/hear/embedder.h"
-#include "axlstm/io/tensors.h"
+#include "axlstm/checkpoints/tensors.h"
+#include "axlstm/embed/embedder.h"
+#include "axlstm/model/masked_model.h"
 #include "axlstm/model/masking.h"
 #include "axlstm/train/trainer.h"
 #include "support/golden.h"
@@ -16,7 +17,7 @@ constexpr double kGradientLimit = 5e-4, kGradientOffset = 1e-7;
 
 EncoderOptions options_of(const nlohmann::json& config) {
   EncoderOptions options;
-  options.arch = config.value("family", "axlstm") == "ssast" ? Arch::kSsast : Arch::kAxlstm;
+  options.arch = config.value("family", "axlstm");
   options.size = Size::kCustom;
   options.dim = config.at("embed_dim");
   options.depth = config.at("depth");
@@ -40,7 +41,7 @@ TEST_P(GoldenModel, OutputsLossesGradients) {
   const auto positions = model->named_buffers()["pos_embed"].clone();
   test::expect_golden(GetParam(), "positions (absolute)", test::absolute_error(positions, golden["param.pos_embed"]),
                       1e-5);
-  io::load_state_dict(*model, golden.with_prefix("param."), GetParam());
+  checkpoints::load_state_dict(*model, golden.with_prefix("param."), GetParam());
 
   const MaskOptions mask_options{.ratio = golden.config.at("mask_ratio")};
   const auto spectrogram = golden["in.spectrogram"];
@@ -68,8 +69,8 @@ TEST_P(GoldenModel, OutputsLossesGradients) {
   const torch::NoGradGuard no_grad;
   const auto tokens = model->forward(spectrogram).narrow(1, 1, options.patches());
   test::expect_golden(GetParam(), "tokens", test::relative_error(tokens, golden["out.tokens"]), kOutputLimit);
-  const auto ours = hear::arrange_tokens(tokens, options, hear::EmbeddingLayout::kTimeFrequency);
-  const auto released = hear::arrange_tokens(tokens, options, hear::EmbeddingLayout::kReleased);
+  const auto ours = embed::arrange_tokens(tokens, options, embed::EmbeddingLayout::kTimeFrequency);
+  const auto released = embed::arrange_tokens(tokens, options, embed::EmbeddingLayout::kReleased);
   test::expect_golden(GetParam(), "features", test::relative_error(ours, golden["out.features"]), kOutputLimit);
   test::expect_golden(GetParam(), "features, released", test::relative_error(released, golden["out.features_official"]),
                       kOutputLimit);
@@ -83,11 +84,11 @@ TEST(GoldenRuntime, Embeddings) {
   constexpr auto kName = "runtime_axlstm";
   const auto golden = test::load_golden(kName);
   const auto options = options_of(golden.config);
-  for (const auto layout : {hear::EmbeddingLayout::kTimeFrequency, hear::EmbeddingLayout::kReleased}) {
+  for (const auto layout : {embed::EmbeddingLayout::kTimeFrequency, embed::EmbeddingLayout::kReleased}) {
     Encoder encoder(options);
-    io::load_state_dict(*encoder, golden.with_prefix("param."), kName, "pred.");
-    hear::Embedder embedder(encoder, {}, layout, torch::kCPU, /*batch_chunks=*/3);
-    const std::string layout_name = layout == hear::EmbeddingLayout::kReleased ? "official" : "time_frequency";
+    checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, {"pred."});
+    embed::Embedder embedder(encoder, {}, layout, torch::kCPU, /*batch_chunks=*/3);
+    const std::string layout_name = layout == embed::EmbeddingLayout::kReleased ? "official" : "time_frequency";
     std::vector<torch::Tensor> waveforms;  // clips of all lengths together, to mix them in batches
     for (const std::string length : {"0.5", "2.0", "3.73"}) {
       for (const auto& clip : golden["in." + length + ".waveform"].unbind()) waveforms.push_back(clip);
@@ -117,7 +118,7 @@ TEST(GoldenTraining, TwentySteps) {
   constexpr auto kName = "train_axlstm";
   const auto golden = test::load_golden(kName);
   const auto& config = golden.config;
-  train::RunSpec spec;
+  config::RunConfig spec;
   spec.model = options_of(config);
   spec.optim.global_batch = 256;  // base_lr is then the peak itself
   spec.optim.base_lr = config.at("base_lr");
@@ -126,13 +127,15 @@ TEST(GoldenTraining, TwentySteps) {
   spec.optim.weight_decay = config.at("weight_decay");
   // Step 15 is ill-conditioned: the stored float32 norm is 5e-4 from that of the same training in float64.
   const double steps_per_epoch = config.at("steps_per_epoch");
-  MaskedModel model(spec.model);
-  io::load_state_dict(*model, golden.with_prefix("param."), kName);
-  train::AdamW optimizer(*model, spec.optim);
+  const auto objective = objective::make_objective(spec);
+  auto& model = objective->module();
+  checkpoints::load_state_dict(model, golden.with_prefix("param."), kName);
+  train::AdamW optimizer(model, spec.optim);
+  const train::StepSetup setup{*objective, optimizer, {runtime::Precision::kFp32, torch::kCPU}, spec};
   for (std::int64_t step = 0; step < 20; ++step) {
     const double lr = train::learning_rate(spec.optim, static_cast<double>(step) / steps_per_epoch);
-    const auto result = train::training_step(model, optimizer, golden["in.spectrogram"][step].to(torch::kFloat32),
-                                             golden["in.mask_noise"][step], lr, spec);
+    const auto result = train::training_step(setup, {golden["in.spectrogram"][step].to(torch::kFloat32), {}, {}},
+                                             golden["in.mask_noise"][step], lr);
     const auto relative = [&](double actual, const char* name) {
       const double expected = golden[name][step].item<double>();
       return std::abs(actual - expected) / std::max(std::abs(expected), 1e-12);
@@ -142,7 +145,7 @@ TEST(GoldenTraining, TwentySteps) {
     test::expect_golden(kName, "gradient norm", relative(result.grad_norm, "out.grad_norm"), 5e-3);
     test::expect_golden(kName, "learning rate", relative(lr, "out.lr"), 1e-12);
   }
-  const auto parameters = model->named_parameters();
+  const auto parameters = model.named_parameters();
   for (const auto& [name, expected] : golden.with_prefix("final.")) {
     test::expect_golden(kName, "final weights", test::relative_error(parameters[name], expected), 5e-3);
   }

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "axlstm/checkpoints/tensors.h"
 #include "axlstm/core/error.h"
-#include "axlstm/io/tensors.h"
 #include "axlstm/nn/attention_block.h"
 #include "axlstm/nn/mlstm_block.h"
 #include "support/golden.h"
@@ -30,8 +30,8 @@ TEST(MlstmBlock, AReversedBlockIsTheBlockOfTheReversedSequence) {
   auto forward = random_block(options);
   options.reverse = true;
   MlstmBlock backward(options);
-  const auto weights = io::state_dict(*forward);
-  io::load_state_dict(*backward, {weights.begin(), weights.end()}, "forward");
+  const auto weights = checkpoints::state_dict(*forward);
+  checkpoints::load_state_dict(*backward, {weights.begin(), weights.end()}, "forward");
   const auto x = torch::randn({2, 11, 16});
   const auto expected = forward->forward(x.flip(1)).flip(1);
   EXPECT_LE(test::relative_error(backward->forward(x), expected), 1e-6);

@@ -8,8 +8,8 @@
 #include <limits>
 #include <vector>
 
+#include "axlstm/checkpoints/tensors.h"
 #include "axlstm/io/safetensors.h"
-#include "axlstm/io/tensors.h"
 
 namespace axlstm::test {
 namespace {
@@ -68,7 +68,7 @@ Tensors Golden::with_prefix(const std::string& prefix) const {
 Golden load_golden(const std::string& name) {
   const auto path = test_data() / "golden" / (name + ".safetensors");
   const io::SafetensorsFile file(path);
-  return {io::load_tensors(path), nlohmann::json::parse(file.header().metadata.at("config"))};
+  return {checkpoints::load_tensors(path), nlohmann::json::parse(file.header().metadata.at("config"))};
 }
 
 double absolute_error(const torch::Tensor& actual, const torch::Tensor& expected) {

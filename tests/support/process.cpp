@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "axlstm/core/files.h"
+#include "axlstm/core/process.h"
 
 namespace axlstm::test {
 namespace {
@@ -30,22 +31,17 @@ Process::Process(const std::vector<std::string>& arguments, long limit_file_kb, 
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (std::size_t n = 1; n < arguments.size(); ++n) argv.push_back(const_cast<char*>(arguments[n].c_str()));
   argv.push_back(nullptr);
-  pid_ = ::fork();
-  if (pid_ != 0) return;
-  ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
-  ::dup2(::open(out_file_.c_str(), O_WRONLY), STDOUT_FILENO);
-  ::dup2(::open(err_file_.c_str(), O_WRONLY), STDERR_FILENO);
-  if (outputs >= 0) {
-    ::dup2(outputs, STDOUT_FILENO);
-    ::dup2(outputs, STDERR_FILENO);
-  }
-  if (limit_file_kb > 0) {
-    const rlimit limit{static_cast<rlim_t>(limit_file_kb) * 1024, static_cast<rlim_t>(limit_file_kb) * 1024};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-    std::signal(SIGXFSZ, SIG_IGN);  // write() then fails with EFBIG
-  }
-  ::execv(program.c_str(), argv.data());
-  ::_exit(127);
+  pid_ = start_process(program.c_str(), argv.data(), [&] {
+    ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
+    ::dup2(outputs >= 0 ? outputs : ::open(out_file_.c_str(), O_WRONLY), STDOUT_FILENO);
+    ::dup2(outputs >= 0 ? outputs : ::open(err_file_.c_str(), O_WRONLY), STDERR_FILENO);
+    if (limit_file_kb > 0) {
+      const rlimit limit{static_cast<rlim_t>(limit_file_kb) * 1024, static_cast<rlim_t>(limit_file_kb) * 1024};
+      ::setrlimit(RLIMIT_FSIZE, &limit);
+      std::signal(SIGXFSZ, SIG_IGN);  // write() then fails with EFBIG
+    }
+  });
+  if (pid_ < 0) throw std::runtime_error(program + " cannot be started");
 }
 
 Process::~Process() {
@@ -69,8 +65,7 @@ std::string Process::err() const { return read_file(err_file_); }
 ProcessResult Process::wait() {
   if (!reaped_) ::waitpid(pid_, &status_, 0);
   reaped_ = true;
-  const int code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
-  return {code, read_file(out_file_), read_file(err_file_)};
+  return {exit_code_of(status_), read_file(out_file_), read_file(err_file_)};
 }
 
 ProcessResult run(const std::vector<std::string>& arguments) { return Process(arguments).wait(); }

@@ -9,7 +9,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/sweep/child.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::sweep {

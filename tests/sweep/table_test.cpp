@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "axlstm/core/error.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::sweep {
@@ -45,9 +45,9 @@ TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
   score("naive.s0", 0, "bird-v1-full", 0.1);
   score("stranger.s0", 0, "bird-v1-full", 0.9);
 
-  const hear::Report report = make_table(plan_, options_);
+  const report::Report report = make_table(plan_, options_);
   ASSERT_EQ(report.tables.size(), 1U);
-  const hear::ReportTable& table = report.tables[0];
+  const report::ReportTable& table = report.tables[0];
   EXPECT_EQ(table.title, "Gates: Tasks");
   EXPECT_EQ(table.facts, (std::vector<std::string>{"model.expansion", "model.flip", "parameters [M]", "paper s(m)"}));
   ASSERT_EQ(table.rows.size(), 3U);  // not the stranger, nor what has no scores
@@ -60,16 +60,17 @@ TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
   EXPECT_EQ(table.rows[1].scores[0]->n, 2U);  // downstream seeds
   EXPECT_EQ(table.rows[2].facts, (std::vector<std::string>{"", "", "", ""}));
 
-  const std::string text = hear::terminal_report(report), csv = hear::csv_report(report);
+  const std::string text = report::terminal_report(report), csv = report::csv_report(report);
   EXPECT_NE(text.find("parameters [M]"), std::string::npos);
   EXPECT_NE(text.find("Not evaluated yet: late."), std::string::npos) << text;
   EXPECT_NE(csv.find("table,group,model,grid,model.expansion,model.flip,parameters [M],paper s(m),bird-v1-full"),
             std::string::npos)
       << csv;
   EXPECT_NE(csv.find("two,unknown,2,false,2.00,70.1,70.0000,"), std::string::npos) << csv;
-  EXPECT_NE(hear::latex_report(report).find("two & 2 & false & 2.00 & 70.1 & 70.0"), std::string::npos);
-  EXPECT_NE(hear::markdown_report(report).find("| two | 2 | false | 2.00 | 70.1 | 70.0 ± 127.1 |"), std::string::npos);
-  EXPECT_NE(hear::html_report(report).find("<td>two</td><td>2</td><td>false</td><td>2.00</td>"), std::string::npos);
+  EXPECT_NE(report::latex_report(report).find("two & 2 & false & 2.00 & 70.1 & 70.0"), std::string::npos);
+  EXPECT_NE(report::markdown_report(report).find("| two | 2 | false | 2.00 | 70.1 | 70.0 ± 127.1 |"),
+            std::string::npos);
+  EXPECT_NE(report::html_report(report).find("<td>two</td><td>2</td><td>false</td><td>2.00</td>"), std::string::npos);
 }
 
 TEST_F(TableTest, SaysThatThereIsNothingYet) {

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 
 namespace axlstm::train {
 namespace {

@@ -5,8 +5,9 @@
 
 #include <cmath>
 
-#include "axlstm/train/trainer.h"
-#include "core/expect_error.h"
+#include "axlstm/objective/masked_reconstruction.h"
+#include "axlstm/train/diagnose.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 
 namespace axlstm::train {
@@ -163,19 +164,36 @@ class TrainingStep : public testing::Test {
     std::map<std::string, torch::Tensor> gradients, weights;
   };
 
-  Outcome step(const RunSpec& spec, double lr = 1e-3) {
+  /// The model that is trained, and what a step needs beside it.
+  struct Setup {
+    explicit Setup(const config::RunConfig& config)
+        : config(config),
+          objective(config.model, config.mask, config.loss),
+          optimizer(objective.module(), config.optim) {}
+
+    StepSetup step(GradScaler* scaler = nullptr) {
+      return {objective, optimizer, {config.train.precision, torch::kCPU}, config, scaler};
+    }
+
+    config::RunConfig config;
+    objective::MaskedReconstruction objective;
+    AdamW optimizer;
+  };
+
+  data::Batch batch() const { return {spectrogram_, {0, 1, 2, 3, 4, 5, 6, 7}, {}}; }
+
+  Outcome step(const config::RunConfig& config, double lr = 1e-3) {
     torch::manual_seed(1);
-    model::MaskedModel model(spec.model);
-    AdamW optimizer(*model, spec.optim);
-    Outcome outcome{training_step(model, optimizer, spectrogram_, noise_, lr, spec), {}, {}};
-    for (const auto& item : model->named_parameters()) {
+    Setup setup(config);
+    Outcome outcome{training_step(setup.step(), batch(), noise_, lr), {}, {}};
+    for (const auto& item : setup.objective.module().named_parameters()) {
       outcome.gradients[item.key()] = item.value().grad().clone();
       outcome.weights[item.key()] = item.value().detach().clone();
     }
     return outcome;
   }
 
-  RunSpec spec_;
+  config::RunConfig spec_;
   torch::Tensor spectrogram_, noise_;
 };
 
@@ -212,35 +230,36 @@ TEST_F(TrainingStep, ClippingScalesAllGradientsToTheLimit) {
 
 TEST_F(TrainingStep, ALossThatIsNotFiniteSkipsTheUpdateAndIsTracedToItsClip) {
   torch::manual_seed(1);
-  model::MaskedModel model(spec_.model);
-  AdamW optimizer(*model, spec_.optim);
-  const auto before = model->named_parameters()["pred.0.weight"].detach().clone();
+  Setup setup(spec_);
+  auto& model = setup.objective.module();
+  const auto before = model.named_parameters()["pred.0.weight"].detach().clone();
   spectrogram_[3][0][0][0] = std::nan("");
-  const auto result = training_step(model, optimizer, spectrogram_, noise_, 1e-3, spec_);
+  const auto result = training_step(setup.step(), batch(), noise_, 1e-3);
   EXPECT_TRUE(result.skipped);
   EXPECT_TRUE(std::isnan(result.loss));
-  EXPECT_TRUE(model->named_parameters()["pred.0.weight"].equal(before));
-  const auto found = find_non_finite(model, spectrogram_, noise_, spec_);
+  EXPECT_TRUE(model.named_parameters()["pred.0.weight"].equal(before));
+  const auto found = find_non_finite(setup.step(), batch(), noise_);
   EXPECT_EQ(found.row, 3);
   EXPECT_EQ(found.place, "the input");
 }
 
 TEST_F(TrainingStep, NumbersThatOverflowAreTracedToTheirModule) {
   const torch::NoGradGuard no_grad;
-  model::MaskedModel model(spec_.model);
-  model->named_parameters()["blocks.0.layer.proj_down.weight"].fill_(3e38F);
-  auto found = find_non_finite(model, spectrogram_, noise_, spec_);
+  Setup setup(spec_);
+  auto& model = setup.objective.module();
+  model.named_parameters()["blocks.0.layer.proj_down.weight"].fill_(3e38F);
+  auto found = find_non_finite(setup.step(), batch(), noise_);
   EXPECT_EQ(found.row, 0);
   EXPECT_NE(found.place.find("blocks.0.layer.proj_down (aten::"), std::string::npos) << found.place;
-  model->named_parameters()["pred.0.bias"][1] = std::nan("");
-  found = find_non_finite(model, spectrogram_, noise_, spec_);
+  model.named_parameters()["pred.0.bias"][1] = std::nan("");
+  found = find_non_finite(setup.step(), batch(), noise_);
   EXPECT_EQ(found.row, -1);
   EXPECT_EQ(found.place, "the weight pred.0.bias");
 }
 
 TEST_F(TrainingStep, HalfPrecisionTrainsOnFloat32WeightsAndDiffersByItsRounding) {
   const auto exact = step(spec_);
-  for (const auto precision : {Precision::kBf16, Precision::kFp16}) {
+  for (const auto precision : {runtime::Precision::kBf16, runtime::Precision::kFp16}) {
     spec_.train.precision = precision;
     const auto rounded = step(spec_);
     EXPECT_NEAR(rounded.result.loss, exact.result.loss, 2e-2 * exact.result.loss);
@@ -252,13 +271,12 @@ TEST_F(TrainingStep, HalfPrecisionTrainsOnFloat32WeightsAndDiffersByItsRounding)
 }
 
 TEST_F(TrainingStep, TheLossScaleDoesNotChangeTheGradients) {
-  spec_.train.precision = Precision::kFp16;
+  spec_.train.precision = runtime::Precision::kFp16;
   const auto plain = step(spec_);
   torch::manual_seed(1);
-  model::MaskedModel model(spec_.model);
-  AdamW optimizer(*model, spec_.optim);
+  Setup setup(spec_);
   GradScaler scaler(torch::kCPU, true);
-  const auto result = training_step(model, optimizer, spectrogram_, noise_, 1e-3, spec_, &scaler);
+  const auto result = training_step(setup.step(&scaler), batch(), noise_, 1e-3);
   EXPECT_FALSE(result.skipped);
   EXPECT_NEAR(result.grad_norm, plain.result.grad_norm, 1e-2 * plain.result.grad_norm);
 }

@@ -12,7 +12,7 @@
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 #include "axlstm/train/step.h"
-#include "core/expect_error.h"
+#include "support/expect_error.h"
 #include "support/golden.h"
 #include "support/ports.h"
 
@@ -26,8 +26,8 @@ struct Outcome {
   Gradients gradients;
 };
 
-Rank new_rank(std::int64_t number, std::int64_t count, int port) {
-  Rank rank;
+launch::Rank new_rank(std::int64_t number, std::int64_t count, int port) {
+  launch::Rank rank;
   rank.rank = rank.local_rank = number;
   rank.world_size = count;
   rank.port = port;
@@ -37,12 +37,12 @@ Rank new_rank(std::int64_t number, std::int64_t count, int port) {
 }
 
 /// Runs `work` as each of `count` ranks at once.
-void run_ranks(std::int64_t count, const std::function<void(ProcessGroup&)>& work) {
+void run_ranks(std::int64_t count, const std::function<void(distributed::ProcessGroup&)>& work) {
   const int port = test::free_port();
   std::vector<std::thread> threads;
   for (std::int64_t number = 0; number < count; ++number) {
     threads.emplace_back([&, number] {
-      ProcessGroup group(new_rank(number, count, port), torch::kCPU, {});
+      distributed::ProcessGroup group(new_rank(number, count, port), torch::kCPU, {});
       work(group);
       group.leave();
     });
@@ -69,42 +69,45 @@ class SharedStepTest : public testing::Test {
     noise_ = torch::rand({7, 250});
   }
 
-  model::MaskedModel new_model() const {
+  std::unique_ptr<objective::Objective> new_model() const {
     torch::manual_seed(1);
-    return model::MaskedModel(spec_.model);
+    return objective::make_objective(spec_);
   }
 
   Outcome alone() const {
-    auto model = new_model();
-    AdamW optimizer(*model, spec_.optim);
-    const auto result = training_step(model, optimizer, spectrogram_, noise_, 1e-3, spec_);
-    return {result, gradients_of(*model)};
+    const auto model = new_model();
+    AdamW optimizer(model->module(), spec_.optim);
+    const runtime::Arithmetic arithmetic(spec_.train.precision, torch::kCPU);
+    const auto result = training_step({*model, optimizer, arithmetic, spec_}, {spectrogram_, {}, {}}, noise_, 1e-3);
+    return {result, gradients_of(model->module())};
   }
 
   /// The step by ranks that take `parts` clips of the batch.
   std::vector<Outcome> together(const std::vector<std::int64_t>& parts, std::int64_t who_stops = -1) const {
-    std::vector<model::MaskedModel> models;  // made one after the other: they draw from one generator
+    std::vector<std::unique_ptr<objective::Objective>>
+        models;  // made one after the other: they draw from one generator
     for (std::size_t n = 0; n < parts.size(); ++n) models.push_back(new_model());
     std::vector<Outcome> outcomes(parts.size());
-    run_ranks(static_cast<std::int64_t>(parts.size()), [&](ProcessGroup& group) {
+    run_ranks(static_cast<std::int64_t>(parts.size()), [&](distributed::ProcessGroup& group) {
       const auto rank = static_cast<std::size_t>(group.rank());
       std::int64_t first = 0;
       for (std::size_t n = 0; n < rank; ++n) first += parts[n];
-      auto& model = models[rank];
-      AdamW optimizer(*model, spec_.optim);
-      GradientReducer reducer(*model, group, spec_.distributed);
-      const SharedStep shared{group, reducer, group.rank() == who_stops};
+      auto& model = models[rank]->module();
+      AdamW optimizer(model, spec_.optim);
+      distributed::GradientReducer reducer(model, group, spec_.distributed);
+      Ranks ranks{group, reducer};
+      const StepSetup setup{*models[rank], optimizer, {spec_.train.precision, torch::kCPU}, spec_, nullptr, &ranks};
+      const data::Batch part{spectrogram_.narrow(0, first, parts[rank]), {}, {}};
       for (int repeat = 0; repeat < 2; ++repeat) {  // a second time, with buckets that are in use already
-        outcomes[rank].result =
-            training_step(model, optimizer, spectrogram_.narrow(0, first, parts[rank]),
-                          noise_.narrow(0, first, parts[rank]), repeat == 0 ? 0.0 : 1e-3, spec_, nullptr, &shared);
+        outcomes[rank].result = training_step(setup, part, noise_.narrow(0, first, parts[rank]),
+                                              repeat == 0 ? 0.0 : 1e-3, group.rank() == who_stops);
       }
-      outcomes[rank].gradients = gradients_of(*model);
+      outcomes[rank].gradients = gradients_of(model);
     });
     return outcomes;
   }
 
-  RunSpec spec_;
+  config::RunConfig spec_;
   torch::Tensor spectrogram_, noise_;
 };
 
@@ -150,7 +153,7 @@ TEST_F(SharedStepTest, AllLearnThatOneIsAskedToStop) {
 TEST(ProcessGroupTest, GathersTextsAndGivesRank0sValues) {
   std::vector<std::vector<std::string>> texts(3);
   std::vector<torch::Tensor> values(3);
-  run_ranks(3, [&](ProcessGroup& group) {
+  run_ranks(3, [&](distributed::ProcessGroup& group) {
     const auto rank = static_cast<std::size_t>(group.rank());
     EXPECT_EQ(group.sharers_of_cores(), 3);
     group.gather("first");
@@ -169,20 +172,21 @@ TEST(ProcessGroupTest, GathersTextsAndGivesRank0sValues) {
 }
 
 TEST(ProcessGroupTest, ARankThatDoesNotComeIsNamed) {
-  DistributedOptions options;
+  distributed::DistributedOptions options;
   options.timeout_s = 1;
-  Rank rank = new_rank(0, 2, test::free_port());
-  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); },
+  launch::Rank rank = new_rank(0, 2, test::free_port());
+  test::expect_error([&] { distributed::ProcessGroup(rank, torch::kCPU, options); },
                      {"rank 1 of 2 did not come within 1 s", "a test", "to train alone", "env -u WORLD_SIZE"});
   rank.rank = 1;
-  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, options); },
+  test::expect_error([&] { distributed::ProcessGroup(rank, torch::kCPU, options); },
                      {"rank 0 did not come within 1 s", "127.0.0.1:", "a test", "to train alone"});
 }
 
 TEST(ProcessGroupTest, AHostThatNobodyKnowsAndATakenPortAreSaidAtOnce) {
-  Rank rank = new_rank(1, 2, test::free_port());
+  launch::Rank rank = new_rank(1, 2, test::free_port());
   rank.address = "no-such-host.invalid";
-  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, {}); }, {"no-such-host.invalid", "a test", "MASTER_ADDR"});
+  test::expect_error([&] { distributed::ProcessGroup(rank, torch::kCPU, {}); },
+                     {"no-such-host.invalid", "a test", "MASTER_ADDR"});
   const int taken = ::socket(AF_INET6, SOCK_STREAM, 0);
   sockaddr_in6 address{};
   address.sin6_family = AF_INET6;
@@ -190,7 +194,7 @@ TEST(ProcessGroupTest, AHostThatNobodyKnowsAndATakenPortAreSaidAtOnce) {
   ASSERT_EQ(::bind(taken, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   ASSERT_EQ(::listen(taken, 1), 0);
   rank = new_rank(0, 2, static_cast<int>(rank.port));
-  test::expect_error([&] { ProcessGroup(rank, torch::kCPU, {}); },
+  test::expect_error([&] { distributed::ProcessGroup(rank, torch::kCPU, {}); },
                      {"cannot listen at port " + std::to_string(rank.port), "Address already in use", "MASTER_PORT"});
   ::close(taken);
 }
@@ -203,8 +207,8 @@ TEST(ProcessGroupTest, AStopIsHeardWhileRanksWaitForEachOther) {
   for (const std::int64_t number : {0, 1}) {  // rank 2 never comes, and only rank 1 is told
     threads.emplace_back([&, number] {
       try {
-        ProcessGroup(new_rank(number, 3, port), torch::kCPU, {}, number == 1 ? &stop : nullptr);
-      } catch (const StoppedEarly&) {
+        distributed::ProcessGroup(new_rank(number, 3, port), torch::kCPU, {}, number == 1 ? &stop : nullptr);
+      } catch (const distributed::StoppedEarly&) {
         ++stopped;
       }
     });
@@ -235,9 +239,9 @@ TEST(ProcessGroupTest, AStoreThatOutlivesItsRanksMisleadsNobody) {
     std::vector<std::thread> threads;
     for (const std::int64_t number : {2, 1, 0}) {
       threads.emplace_back([&, number] {
-        Rank rank = new_rank(number, 3, port);
+        launch::Rank rank = new_rank(number, 3, port);
         rank.store_is_kept = true;
-        ProcessGroup group(rank, torch::kCPU, {});
+        distributed::ProcessGroup group(rank, torch::kCPU, {});
         texts[static_cast<std::size_t>(number)] = group.gather("attempt " + std::to_string(attempt));
         group.leave();
       });

@@ -10,8 +10,8 @@
 
 #include "axlstm/core/files.h"
 #include "axlstm/io/safetensors.h"
-#include "core/expect_error.h"
 #include "data/clips.h"
+#include "support/expect_error.h"
 
 namespace axlstm::train {
 namespace {
@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 class TrainerTest : public testing::Test {
  protected:
   /// Three epochs of four steps; clips of all lengths, so that crops, tiling and long reductions take part.
-  RunSpec spec(const std::string& name) const {
-    RunSpec spec;
+  config::RunConfig spec(const std::string& name) const {
+    config::RunConfig spec;
     spec.data = clips_.options();
     spec.data.workers = 2;
     spec.model.size = model::Size::kCustom;
@@ -36,19 +36,18 @@ class TrainerTest : public testing::Test {
     spec.optim.epochs = 3;
     spec.optim.warmup_epochs = 1;
     spec.train.run_dir = (folder_.path() / name).string();
-    spec.train.device = DeviceChoice::kCpu;
+    spec.train.device = runtime::DeviceChoice::kCpu;
     spec.train.picture_every_steps = 5;
-    spec.config_yaml = "model:\n  size: custom\n";
     return spec;
   }
 
-  static RunStatus train(const RunSpec& spec) {
+  static RunStatus train(const config::RunConfig& spec) {
     const std::atomic<bool> stop{false};
     return Trainer(spec).run(stop);
   }
 
   /// Trains until the first record is written, then stops.
-  static RunStatus train_a_little(const RunSpec& spec) {
+  static RunStatus train_a_little(const config::RunConfig& spec) {
     std::atomic<bool> stop{false};
     std::atomic<bool> done{false};
     std::thread watcher([&] {
@@ -64,7 +63,7 @@ class TrainerTest : public testing::Test {
   }
 
   /// Step, loss, rate and norm of every record.
-  static std::vector<std::vector<double>> records(const RunSpec& spec) {
+  static std::vector<std::vector<double>> records(const config::RunConfig& spec) {
     std::vector<std::vector<double>> all;
     std::istringstream lines(read_file(fs::path(spec.train.run_dir) / "metrics.jsonl"));
     for (std::string line; std::getline(lines, line);) {
@@ -74,9 +73,10 @@ class TrainerTest : public testing::Test {
     return all;
   }
 
-  static void expect_same_end(const RunSpec& actual, const RunSpec& expected) {
+  static void expect_same_end(const config::RunConfig& actual, const config::RunConfig& expected) {
     EXPECT_EQ(records(actual), records(expected));
-    const auto a = load_newest_checkpoint(actual.train.run_dir), b = load_newest_checkpoint(expected.train.run_dir);
+    const auto a = checkpoints::load_newest_checkpoint(actual.train.run_dir),
+               b = checkpoints::load_newest_checkpoint(expected.train.run_dir);
     ASSERT_TRUE(a && b);
     EXPECT_EQ(a->step, b->step);
     for (const auto& [name, tensor] : b->model) EXPECT_TRUE(a->model.at(name).equal(tensor)) << name;
@@ -100,7 +100,7 @@ TEST_F(TrainerTest, ARunGoesToItsEndAndLeavesItsFiles) {
                            "checkpoints/step-00000012/model.safetensors"}) {
     EXPECT_TRUE(fs::exists(run / file)) << file;
   }
-  EXPECT_EQ(load_newest_checkpoint(run)->config_yaml, spec.config_yaml);
+  EXPECT_EQ(checkpoints::load_newest_checkpoint(run)->config_yaml, config::dump(spec));
 }
 
 TEST_F(TrainerTest, AStoppedAndResumedRunEndsWithTheSameBits) {
@@ -141,7 +141,7 @@ TEST_F(TrainerTest, APictureThatCannotBeWrittenCostsThePictureOnly) {
     fs::create_directories(fs::path(spec.train.run_dir) / "pictures" / name);  // no file can take the place of a folder
   }
   EXPECT_EQ(train(spec), RunStatus::kFinished);
-  EXPECT_EQ(load_newest_checkpoint(spec.train.run_dir)->step, 12);
+  EXPECT_EQ(checkpoints::load_newest_checkpoint(spec.train.run_dir)->step, 12);
 }
 
 TEST_F(TrainerTest, AFinishedRunIsLeftAsItIs) {
@@ -158,6 +158,8 @@ TEST_F(TrainerTest, CheckpointsOfAnotherArchitectureAreNamed) {
   spec.train.max_steps = 1;
   ASSERT_EQ(train(spec), RunStatus::kFinished);
   spec.model.expansion = 3;
+  test::expect_usage_error([&] { train(spec); }, {spec.train.run_dir, "model.expansion"});
+  fs::remove(fs::path(spec.train.run_dir) / "config.yaml");  // then the tensors tell
   test::expect_error([&] { train(spec); },
                      {spec.train.run_dir, "another architecture", "blocks.0.layer.learnable_skip", "[32]", "[48]"});
 }
@@ -176,7 +178,8 @@ TEST_F(TrainerTest, AveragedWeightsAreResumedToTheLastBit) {
   ASSERT_EQ(train(pieces), RunStatus::kFinished);
   pieces.train.max_steps = 0;
   ASSERT_EQ(train(pieces), RunStatus::kFinished);
-  const auto a = load_newest_checkpoint(pieces.train.run_dir), b = load_newest_checkpoint(whole.train.run_dir);
+  const auto a = checkpoints::load_newest_checkpoint(pieces.train.run_dir),
+             b = checkpoints::load_newest_checkpoint(whole.train.run_dir);
   ASSERT_EQ(a->ema.size(), a->model.size());
   bool differs = false;
   for (const auto& [name, tensor] : b->ema) {
@@ -188,14 +191,14 @@ TEST_F(TrainerTest, AveragedWeightsAreResumedToTheLastBit) {
 
 TEST_F(TrainerTest, TheLossScaleIsResumedToTheLastBit) {
   auto whole = spec("whole"), pieces = spec("pieces");
-  whole.train.precision = pieces.train.precision = Precision::kFp16;
+  whole.train.precision = pieces.train.precision = runtime::Precision::kFp16;
   ASSERT_EQ(train(whole), RunStatus::kFinished);
   pieces.train.max_steps = 5;
   ASSERT_EQ(train(pieces), RunStatus::kFinished);
   pieces.train.max_steps = 0;
   ASSERT_EQ(train(pieces), RunStatus::kFinished);
   expect_same_end(pieces, whole);
-  EXPECT_TRUE(load_newest_checkpoint(whole.train.run_dir)->optimizer.contains("scaler.scale"));
+  EXPECT_TRUE(checkpoints::load_newest_checkpoint(whole.train.run_dir)->optimizer.contains("scaler.scale"));
 }
 
 TEST_F(TrainerTest, HeldOutClipsAreScoredTheSameWayEachTimeAndDoNotChangeTheTraining) {
@@ -219,10 +222,11 @@ TEST_F(TrainerTest, HeldOutClipsAreScoredTheSameWayEachTimeAndDoNotChangeTheTrai
   EXPECT_TRUE(losses.contains(5) && losses.contains(10) && losses.contains(12));
   EXPECT_LT(losses[12], losses[5]);
   Validation validation(with);
-  model::MaskedModel model(with.model);
-  const double first = validation.loss(model);
+  const auto model = objective::make_objective(with);
+  const runtime::Arithmetic arithmetic(with.train.precision, torch::kCPU);
+  const double first = validation.loss(*model, arithmetic);
   EXPECT_EQ(validation.size(), 5);
-  EXPECT_EQ(validation.loss(model), first);
+  EXPECT_EQ(validation.loss(*model, arithmetic), first);
 }
 
 TEST_F(TrainerTest, TheCpuRepeatsToTheLastBitDeterministicOrNot) {
@@ -251,7 +255,7 @@ TEST_F(TrainerTest, ALossThatStaysNotFiniteEndsTheRunAndNamesThePlaceAndTheFix) 
   spec.train.save_every_steps = 1;
   test::expect_error([&] { train(spec); }, {"step ", "3 in a row", "train.max_skipped_steps",
                                             "not finite first: ", "optim.base_lr", "optim.clip_grad_norm"});
-  EXPECT_EQ(load_newest_checkpoint(spec.train.run_dir)->skipped_steps, 0);  // those from before are kept
+  EXPECT_EQ(checkpoints::load_newest_checkpoint(spec.train.run_dir)->skipped_steps, 0);  // those from before are kept
 }
 
 /// A device with too little memory: the CPU, where this thread is refused a tensor of more than `limit` bytes as a GPU

@@ -4,9 +4,10 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <limits>
 #include <string>
 #include <vector>
+
+#include "axlstm/core/visitor.h"
 
 namespace axlstm::config {
 
@@ -53,47 +54,19 @@ void merge(Node& base, const Node& overlay);
 /// Applies one "section.key=value" of the command line.
 void apply_override(Node& root, const std::string& assignment);
 
-/// Bounds of a number, both included.
-struct Range {
-  double min = -std::numeric_limits<double>::infinity();
-  double max = std::numeric_limits<double>::infinity();
-};
-
-/// Walks over every key of a configuration; describe() in schema.h calls it for each field in turn.
-class Visitor {
- public:
-  virtual ~Visitor() = default;
-  virtual void begin_section(const char* name, const char* doc) = 0;
-  virtual void end_section() = 0;
-  virtual void integer(const char* key, std::int64_t& value, Range range, const char* doc) = 0;
-  virtual void number(const char* key, double& value, Range range, const char* doc) = 0;
-  virtual void boolean(const char* key, bool& value, const char* doc) = 0;
-  virtual void text(const char* key, std::string& value, const char* doc) = 0;
-  /// A list of texts. So that one can be given on the command line, a single text is taken apart: "a,b" or "[a, b]".
-  virtual void texts(const char* key, std::vector<std::string>& values, const char* doc) = 0;
-  virtual void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) = 0;
-
-  /// An enumeration whose values count from 0 in the order of `names`.
-  template <typename Enum>
-  void choice(const char* key, Enum& value, const std::vector<std::string>& names, const char* doc) {
-    int index = static_cast<int>(value);
-    choice_index(key, names, index, doc);
-    value = static_cast<Enum>(index);
-  }
-};
-
 /// Sets the visited fields from a Node; finish() reports the first key that no field asked for.
 class Reader final : public Visitor {
  public:
   explicit Reader(const Node& root);
   void begin_section(const char* name, const char* doc) override;
   void end_section() override;
-  void integer(const char* key, std::int64_t& value, Range range, const char* doc) override;
-  void number(const char* key, double& value, Range range, const char* doc) override;
-  void boolean(const char* key, bool& value, const char* doc) override;
-  void text(const char* key, std::string& value, const char* doc) override;
-  void texts(const char* key, std::vector<std::string>& values, const char* doc) override;
-  void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) override;
+  void integer(const char* key, std::int64_t& value, Range range, const char* doc, Effect effect) override;
+  void number(const char* key, double& value, Range range, const char* doc, Effect effect) override;
+  void boolean(const char* key, bool& value, const char* doc, Effect effect) override;
+  void text(const char* key, std::string& value, const char* doc, Effect effect) override;
+  void texts(const char* key, std::vector<std::string>& values, const char* doc, Effect effect) override;
+  void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc,
+                    Effect effect) override;
   void finish() const;
 
  private:
@@ -112,12 +85,13 @@ class Writer final : public Visitor {
  public:
   void begin_section(const char* name, const char* doc) override;
   void end_section() override;
-  void integer(const char* key, std::int64_t& value, Range range, const char* doc) override;
-  void number(const char* key, double& value, Range range, const char* doc) override;
-  void boolean(const char* key, bool& value, const char* doc) override;
-  void text(const char* key, std::string& value, const char* doc) override;
-  void texts(const char* key, std::vector<std::string>& values, const char* doc) override;
-  void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) override;
+  void integer(const char* key, std::int64_t& value, Range range, const char* doc, Effect effect) override;
+  void number(const char* key, double& value, Range range, const char* doc, Effect effect) override;
+  void boolean(const char* key, bool& value, const char* doc, Effect effect) override;
+  void text(const char* key, std::string& value, const char* doc, Effect effect) override;
+  void texts(const char* key, std::vector<std::string>& values, const char* doc, Effect effect) override;
+  void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc,
+                    Effect effect) override;
   const std::string& yaml() const { return yaml_; }
 
  private:
@@ -129,12 +103,13 @@ class ReferenceWriter final : public Visitor {
  public:
   void begin_section(const char* name, const char* doc) override;
   void end_section() override;
-  void integer(const char* key, std::int64_t& value, Range range, const char* doc) override;
-  void number(const char* key, double& value, Range range, const char* doc) override;
-  void boolean(const char* key, bool& value, const char* doc) override;
-  void text(const char* key, std::string& value, const char* doc) override;
-  void texts(const char* key, std::vector<std::string>& values, const char* doc) override;
-  void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc) override;
+  void integer(const char* key, std::int64_t& value, Range range, const char* doc, Effect effect) override;
+  void number(const char* key, double& value, Range range, const char* doc, Effect effect) override;
+  void boolean(const char* key, bool& value, const char* doc, Effect effect) override;
+  void text(const char* key, std::string& value, const char* doc, Effect effect) override;
+  void texts(const char* key, std::vector<std::string>& values, const char* doc, Effect effect) override;
+  void choice_index(const char* key, const std::vector<std::string>& names, int& index, const char* doc,
+                    Effect effect) override;
   const std::string& markdown() const { return markdown_; }
 
  private:

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "axlstm/config/config.h"
+#include "axlstm/embed/options.h"
 #include "axlstm/hear/options.h"
 #include "axlstm/train/options.h"
 
@@ -14,21 +15,24 @@ struct HearConfig {
   std::vector<std::string> models;
   std::vector<std::string> tasks;
   std::string output = "runs/hear";
-  hear::LayoutChoice layout = hear::LayoutChoice::kModel;
-  train::DeviceChoice extract_device = train::DeviceChoice::kAuto;
-  double batch_seconds = 128;
+  embed::LayoutChoice layout = embed::LayoutChoice::kModel;
+  runtime::DeviceChoice extract_device = runtime::DeviceChoice::kAuto;
+  double batch_seconds = embed::kBatchSeconds;
   bool resample = false;
   bool per_file = false;
-  std::string grid = "released";
-  std::int64_t grid_points = 8;
+  std::string grid = hear::kGrids.front();
+  std::int64_t grid_points = hear::kGridPoints;
   std::int64_t first_seed = 0;
   std::int64_t seeds = 10;
   std::int64_t jobs = 0;
   std::int64_t threads = 1;
-  train::DeviceChoice device = train::DeviceChoice::kCpu;
+  runtime::DeviceChoice device = runtime::DeviceChoice::kCpu;
   bool published = true;
   bool mix_grids = false;
 };
+
+/// Section `hear`.
+void visit(HearConfig& config, Visitor& v);
 
 /// Reads a tree strictly. Throws UsageError, also if there are no models or, where they are needed, no tasks.
 HearConfig read_hear(const Node& root, bool needs_tasks = true);

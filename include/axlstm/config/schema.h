@@ -1,36 +1,41 @@
-// Every key of the configuration, with its meaning, default and range: the one list that reading, dumping and the
-// reference in docs/config.md are made from.
+// The configuration of a pre-training: the sections of all layers' options (beside each struct stands its visit), read,
+// dumped and shown as the reference in docs/config.md.
 #pragma once
 
 #include <string>
 
-#include "axlstm/audio/options.h"
 #include "axlstm/config/config.h"
 #include "axlstm/data/options.h"
-#include "axlstm/hear/options.h"
+#include "axlstm/distributed/options.h"
+#include "axlstm/embed/options.h"
+#include "axlstm/features/options.h"
 #include "axlstm/model/options.h"
 #include "axlstm/train/options.h"
 
 namespace axlstm::config {
 
 struct RunConfig {
-  audio::LogMelOptions audio;
+  features::LogMelOptions audio;
   data::DataOptions data;
   model::EncoderOptions model;
   model::MaskOptions mask;
   model::LossOptions loss;
   train::OptimOptions optim;
   train::TrainOptions train;
-  train::DistributedOptions distributed;
+  distributed::DistributedOptions distributed;
   train::EvalOptions eval;
-  hear::EmbeddingLayout embedding_layout = hear::EmbeddingLayout::kTimeFrequency;
+  embed::EmbeddingLayout embedding_layout = embed::EmbeddingLayout::kTimeFrequency;
 };
 
 /// Shows every field to `visitor`, section by section.
-void describe(RunConfig& config, Visitor& visitor);
+void visit(RunConfig& config, Visitor& visitor);
 
 /// Reads a tree strictly, fills model.size's values in and checks what keys mean together. Throws UsageError.
 RunConfig read(const Node& root);
+
+/// Reads a configuration that is stored with a run or checkpoint, as `dump` of this or an earlier version wrote it.
+/// Keys of other architectures, which earlier versions let pass, do not count. `source` names it in errors.
+RunConfig read_stored(const std::string& yaml, const std::string& source);
 
 /// The resolved configuration as YAML; read(parse(dump(c))) gives c again.
 std::string dump(RunConfig config);
@@ -38,9 +43,11 @@ std::string dump(RunConfig config);
 /// docs/config.md: every key in a Markdown table.
 std::string reference();
 
-/// Keys of two resolved configurations (as dumped) whose values differ, except those that do not change the numbers of
-/// a run (intervals, worker counts and the like) and those of where the data lies. Keys that `old_yaml` lacks, as an
-/// earlier version wrote it, are taken at their defaults.
+/// The keys with Effect::kNone, in their order.
+std::vector<std::string> effect_free_keys();
+
+/// Keys of two resolved configurations (as dumped) whose values differ, except those with Effect::kNone. Keys that
+/// `old_yaml` lacks, as an earlier version wrote it, are taken at their defaults.
 std::vector<std::string> changed_keys(const std::string& old_yaml, const std::string& new_yaml);
 
 }  // namespace axlstm::config

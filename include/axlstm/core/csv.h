@@ -35,4 +35,8 @@ class CsvReader {
 /// order mark are dropped, spaces after a comma too (AudioSet's files write ", "). `source` names the text in errors.
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& source);
 
+/// A field as it is written: quoted if it holds commas, quotes or line breaks. csv_quoted: in any case.
+std::string csv_field(const std::string& text);
+std::string csv_quoted(const std::string& text);
+
 }  // namespace axlstm

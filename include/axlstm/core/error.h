@@ -34,6 +34,11 @@ std::string str(const Args&... args) {
   return out.str();
 }
 
+/// Throws UsageError with `message` unless what it asks for holds.
+inline void need(bool holds, const std::string& message) {
+  if (!holds) throw UsageError(message);
+}
+
 }  // namespace axlstm
 
 /// Throws axlstm::Error with the concatenated message unless `condition` holds.

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "axlstm/audio/options.h"
 #include "axlstm/data/options.h"
+#include "axlstm/features/options.h"
 
 namespace axlstm::data {
 
@@ -31,6 +31,9 @@ class ClipSource {
 
   virtual std::int64_t size() const = 0;
   virtual std::string id(std::int64_t clip) const = 0;
+
+  /// As the list or the shard has them, several joined by commas; empty where there are none.
+  virtual std::string labels(std::int64_t clip) const = 0;
 
   /// Ids of the list's rows whose audio was not found.
   virtual std::vector<std::string> unmatched() const { return {}; }
@@ -63,6 +66,6 @@ class ClipSource {
 };
 
 /// Opens what `options` name: data.synthetic, data.packed, or files. Throws UsageError if they name several.
-std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const audio::LogMelOptions& audio);
+std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const features::LogMelOptions& audio);
 
 }  // namespace axlstm::data

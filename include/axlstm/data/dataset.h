@@ -7,19 +7,22 @@
 #include <string>
 #include <unordered_map>
 
-#include "axlstm/audio/log_mel.h"
 #include "axlstm/data/clip_source.h"
-#include "axlstm/data/manifest.h"
+#include "axlstm/data/lists/manifest.h"
+#include "axlstm/features/log_mel.h"
 
 namespace axlstm::data {
 
 /// Crops out of audio files, decoded when they are needed.
 class Dataset final : public ClipSource {
  public:
-  Dataset(Manifest manifest, const audio::LogMelOptions& log_mel, const DataOptions& options);
+  Dataset(Manifest manifest, const features::LogMelOptions& log_mel, const DataOptions& options);
 
   std::int64_t size() const override { return static_cast<std::int64_t>(manifest_.clips.size()); }
   std::string id(std::int64_t clip) const override { return manifest_.clips.id(static_cast<std::size_t>(clip)); }
+  std::string labels(std::int64_t clip) const override {
+    return manifest_.clips[static_cast<std::size_t>(clip)].labels;
+  }
   std::vector<std::string> unmatched() const override { return manifest_.unmatched; }
 
   /// Log-mel [L', mels] float32 of the whole clip, normalised by its own mean and standard deviation; cached while
@@ -32,7 +35,7 @@ class Dataset final : public ClipSource {
 
  private:
   Manifest manifest_;
-  audio::LogMel log_mel_;
+  features::LogMel log_mel_;
   audio::DecodeOptions decoding_;
   std::int64_t cache_bytes_;
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "axlstm/core/ordered_batches.h"
+#include "axlstm/data/batch.h"
 #include "axlstm/data/clip_source.h"
 
 namespace axlstm::data {
@@ -24,11 +25,7 @@ struct LoaderOptions {
   std::int64_t workers = 1;
   std::int64_t prefetch_batches = 3;
   torch::Device device = torch::kCPU;  ///< where batches are needed
-};
-
-struct Batch {
-  torch::Tensor spectrogram;        ///< [rows, 1, L, F] float32, on the device asked for
-  std::vector<std::int64_t> clips;  ///< index of each crop's clip
+  bool labels = false;                 ///< batches carry the labels of their clips
 };
 
 /// Goes through a new permutation of the clips every epoch; an epoch is ⌊clips / batch size⌋ steps, the rest is left
@@ -65,6 +62,7 @@ class Loader {
   std::unique_ptr<Slot> make_slot(std::int64_t step);
   void fill(Slot& slot, std::int64_t step, std::int64_t row);
   std::unique_ptr<Slot> take_slot();
+  Batch batch_of(Slot& slot);
   Upload start_upload();
   const std::vector<std::int64_t>& order(std::int64_t epoch);
 

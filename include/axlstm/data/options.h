@@ -1,24 +1,31 @@
-// Where training audio comes from; plain values.
+// Where training audio comes from; plain values, whose meaning is in their visit.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+
+#include "axlstm/core/visitor.h"
 
 namespace axlstm::data {
 
 /// What packed clips are kept as: samples, or float16 log-mel normalised by the clip's mean and standard deviation.
 enum class Encoding { kPcm16, kLogMel16 };
+constexpr auto enum_names(Encoding) { return std::array{"pcm16", "logmel16"}; }
 
 struct DataOptions {
-  std::string root;                   ///< folder of audio
-  std::string manifest;               ///< list of clips (docs/data.md); empty: every audio file under root
-  std::string packed;                 ///< folder that pack wrote, instead of root and manifest
-  std::int64_t synthetic = 0;         ///< so many clips of noise, instead of any of these, to measure speed; 0: none
-  std::string validation;             ///< held-out clips: a packed folder, a folder of audio, or a manifest
-  std::int64_t workers = 0;           ///< threads that decode; 0: one per core
-  std::int64_t cache_mb = 1024;       ///< decoded features kept in memory
-  double max_bad_fraction = 0.1;      ///< of the clips; more unreadable ones than this stop the run
-  double min_decoded_fraction = 0.9;  ///< of what a file promises; a file with less is unreadable
+  std::string root;
+  std::string manifest;
+  std::string packed;
+  std::int64_t synthetic = 0;
+  std::string validation;
+  std::int64_t workers = 0;
+  std::int64_t cache_mb = 1024;
+  double max_bad_fraction = 0.1;
+  double min_decoded_fraction = 0.9;
 };
+
+/// Section `data`.
+void visit(DataOptions& data, Visitor& v);
 
 }  // namespace axlstm::data

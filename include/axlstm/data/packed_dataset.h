@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <string>
 
-#include "axlstm/audio/log_mel.h"
 #include "axlstm/data/clip_source.h"
-#include "axlstm/data/packed.h"
+#include "axlstm/data/shards/packed.h"
+#include "axlstm/features/log_mel.h"
 
 namespace axlstm::data {
 
@@ -19,10 +19,11 @@ namespace axlstm::data {
 class PackedDataset final : public ClipSource {
  public:
   /// Throws Error if the folder is not whole, UsageError if it was packed with another front end than `audio`.
-  PackedDataset(const std::filesystem::path& folder, const audio::LogMelOptions& audio, double max_bad_fraction);
+  PackedDataset(const std::filesystem::path& folder, const features::LogMelOptions& audio, double max_bad_fraction);
 
   std::int64_t size() const override { return set_.size(); }
   std::string id(std::int64_t clip) const override { return std::string(set_.clip(clip).id); }
+  std::string labels(std::int64_t clip) const override { return std::string(set_.clip(clip).labels); }
   CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const override;
   void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) override;
   torch::Tensor spectrogram(const CropBatch& batch, const torch::Device& device) override;
@@ -31,7 +32,7 @@ class PackedDataset final : public ClipSource {
   bool holds_samples() const { return set_.info().encoding == Encoding::kPcm16; }
 
   PackedSet set_;
-  audio::LogMel log_mel_;
+  features::LogMel log_mel_;
 };
 
 }  // namespace axlstm::data

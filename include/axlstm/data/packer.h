@@ -5,16 +5,16 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "axlstm/audio/options.h"
-#include "axlstm/data/clip_stream.h"
+#include "axlstm/data/lists/clip_stream.h"
 #include "axlstm/data/options.h"
+#include "axlstm/features/options.h"
 
 namespace axlstm::data {
 
 struct PackOptions {
   std::filesystem::path output;
   Encoding encoding = Encoding::kPcm16;
-  audio::LogMelOptions audio;
+  features::LogMelOptions audio;
   std::int64_t workers = 1;           ///< threads that decode
   std::int64_t memory_mb = 2048;      ///< of the clips under way, as their files' sizes let expect
   double min_decoded_fraction = 0.9;  ///< data.min_decoded_fraction

@@ -1,13 +1,14 @@
-// How embeddings are laid out; plain values.
+// What the evaluation kit leaves to choose; plain values.
 #pragma once
+
+#include <array>
 
 namespace axlstm::hear {
 
-/// kTimeFrequency: each time step concatenates its frequency tokens. kReleased: the paper's code, which reads the
-/// time-major tokens as if they were frequency-major; published numbers were made with it.
-enum class EmbeddingLayout { kTimeFrequency, kReleased };
+/// The hyper-parameter grids of downstream models: the paper's two points, and HEAR's three.
+inline constexpr std::array kGrids{"released", "default", "fast", "faster"};
 
-/// Which layout extraction takes: the one that the checkpoint names, or a given one.
-enum class LayoutChoice { kModel, kTimeFrequency, kReleased };
+/// Points of a shuffled grid that are tried, as HEAR does.
+inline constexpr int kGridPoints = 8;
 
 }  // namespace axlstm::hear

@@ -1,8 +1,9 @@
-// Float32 arrays on disk: NumPy's .npy (format 1.0) and headerless files as numpy.memmap keeps them.
+// Float32 arrays on disk: NumPy's .npy (format 1.0), which are written only, and headerless files as numpy.memmap keeps
+// them.
 //
 // An .npy file is "\x93NUMPY", two version bytes, a little-endian u16 header length, a Python dictionary literal
 // {'descr': …, 'fortran_order': …, 'shape': …} padded with spaces so that the data start at a multiple of 64, then
-// the values. Only little-endian float32 in C order is read or written.
+// the values: little-endian float32 in C order.
 #pragma once
 
 #include <cstdint>
@@ -13,20 +14,11 @@
 
 namespace axlstm::io {
 
-struct NpyArray {
-  std::vector<std::int64_t> shape;
-  std::vector<float> values;  ///< C order
-};
-
 /// The bytes of an .npy file. Throws Error if the shape's product is not the number of values.
 std::string npy_bytes(std::span<const std::int64_t> shape, std::span<const float> values);
 
 /// Writes npy_bytes to `path`; readers see the old file or the new one, never a part.
 void write_npy(const std::filesystem::path& path, std::span<const std::int64_t> shape, std::span<const float> values);
-
-/// Reads an array that write_npy or numpy.save wrote. Throws Error naming the file for any other version, type or
-/// order, and for a shape that does not match the file's size (found before anything is allocated).
-NpyArray read_npy(const std::filesystem::path& path);
 
 /// Reads a headerless file of exactly `count` float32 values. Throws Error unless the file has 4 * count bytes.
 std::vector<float> read_raw_floats(const std::filesystem::path& path, std::int64_t count);

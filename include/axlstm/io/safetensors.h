@@ -33,8 +33,10 @@ SafetensorsHeader parse_safetensors(std::string_view file, const std::string& so
 std::string write_safetensors_header(const std::vector<TensorEntry>& tensors,
                                      const std::map<std::string, std::string>& metadata);
 
-/// The metadata key of a tensor's checksum (FNV-1a of its bytes, in hexadecimal), which our own files have.
+/// The metadata key of a tensor's checksum, which our own files have: of XXH3 of its bytes, in hexadecimal, or of
+/// FNV-1a (fnv1a64_hex), as files of checkpoints of format 1 have it.
 std::string checksum_key(const std::string& tensor);
+std::string old_checksum_key(const std::string& tensor);
 
 /// Bytes of one element; throws Error for an unknown dtype.
 std::size_t dtype_size(const std::string& dtype);

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "axlstm/model/options.h"
+#include "axlstm/nn/block.h"
 #include "axlstm/nn/patch_embed.h"
 
 namespace axlstm::model {
@@ -32,10 +36,13 @@ class EncoderImpl : public torch::nn::Module {
   torch::Tensor cls_token_, mask_token_;  // [1, 1, D]
   torch::Tensor pos_embed_;               // [1, 1 + N, D], a buffer
   nn::PatchEmbed patch_embed_;
-  torch::nn::ModuleList blocks_;
+  std::vector<std::shared_ptr<nn::Block>> blocks_;
   torch::nn::LayerNorm encoder_norm_;
 };
 TORCH_MODULE(Encoder);
+
+/// Tensors whose names begin with one of these belong to the heads of pre-training models; an encoder has none of them.
+const std::vector<std::string>& head_prefixes();
 
 /// Trainable parameters (positions are not).
 std::int64_t parameter_count(const torch::nn::Module& module);

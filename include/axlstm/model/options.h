@@ -1,26 +1,32 @@
 // What a model is made of; plain values, free of LibTorch.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
+#include "axlstm/core/visitor.h"
 #include "axlstm/ops/options.h"
 
 namespace axlstm::model {
 
-enum class Arch { kAxlstm, kSsast };
 enum class Size { kTiny, kSmall, kMedium, kBase, kLarge, kHuge, kCustom };
+constexpr auto enum_names(Size) { return std::array{"tiny", "small", "medium", "base", "large", "huge", "custom"}; }
+
 enum class MaskMode { kUnstructured, kTimestep };
+constexpr auto enum_names(MaskMode) { return std::array{"unstructured", "timestep"}; }
+
 enum class LossRegion { kMasked, kAll };
+constexpr auto enum_names(LossRegion) { return std::array{"masked", "all"}; }
 
 struct EncoderOptions {
-  Arch arch = Arch::kAxlstm;
+  std::string arch = "axlstm";  ///< name of an architecture (architecture.h)
   Size size = Size::kTiny;
   std::int64_t dim = 0;              ///< D; 0: from size
   std::int64_t depth = 0;            ///< blocks; 0: from size
-  std::int64_t attention_heads = 0;  ///< SSAST only; 0: from size
-  std::int64_t expansion = 3;        ///< AxLSTM only: I = expansion · D
-  bool flip = false;                 ///< AxLSTM only: odd blocks run backwards in time
+  std::int64_t attention_heads = 0;  ///< of attention; 0: from size
+  std::int64_t expansion = 3;        ///< I = expansion · D
+  bool flip = false;                 ///< odd blocks run backwards in time
   ops::InputGate input_gate = ops::InputGate::kExponential;
   std::int64_t frames = 200;  ///< L, the frames of one crop or chunk
   std::int64_t mels = 80;     ///< F
@@ -28,7 +34,7 @@ struct EncoderOptions {
   std::int64_t patch_mels = 16;
   ops::Backend backend = ops::Backend::kAuto;
   ops::Isa isa = ops::Isa::kAuto;
-  bool recompute = false;  ///< fused blocks: recompute in the backward pass what can be
+  bool recompute = false;
 
   std::int64_t grid_rows() const { return frames / patch_frames; }
   std::int64_t grid_columns() const { return mels / patch_mels; }
@@ -43,12 +49,24 @@ struct MaskOptions {
 
 struct LossOptions {
   LossRegion region = LossRegion::kMasked;
-  bool normalize_targets = false;  ///< each patch's pixels to mean 0, variance 1 before the error is taken
+  bool normalize_targets = false;
 };
 
-/// Fills dim, depth and attention_heads from `size` and checks that everything fits together.
+/// Sections `model` and `kernel`, but for mels, which is audio.mels.
+void visit(EncoderOptions& model, Visitor& v);
+
+/// Sections `mask` and `loss`.
+void visit(MaskOptions& mask, Visitor& v);
+void visit(LossOptions& loss, Visitor& v);
+
+/// Fills dim, depth and attention_heads from `size` and checks that everything fits together, and that no key of
+/// another architecture is set.
 /// Throws UsageError naming the key (as model.<key>), the value and the fix.
 EncoderOptions resolve(EncoderOptions options);
+
+/// The same with the keys of other architectures at their defaults: for configurations of an earlier version, which let
+/// them pass.
+EncoderOptions without_foreign_keys(EncoderOptions options);
 
 /// Such as "axlstm tiny (D 192, 12 blocks, E 3, patches 4×16)".
 std::string describe(const EncoderOptions& options);

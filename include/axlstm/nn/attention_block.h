@@ -6,6 +6,7 @@
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
+#include "axlstm/nn/block.h"
 #include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/options.h"
 
@@ -39,12 +40,12 @@ class MlpImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Mlp);
 
-class AttentionBlockImpl : public torch::nn::Module {
+class AttentionBlockImpl : public Block {
  public:
   explicit AttentionBlockImpl(const AttentionBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
   /// The same with the sums left to the next norm.
-  ops::ResidualStream forward(const ops::ResidualStream& stream);
+  ops::ResidualStream forward(const ops::ResidualStream& stream) override;
 
  private:
   ops::NormedSum normed(const ops::ResidualStream& stream, const torch::nn::LayerNorm& norm) const;

@@ -5,8 +5,10 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/pimpl.h>
 
+#include "axlstm/nn/block.h"
 #include "axlstm/nn/layers.h"
 #include "axlstm/nn/mlstm_cell.h"
+#include "axlstm/nn/options.h"
 #include "axlstm/ops/mlstm_block.h"
 
 namespace axlstm::nn {
@@ -18,10 +20,6 @@ struct MlstmBlockOptions {
   bool recompute = false;      ///< fused blocks: less memory for about a tenth more time
   ops::MlstmOptions cell;
 };
-
-inline constexpr std::int64_t kHeads = 4;  ///< NH, for every size (the released code ignores its num_heads)
-inline constexpr std::int64_t kQkvBlockSize = 4;
-inline constexpr std::int64_t kConvKernel = 4;
 
 /// y = W_down((cell(q, k, v) + skip ⊙ c) ⊙ SiLU(z)) with [a, z] = W_up u, c = SiLU(conv(a)), q, k from c and v from a.
 class MlstmLayerImpl : public torch::nn::Module {
@@ -42,7 +40,7 @@ class MlstmLayerImpl : public torch::nn::Module {
 };
 TORCH_MODULE(MlstmLayer);
 
-class MlstmBlockImpl : public torch::nn::Module {
+class MlstmBlockImpl : public Block {
  public:
   explicit MlstmBlockImpl(const MlstmBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
@@ -50,7 +48,7 @@ class MlstmBlockImpl : public torch::nn::Module {
   /// The same on a residual stream whose last addition is still open, which the fused kernels take as it is. They are
   /// used where the backend allows them, autocast asks for a narrow type on the GPU and the shapes fit.
   /// Throws UsageError if the backend is kFused and they cannot be.
-  ops::ResidualStream forward(const ops::ResidualStream& stream);
+  ops::ResidualStream forward(const ops::ResidualStream& stream) override;
 
   ops::BlockWeights weights() const;
 

@@ -51,8 +51,6 @@ Backend resolve_backend(Backend wanted, const torch::Device& device, torch::Scal
 Isa resolve_isa(Isa wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t tokens);
 
 /// The name of a backend as kernel.backend, of instructions as kernel.isa takes it.
-const char* backend_name(Backend backend);
-const char* isa_name(Isa isa);
 
 /// One block; x float32. Gradients are exact but for rounding: products take weights in the narrow type (those of the
 /// gates in two parts on the way in), gates and sums are float32. Results are deterministic. Only where

@@ -1,6 +1,7 @@
 // The file of a sweep: cells that differ in a few keys, seeds, and how they are evaluated.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -13,6 +14,7 @@ namespace axlstm::sweep {
 
 /// What a cell's embeddings are of.
 enum class CellModel { kTrained, kUntrained, kNaive };
+constexpr auto enum_names(CellModel) { return std::array{"trained", "untrained", "naive"}; }
 
 /// A row of the table, for each embedding layout.
 struct Cell {

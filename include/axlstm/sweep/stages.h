@@ -1,6 +1,7 @@
 // The three stages of a run as commands of the sibling programs, and the notes of what is done.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -9,10 +10,9 @@
 
 namespace axlstm::sweep {
 
+/// The name of a stage is that of its program.
 enum class Stage { kPretrain, kExtract, kEvaluate };
-
-/// The name of a stage is that of its program: pretrain, extract, hear-eval.
-const char* name_of(Stage stage);
+constexpr auto enum_names(Stage) { return std::array{"pretrain", "extract", "hear-eval"}; }
 
 /// The stages that a comma-separated list names, in their order. Throws UsageError naming the choices.
 std::vector<Stage> parse_stages(const std::string& list);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "axlstm/io/tensors.h"
+#include "axlstm/checkpoints/tensors.h"
 
 namespace axlstm::train {
 
@@ -24,7 +24,7 @@ class Ema {
 
   /// The averages under the names of their parameters, with the module's buffers as they are: a state dict. Shares
   /// memory. Empty if not enabled.
-  io::NamedTensors state() const;
+  checkpoints::NamedTensors state() const;
 
   /// Throws Error naming `source` and the first average that is missing or does not fit.
   void load_state(const std::map<std::string, torch::Tensor>& tensors, const std::string& source);
@@ -33,7 +33,7 @@ class Ema {
   double decay_;
   std::vector<std::string> names_;
   std::vector<torch::Tensor> weights_, averages_;
-  io::NamedTensors buffers_;
+  checkpoints::NamedTensors buffers_;
 };
 
 }  // namespace axlstm::train

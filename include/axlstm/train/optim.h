@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "axlstm/io/tensors.h"
+#include "axlstm/checkpoints/tensors.h"
 #include "axlstm/train/options.h"
 
 namespace axlstm::train {
@@ -31,7 +31,7 @@ class AdamW {
   void step(double lr);
 
   /// exp_avg.<name>, exp_avg_sq.<name> and step.<name> of every parameter, sharing memory with the optimiser.
-  io::NamedTensors state() const;
+  checkpoints::NamedTensors state() const;
 
   /// Throws Error naming `source` and the first tensor that does not fit.
   void load_state(const std::map<std::string, torch::Tensor>& tensors, const std::string& source);

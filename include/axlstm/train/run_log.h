@@ -1,14 +1,12 @@
-// What a run leaves to look at: metrics.jsonl, TensorBoard's event files, the live line, reconstruction pictures.
+// What a run leaves to look at: metrics.jsonl, TensorBoard's event files, the live line.
 #pragma once
 
-#include <torch/types.h>
-
+#include <chrono>
 #include <filesystem>
 #include <optional>
 #include <string>
 
 #include "axlstm/io/tfevents.h"
-#include "axlstm/model/masked_model.h"
 
 namespace axlstm::train {
 
@@ -66,14 +64,33 @@ class TensorBoard {
   bool warned_ = false;
 };
 
+/// What speed is measured over: the steps since the last progress line.
+struct Stopwatch {
+  std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+  std::int64_t first_step = 0;
+  double waited = 0;         ///< seconds that the loader had waited by then
+  double communicating = 0;  ///< seconds since then
+};
+
+/// All that is written of steps.
+class RunLog {
+ public:
+  /// Records later than `resumed_step` no longer count.
+  RunLog(const std::filesystem::path& run_dir, std::int64_t resumed_step, const std::string& config_yaml)
+      : metrics_(run_dir, resumed_step), tensorboard_(run_dir, resumed_step, config_yaml) {}
+
+  /// `milestone`: a step that TensorBoard gets and whose line stays on the terminal. `seconds_left` of the run of
+  /// `total_steps`.
+  void write(const StepRecord& record, bool milestone, std::int64_t total_steps, double seconds_left);
+  void picture(std::int64_t step, const std::filesystem::path& png) { tensorboard_.picture(step, png); }
+  void finish() { metrics_.finish(); }  ///< throws Error naming the file if records are left that cannot be written
+
+ private:
+  MetricsFile metrics_;
+  TensorBoard tensorboard_;
+};
+
 /// "epoch 3.20 | step 640/20000 | loss 0.4312 | lr 1.2e-04 | 153 clips/s | MFU 31 % | data wait 2 % | memory 32.1 GB"
 std::string progress_line(const StepRecord& record, std::int64_t total_steps);
-
-/// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The
-/// reconstruction shows what the model sees, with the hidden patches filled in by its prediction.
-/// spectrogram [1, 1, L, F], mask [1, N], prediction [1, N, P].
-void write_reconstruction(const std::filesystem::path& path, const torch::Tensor& spectrogram,
-                          const torch::Tensor& mask, const torch::Tensor& prediction,
-                          const model::EncoderOptions& encoder, const model::LossOptions& loss);
 
 }  // namespace axlstm::train

@@ -1,29 +1,32 @@
 // One optimiser step: forward, backward, update.
 #pragma once
 
-#include <string>
+#include <cstdint>
 
-#include "axlstm/audio/options.h"
-#include "axlstm/data/options.h"
-#include "axlstm/model/masked_model.h"
-#include "axlstm/train/amp.h"
-#include "axlstm/train/gradient_reducer.h"
+#include "axlstm/config/schema.h"
+#include "axlstm/data/batch.h"
+#include "axlstm/distributed/gradient_reducer.h"
+#include "axlstm/objective/objective.h"
+#include "axlstm/runtime/arithmetic.h"
+#include "axlstm/train/grad_scaler.h"
 #include "axlstm/train/optim.h"
 
 namespace axlstm::train {
 
-/// All that determines a run.
-struct RunSpec {
-  audio::LogMelOptions audio;
-  data::DataOptions data;
-  model::EncoderOptions model;
-  model::MaskOptions mask;
-  model::LossOptions loss;
-  OptimOptions optim;
-  TrainOptions train;
-  DistributedOptions distributed;
-  EvalOptions eval;
-  std::string config_yaml;  ///< stored with the run and in every checkpoint
+/// The ranks that make a step together, each on its part of the batch.
+struct Ranks {
+  distributed::ProcessGroup& group;
+  distributed::GradientReducer& reducer;
+};
+
+/// What all steps of a run have in common.
+struct StepSetup {
+  objective::Objective& objective;
+  AdamW& optimizer;
+  runtime::Arithmetic arithmetic;
+  const config::RunConfig& config;  ///< optim.global_batch, optim.clip_grad_norm, train.device_batch
+  GradScaler* scaler = nullptr;     ///< needed for fp16 only
+  Ranks* ranks = nullptr;           ///< null: one process trains alone
 };
 
 /// Loss (already divided among micro-batches) and gradient norm of one optimiser step.
@@ -35,36 +38,17 @@ struct StepResult {
   double seconds_communicating = 0;  ///< that computing did not hide
 };
 
-/// This rank's part in a step that all make together.
-struct SharedStep {
-  ProcessGroup& group;
-  GradientReducer& reducer;
-  bool stop = false;  ///< this rank was asked to stop
-};
-
-/// One step on a batch with given mask noise, in the precision of `spec`. spectrogram [B, 1, L, F] and noise on any
-/// device; micro-batches of `device_batch` clips (0: all). `scaler` is needed for fp16 only. With `shared`, B clips are
-/// this rank's part of optim.global_batch, and all ranks get the same result.
-StepResult training_step(model::MaskedModel& model, AdamW& optimizer, const torch::Tensor& spectrogram,
-                         const torch::Tensor& noise, double lr, const RunSpec& spec, GradScaler* scaler = nullptr,
-                         const SharedStep* shared = nullptr);
+/// One step on a batch with what Objective::draw gave for it, both on any device, in micro-batches of
+/// train.device_batch clips. With ranks the batch is this rank's part of optim.global_batch, and all ranks get the same
+/// result; `stop` tells them that this one was asked to stop.
+StepResult training_step(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn, double lr,
+                         bool stop = false);
 
 /// Clips of one forward pass, of a batch of so many.
-std::int64_t device_batch(const RunSpec& spec, std::int64_t batch);
+std::int64_t device_batch(const config::RunConfig& config, std::int64_t batch);
 
-/// After a step that ran out of memory: a half, a quarter, … of its clips of which forward and backward pass fit, found
-/// by trying; 0 if not even one does. Gradients are spoilt.
-std::int64_t largest_fitting_batch(model::MaskedModel& model, const torch::Tensor& spectrogram,
-                                   const torch::Tensor& noise, const RunSpec& spec);
-
-/// Where numbers stop being finite, after a step that was skipped for it.
-struct NonFinite {
-  std::int64_t row = -1;  ///< the first clip of the batch that leads to it; −1: none does alone
-  std::string place;      ///< such as "blocks.3.layer.mlstm_cell (aten::exp)"
-};
-
-/// Repeats a skipped step piece by piece and looks at every operator's result. Slow, and spoils the gradients.
-NonFinite find_non_finite(model::MaskedModel& model, const torch::Tensor& spectrogram, const torch::Tensor& noise,
-                          const RunSpec& spec);
+/// Mean loss [] of `count` clips from `first` on. One function for the step and for trying what fits.
+torch::Tensor loss_of(objective::Objective& objective, const runtime::Arithmetic& arithmetic, const data::Batch& batch,
+                      const torch::Tensor& drawn, std::int64_t first, std::int64_t count);
 
 }  // namespace axlstm::train

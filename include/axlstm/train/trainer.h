@@ -2,24 +2,24 @@
 #pragma once
 
 #include <atomic>
-#include <filesystem>
 #include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "axlstm/checkpoints/checkpoint_writer.h"
 #include "axlstm/data/loader.h"
-#include "axlstm/train/checkpoint_writer.h"
 #include "axlstm/train/ema.h"
+#include "axlstm/train/run_folder.h"
 #include "axlstm/train/run_log.h"
 #include "axlstm/train/step.h"
 #include "axlstm/train/validation.h"
 
 namespace axlstm::train {
 
-/// Scores the model as it is; nothing if that failed. Must not draw from LibTorch's global generators.
-using Probe = std::function<std::optional<double>(model::MaskedModel& model)>;
+/// Scores the encoder as it is; nothing if that failed. Must not draw from LibTorch's global generators.
+using Probe = std::function<std::optional<double>(model::Encoder encoder)>;
 
 enum class RunStatus { kFinished, kInterrupted };
 
@@ -28,15 +28,16 @@ enum class RunStatus { kFinished, kInterrupted };
 /// that was not (same machine, same thread count).
 class Trainer {
  public:
-  /// `group`: this process trains together with others; it must outlive the trainer. The numbers are those of one
-  /// process, to rounding. Rank 0 reads the checkpoint and writes everything.
-  explicit Trainer(RunSpec spec, ProcessGroup* group = nullptr);
+  /// Opens the clips and makes the model. `group`: this process trains together with others; it must outlive the
+  /// trainer. The numbers are those of one process, to rounding. Rank 0 reads the checkpoint and writes everything.
+  explicit Trainer(config::RunConfig config, distributed::ProcessGroup* group = nullptr);
 
   /// Called by rank 0 every eval.probe_every_epochs epochs and at the end, in the precision of training.
   void set_probe(Probe probe) { probe_ = std::move(probe); }
 
-  /// With several ranks `stop` may turn true in any of them: all stop after the same step.
-  RunStatus run(const std::atomic<bool>& stop);
+  /// `folder`: train.run_dir, if it is open already; else rank 0 opens it. With several ranks `stop` may turn true in
+  /// any of them: all stop after the same step.
+  RunStatus run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder> folder = nullptr);
 
   /// Makes a few steps without writing anything, and tells what the run would be: its data, its steps, how long it
   /// takes, the disk it needs. Throws what run() would throw.
@@ -44,34 +45,33 @@ class Trainer {
 
  private:
   bool leads() const { return !group_ || group_->rank() == 0; }
+  StepSetup setup();
   void resume();
   void share_state();
   void open_loader();
   std::int64_t last_step() const;
+  bool every(std::int64_t steps) const { return step_ % steps == 0 || step_ == last_step(); }
   double epoch() const;  ///< where the next step begins
-  torch::Tensor draw_noise(std::int64_t step) const;
+  torch::Tensor draw(std::int64_t step) const;
   StepResult train_one_step(double lr, bool stop = false);
-  std::string out_of_memory_message(const data::Batch& batch, const torch::Tensor& noise);
-  std::string locate_non_finite(const data::Batch& batch, const torch::Tensor& noise);
-  void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& noise);
+  void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& drawn);
+  StepRecord record_of(const StepResult& result, double lr, Stopwatch& watch);
   std::optional<double> run_probe();
-  Checkpoint checkpoint();  ///< of the present step; shares the tensors
+  checkpoints::Checkpoint checkpoint();  ///< of the present step; shares the tensors
+  void draw_picture(RunLog& log);
 
-  /// Draws one fixed crop under one fixed mask, so that the pictures of a run show the model getting better. Returns
-  /// the file, nothing if it could not be written.
-  std::optional<std::filesystem::path> draw_picture();
-
-  RunSpec spec_;
-  ProcessGroup* group_;
+  config::RunConfig config_;
+  distributed::ProcessGroup* group_;
   std::int64_t first_row_ = 0, rows_;  ///< this rank's part of a batch
-  torch::Device device_;
+  runtime::Arithmetic arithmetic_;
   std::shared_ptr<data::ClipSource> clips_;
   std::string data_fingerprint_;
-  model::MaskedModel model_;
+  std::unique_ptr<objective::Objective> objective_;
   AdamW optimizer_;
   GradScaler scaler_;
   Ema ema_;
-  std::optional<GradientReducer> reducer_;
+  std::optional<distributed::GradientReducer> reducer_;
+  std::optional<Ranks> ranks_;
   std::optional<Validation> validation_;
   Probe probe_;
   double step_flops_;                 ///< of a whole batch
@@ -80,18 +80,10 @@ class Trainer {
   std::int64_t total_steps_ = 0;
   std::int64_t resumed_step_ = -1;  ///< −1: a new run
   std::int64_t skipped_steps_ = 0, skipped_in_a_row_ = 0;
+  std::unique_ptr<RunFolder> folder_;
   std::unique_ptr<data::Loader> loader_;
-  std::future<torch::Tensor> noise_ahead_;  ///< of step_, drawn while the step before it was computed
-  std::unique_ptr<CheckpointWriter> writer_;
+  std::future<torch::Tensor> drawn_ahead_;  ///< for step_, drawn while the step before it was computed
+  std::unique_ptr<checkpoints::CheckpointWriter> writer_;
 };
-
-/// CPU threads of one operator: train.threads, else what OMP_NUM_THREADS or MKL_NUM_THREADS asks for, else this rank's
-/// share of the cores that may be used.
-int cpu_threads(const TrainOptions& options, const ProcessGroup* group);
-
-/// The device that a choice means here. Throws UsageError for cuda where there is none.
-torch::Device choose_device(DeviceChoice choice);
-/// The same for work that several GPUs can share: all of them.
-std::vector<torch::Device> choose_devices(DeviceChoice choice);
 
 }  // namespace axlstm::train

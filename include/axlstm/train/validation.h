@@ -5,7 +5,8 @@
 #include <vector>
 
 #include "axlstm/data/clip_source.h"
-#include "axlstm/train/step.h"
+#include "axlstm/objective/objective.h"
+#include "axlstm/runtime/arithmetic.h"
 
 namespace axlstm::train {
 
@@ -13,17 +14,17 @@ namespace axlstm::train {
 class Validation {
  public:
   /// Clips of data.validation. Throws as open_clips does.
-  explicit Validation(const RunSpec& spec);
+  explicit Validation(const config::RunConfig& config);
 
   std::int64_t size() const { return static_cast<std::int64_t>(clips_.size()); }
 
   /// Mean over the clips, in the precision of training. Clips that cannot be read are passed over, as in training.
-  double loss(model::MaskedModel& model);
+  double loss(objective::Objective& objective, const runtime::Arithmetic& arithmetic);
 
  private:
   bool read(std::int64_t first, std::int64_t count, data::CropBatch& batch);
 
-  RunSpec spec_;
+  config::RunConfig config_;
   std::shared_ptr<data::ClipSource> source_;
   std::vector<std::int64_t> clips_;  ///< those that can be read, as far as known
 };

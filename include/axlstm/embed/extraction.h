@@ -1,0 +1,49 @@
+// Embeddings of files, folders and HEAR tasks, written to disk.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "axlstm/embed/clip_encoder.h"
+#include "axlstm/embed/options.h"
+
+namespace axlstm::embed {
+
+enum class EmbeddingKind { kScene, kTimestamp };
+constexpr auto enum_names(EmbeddingKind) { return std::array{"scene", "timestamp"}; }
+
+enum class OutputFormat { kNpy, kCsv };
+constexpr auto enum_names(OutputFormat) { return std::array{"npy", "csv"}; }
+
+struct ExtractionOptions {
+  std::filesystem::path output_dir;
+  EmbeddingKind kind = EmbeddingKind::kScene;
+  OutputFormat format = OutputFormat::kNpy;
+  double batch_seconds = kBatchSeconds;  ///< audio that goes through the encoder at once
+  bool per_file = false;                 ///< HEAR tasks: also write each clip's own .npy
+  double min_decoded_fraction = 0.9;     ///< of what a file promises; one with less is not embedded
+  bool resample = false;                 ///< HEAR tasks: allow audio of another rate than the encoder's
+};
+
+struct ExtractionReport {
+  std::int64_t written = 0;
+  std::int64_t partial = 0;           ///< of the files that were decoded: those of which something is missing
+  std::vector<std::string> failures;  ///< one message per file that could not be embedded
+};
+
+/// Embeds files and everything that is audio under folders, links included. npy: `<path>.npy` beside the same relative
+/// path under output_dir, with `<path>.timestamps.json` (milliseconds) for timestamp embeddings; csv: one
+/// `embeddings.csv` with columns file, [timestamp_ms,] e0, e1, … A file that cannot be read, embedded or written is
+/// reported and passed over. Throws Error or std::filesystem::filesystem_error if nothing can be written: no output
+/// folder, no room for the csv.
+ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<std::filesystem::path>& inputs,
+                               const ExtractionOptions& options);
+
+/// Embeds a HEAR task folder into `output_dir`/<task> in the official layout (embeddings.h). False if this encoder did
+/// it already.
+bool extract_task(ClipEncoder& encoder, const std::filesystem::path& task_dir, const ExtractionOptions& options);
+
+}  // namespace axlstm::embed

@@ -1,0 +1,90 @@
+#include "axlstm/embed/open.h"
+
+#include <torch/torch.h>
+
+#include "axlstm/checkpoints/checkpoint.h"
+#include "axlstm/checkpoints/tensors.h"
+#include "axlstm/config/schema.h"
+#include "axlstm/core/error.h"
+#include "axlstm/core/files.h"
+#include "axlstm/core/log.h"
+#include "axlstm/core/random.h"
+#include "axlstm/embed/embedder.h"
+#include "axlstm/embed/naive.h"
+#include "axlstm/model/blocks.h"
+
+namespace axlstm::embed {
+namespace {
+
+constexpr const char* kRandomPrefix = "random:";
+constexpr std::int64_t kBatchChunks = 64;
+
+/// HEAR-naive behind the interface of an encoder.
+class NaiveEncoder final : public ClipEncoder {
+ public:
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+    std::vector<ClipEmbedding> embeddings;
+    for (const auto& waveform : waveforms) {
+      auto frames = naive_.timestamps(waveform);
+      embeddings.push_back({frames.embedding.mean(0), frames.embedding, std::move(frames.timestamps_ms)});
+    }
+    return embeddings;
+  }
+  int sample_rate() const override { return NaiveEmbedder::kSampleRate; }
+  std::string description() const override { return "HEAR-naive"; }
+
+ private:
+  NaiveEmbedder naive_;
+};
+
+std::unique_ptr<ClipEncoder> embedder(const config::RunConfig& config, model::Encoder encoder,
+                                      const ModelArguments& arguments, torch::Device device, const std::string& weights,
+                                      bool announced) {
+  const std::string summary = model::kernel_plan(config.model, {runtime::Precision::kFp32, device}).summary;
+  if (announced) {
+    log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters",
+                  summary.empty() ? "" : ", " + summary));
+  }
+  const auto layout = arguments.layout.value_or(config.embedding_layout);
+  const std::string description =
+      weights + (layout == EmbeddingLayout::kReleased ? ", layout released" : ", layout time_frequency");
+  return std::make_unique<Embedder>(std::move(encoder), config.audio, layout, device, kBatchChunks, description);
+}
+
+}  // namespace
+
+std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device device, bool announced) {
+  if (arguments.name == "naive") {
+    if (arguments.ema || arguments.layout) {
+      throw UsageError("the features of HEAR-naive have neither averaged weights (--ema) nor a layout (--layout)");
+    }
+    if (announced) log::info("HEAR-naive features at 44.1 kHz");
+    return std::make_unique<NaiveEncoder>();
+  }
+  config::RunConfig config;
+  const auto adapt_to_extraction = [&] {
+    config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
+    config.model.isa = ops::Isa::kAuto;
+  };
+  if (arguments.name.rfind(kRandomPrefix, 0) == 0) {
+    config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
+    adapt_to_extraction();
+    torch::manual_seed(derive_seed({static_cast<std::uint64_t>(arguments.seed), kInitStream}));
+    return embedder(config, model::Encoder(config.model), arguments, device,
+                    str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)), announced);
+  }
+  const checkpoints::SavedModel saved = checkpoints::load_model(expand_home(arguments.name), arguments.ema);
+  config = config::read_stored(saved.config_yaml, (saved.folder / "config.yaml").string());
+  adapt_to_extraction();
+  const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
+  if (announced) log::info("weights of " + weights.string());
+  model::Encoder encoder(config.model);
+  checkpoints::load_state_dict(*encoder, saved.tensors, weights.string(), model::head_prefixes());
+  // FNV-1a, not XXH3: folders of embeddings hold this text, and with another one all that exist would count as made by
+  // other weights.
+  const std::string hash = fnv1a64_hex(InputFile(weights));
+  return embedder(config, encoder, arguments, device, str(saved.folder.filename().string(), ", weights ", hash),
+                  announced);
+}
+
+}  // namespace axlstm::embed
