@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds everything, checks style and runs all tests, those of threads under ThreadSanitizer too,
+# Installs what is missing, builds everything, checks style, runs clang-tidy on what differs from AXLSTM_SINCE (the commit
+# before; in continuous integration the one before the push) and all tests, those of threads under ThreadSanitizer too,
 # and a minute of fuzzing. Arguments go to ctest.
-AXLSTM_MORE_PACKAGES=(clang libclang-rt-dev)
+AXLSTM_MORE_PACKAGES=(clang clang-tidy libclang-rt-dev)
 . "$(dirname "$0")/setup.sh"
 
 say "Checking style and include rules"
@@ -9,6 +10,12 @@ say "Checking style and include rules"
 
 # Warnings are errors where the compiler is known: in continuous integration.
 build ci -DAXLSTM_BUILD_BENCH=ON -DAXLSTM_TEST_PYTHON="$PYTHON" -DAXLSTM_WERROR="$([ -n "${CI:-}" ] && echo ON || echo OFF)"
+
+since=${AXLSTM_SINCE:-HEAD~1}
+if git -C "$REPO" rev-parse --quiet --verify "$since^{commit}" > /dev/null; then
+  say "Running clang-tidy on what differs from $since"
+  "$REPO/scripts/tidy.sh" --since "$since" --most 6  # six with LibTorch: some two minutes on two cores
+fi
 
 say "Running the tests"
 cd "$REPO/build/ci"

@@ -110,6 +110,7 @@ std::unique_ptr<Decoder> open_ogg(const ByteSource& bytes) {
     decoder = open_sndfile(bytes);
   } else {
     std::vector<std::unique_ptr<ByteSource>> parts;
+    parts.reserve(links.size());
     for (const Link& link : links) parts.push_back(std::make_unique<WindowBytes>(bytes, link.begin, link.end));
     decoder = std::make_unique<ChainedDecoder>(std::move(parts), &open_link, "joined streams", 1);
   }

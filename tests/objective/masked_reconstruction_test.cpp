@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "axlstm/core/files.h"
+#include "support/png.h"
 #include "support/tmpdir.h"
 
 namespace axlstm::objective {
@@ -40,15 +40,64 @@ TEST(ForwardFlops, ProjectionsAreTwoForEveryParameterAndToken) {
   EXPECT_NEAR((flops_of(options) - cell) / by_parameters, 1.0, 0.02);
 }
 
-TEST(WriteReconstruction, DrawsAPictureOfAnyInput) {
+/// The pixel in the middle of a value's square, in one of the three panels, which are six pixels apart.
+test::Rgb color_of(const test::Picture& picture, int panel, int frame, int mel) {
+  return picture.at(3 * frame + 1, panel * (3 * 80 + 6) + 3 * (79 - mel) + 1);
+}
+
+TEST(WriteReconstruction, ShowsInputMaskAndPredictionOneAboveTheOther) {
   const test::TemporaryFolder folder;
-  const model::EncoderOptions encoder;
-  const auto mask = torch::rand({1, 250}).gt(0.5);
-  for (const double scale : {0.0, 1.0}) {
-    const auto path = folder.path() / "picture.png";
-    write_reconstruction(path, torch::randn({1, 1, 200, 80}) * scale, mask, torch::randn({1, 250, 64}), encoder, {});
-    EXPECT_EQ(read_file(path).substr(1, 3), "PNG");
+  const auto path = folder.path() / "picture.png";
+  const model::EncoderOptions encoder;  // patches of 4 frames and 16 mels, 50 × 5 of them
+  auto spectrogram = torch::zeros({1, 1, 200, 80}), prediction = torch::zeros({1, 250, 64});
+  spectrogram[0][0][2][70] = 1;    // in the last patch of the first row of patches, patch 4
+  spectrogram[0][0][199][3] = 1;   // in patch 245
+  prediction[0][245][16 + 5] = 1;  // frame 197, mel 5
+  prediction[0][4] = 1;            // not hidden: not shown
+  auto mask = torch::zeros({1, 250}, torch::kBool);
+  mask[0][245] = true;
+  write_reconstruction(path, spectrogram, mask, prediction, encoder, {});
+  const auto picture = test::read_png(path);
+  EXPECT_EQ(picture.width, 3 * 200);
+  ASSERT_EQ(picture.height, 3 * 3 * 80 + 2 * 6);
+  EXPECT_EQ(picture.at(300, 3 * 80 + 3), test::kWhite);
+  for (const int panel : {0, 1, 2}) {
+    EXPECT_EQ(color_of(picture, panel, 2, 70), test::kBright) << panel;
+    EXPECT_EQ(color_of(picture, panel, 3, 70), test::kDark) << panel;
   }
+  EXPECT_EQ(color_of(picture, 0, 199, 3), test::kBright);
+  EXPECT_EQ(color_of(picture, 0, 197, 5), test::kDark);
+  EXPECT_EQ(color_of(picture, 1, 199, 3), test::kGrey);
+  EXPECT_EQ(color_of(picture, 1, 196, 15), test::kGrey);
+  EXPECT_EQ(color_of(picture, 1, 195, 15), test::kDark);
+  EXPECT_EQ(color_of(picture, 1, 196, 16), test::kDark);
+  EXPECT_EQ(color_of(picture, 2, 199, 3), test::kDark);
+  EXPECT_EQ(color_of(picture, 2, 197, 5), test::kBright);
+}
+
+TEST(WriteReconstruction, TakesNormalizedPredictionsBackToThePatchsOwnScale) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "picture.png";
+  auto spectrogram = torch::zeros({1, 1, 200, 80});
+  spectrogram[0][0].slice(0, 0, 2).slice(1, 0, 16).fill_(1);  // half of patch 0: mean 0.5, deviation 0.504
+  auto prediction = torch::full({1, 250, 64}, -2.0);          // below the scale: dark
+  prediction[0][0][0] = 2;
+  auto mask = torch::zeros({1, 250}, torch::kBool);
+  mask[0][0] = true;
+  write_reconstruction(path, spectrogram, mask, prediction, {}, {.normalize_targets = true});
+  const auto picture = test::read_png(path);
+  EXPECT_EQ(color_of(picture, 0, 0, 1), test::kBright);
+  EXPECT_EQ(color_of(picture, 2, 0, 0), test::kBright);
+  EXPECT_EQ(color_of(picture, 2, 0, 1), test::kDark);
+}
+
+TEST(WriteReconstruction, DrawsSilenceToo) {
+  const test::TemporaryFolder folder;
+  const auto path = folder.path() / "picture.png";
+  write_reconstruction(path, torch::zeros({1, 1, 200, 80}), torch::rand({1, 250}).gt(0.5), torch::randn({1, 250, 64}),
+                       {}, {});
+  const auto picture = test::read_png(path);
+  for (const int frame : {0, 100, 199}) EXPECT_EQ(color_of(picture, 0, frame, 40), test::kDark);
 }
 
 }  // namespace
