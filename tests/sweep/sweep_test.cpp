@@ -13,12 +13,10 @@ class SweepTest : public testing::Test {
   SweepArguments arguments(const std::string& stages = "pretrain") const {
     folder_.write("base.yaml", "model: {size: custom, dim: 16, depth: 1}\n");
     SweepArguments arguments;
-    arguments.config =
-        folder_
-            .write("sweep.yaml", "sweep:\n  base: base.yaml\n  output: " + (folder_.path() / "it's out").string() +
-                                     "\n  cells:\n  - {name: E 2, seeds: 2, set: {model.expansion: 2}}\n"
-                                     "  - {name: E 3}\n")
-            .string();
+    const std::string yaml =
+        "sweep: {base: base.yaml, output: out}\ncells:\n"
+        "  - {name: E 2, seeds: 2, set: {model.expansion: 2}}\n  - {name: E 3}\n";
+    arguments.config = folder_.write("sweep.yaml", yaml).string();
     arguments.stages = stages;
     return arguments;
   }
