@@ -14,6 +14,7 @@
 #include "axlstm/data/lists/manifest.h"
 #include "axlstm/runtime/device.h"
 #include "axlstm/train/diagnose.h"
+#include "axlstm/train/picture.h"
 #include "axlstm/train/utilization.h"
 #include "spin_guard.h"
 
