@@ -78,6 +78,7 @@ std::vector<OwnRow> own_rows(const std::vector<const SeedScore*>& scores, const 
 
 std::vector<double> values_of(const std::map<std::uint64_t, double>& by_seed) {
   std::vector<double> values;
+  values.reserve(by_seed.size());
   for (const auto& entry : by_seed) values.push_back(entry.second);
   return values;
 }

@@ -90,7 +90,7 @@ std::optional<std::string> text_at(const arrow::Array& array, std::int64_t index
 
 /// Names of the classes that Hugging Face's ClassLabel numbers stand for; empty where the column has none.
 std::vector<std::string> class_names(const arrow::Schema& schema, const std::string& column) {
-  const auto metadata = schema.metadata();
+  const auto& metadata = schema.metadata();
   const int at = metadata ? metadata->FindKey("huggingface") : -1;
   if (at < 0) return {};
   try {
