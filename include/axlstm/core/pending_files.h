@@ -1,0 +1,38 @@
+// Small files that are flushed to disk together: one by one, a thousand of them would wait for the disk a thousand
+// times.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string_view>
+#include <vector>
+
+namespace axlstm {
+
+/// After a kill each file is there whole, or not at all.
+class PendingFiles {
+ public:
+  PendingFiles() = default;
+  ~PendingFiles();  ///< what was not committed is deleted
+  PendingFiles(const PendingFiles&) = delete;
+  PendingFiles& operator=(const PendingFiles&) = delete;
+
+  /// Writes a file under a temporary name beside `path`, and makes its folder. Throws Error naming it if that fails;
+  /// the others stay as they are.
+  void add(const std::filesystem::path& path, std::string_view bytes);
+
+  /// Flushes all and gives them their names. Throws Error naming the first that fails; those before it are there.
+  void commit();
+
+  std::size_t size() const { return files_.size(); }
+
+ private:
+  struct File {
+    std::filesystem::path path, temporary;
+    int descriptor = -1;
+  };
+
+  std::vector<File> files_;
+};
+
+}  // namespace axlstm
