@@ -43,7 +43,7 @@ def configuration(folder: Path, model: str) -> Path:
     arch, size, *expansion = model.split("-")
     if size not in SIZES:
         sys.exit(f"--models: {model} is none of axlstm-SIZE-E2, axlstm-SIZE-E3, ssast-SIZE; SIZE is tiny, small or base")
-    keys = [f"arch: {arch}", f"size: {size}"] + [f"expansion: {int(expansion[0][1:])}"] * bool(expansion)
+    keys = [f"arch: {arch}", f"size: {size}"] + [f"expansion: {int(each[1:])}" for each in expansion]
     path = folder / f"{model}.yaml"
     path.write_text("model:\n" + "".join(f"  {key}\n" for key in keys))
     return path

@@ -69,7 +69,7 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
     all.narrow(0, first, count).copy_(steps.narrow(0, 0, count), /*non_blocking=*/gpu);
     first += count;
   }
-  if (gpu) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).synchronizeDevice(arithmetic_.device.index());
+  if (gpu) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
   return all;
 }
 
