@@ -45,18 +45,22 @@ void PendingFiles::add(const fs::path& path, std::string_view bytes) {
   files_.push_back(std::move(file));
 }
 
-void PendingFiles::commit() {
+std::vector<PendingFiles::Failure> PendingFiles::commit() {
+  std::vector<Failure> failures;
   for (File& file : files_) {
-    flush_to_disk(file.descriptor, file.path);
+    std::error_code reason;
+    try {
+      flush_to_disk(file.descriptor, file.path);
+      fs::rename(file.temporary, file.path, reason);
+      AXLSTM_CHECK(!reason, file.path.string(), ": cannot be replaced (", reason.message(), ")");
+    } catch (const Error& failure) {
+      failures.push_back({file.path, failure.what()});
+      fs::remove(file.temporary, reason);
+    }
     ::close(file.descriptor);
-    file.descriptor = -1;
-  }
-  for (File& file : files_) {
-    std::error_code failure;
-    fs::rename(file.temporary, file.path, failure);
-    AXLSTM_CHECK(!failure, file.path.string(), ": cannot be replaced (", failure.message(), ")");
   }
   files_.clear();
+  return failures;
 }
 
 }  // namespace axlstm

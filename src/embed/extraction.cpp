@@ -6,6 +6,7 @@
 #include <cmath>
 #include <future>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -204,7 +205,12 @@ class Pipeline {
         written.failures.push_back(describe(*job, failure));
       }
     }
-    output_->flush();
+    std::set<fs::path> lost;  // a clip of time steps has two files
+    for (const auto& failure : output_->flush()) {
+      written.failures.push_back(failure.message);
+      lost.insert(failure.path);
+    }
+    written.count -= static_cast<std::int64_t>(lost.size());
     return written;
   }
 

@@ -9,7 +9,6 @@
 
 #include "axlstm/core/csv.h"
 #include "axlstm/core/files.h"
-#include "axlstm/core/pending_files.h"
 #include "axlstm/io/npy.h"
 
 namespace axlstm::embed {
@@ -17,6 +16,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kArray = ".npy";
+constexpr const char* kTimestamps = ".timestamps.json";
 constexpr std::size_t kMostPending = 256;  // files that are open at once
 
 std::span<const float> values(const torch::Tensor& tensor) {
@@ -30,18 +31,33 @@ class NpyOutput final : public FileOutput {
   void write(const Job& job, const ClipEmbedding& embedding) override {
     const auto chosen = (options_.kind == EmbeddingKind::kScene ? embedding.scene : embedding.timestamps).contiguous();
     if (options_.kind == EmbeddingKind::kTimestamp) {
-      pending_.add(options_.output_dir / (job.name + ".timestamps.json"),
+      pending_.add(options_.output_dir / (job.name + kTimestamps),
                    nlohmann::json(embedding.timestamps_ms).dump() + "\n");
     }
-    pending_.add(options_.output_dir / (job.name + ".npy"), io::npy_bytes(chosen.sizes().vec(), values(chosen)));
-    if (pending_.size() >= kMostPending) flush();
+    pending_.add(options_.output_dir / (job.name + kArray), io::npy_bytes(chosen.sizes().vec(), values(chosen)));
+    if (pending_.size() >= kMostPending) commit();
   }
 
-  void flush() override { pending_.commit(); }
+  std::vector<PendingFiles::Failure> flush() override {
+    commit();
+    return std::exchange(failures_, {});
+  }
 
  private:
+  void commit() {
+    for (auto& failure : pending_.commit()) {
+      std::string clip = failure.path.string();
+      for (const std::string_view ending : {std::string_view(kArray), std::string_view(kTimestamps)}) {
+        if (clip.ends_with(ending)) clip.resize(clip.size() - ending.size());
+      }
+      failure.path = clip;
+      failures_.push_back(std::move(failure));
+    }
+  }
+
   ExtractionOptions options_;
   PendingFiles pending_;
+  std::vector<PendingFiles::Failure> failures_;
 };
 
 class CsvOutput final : public FileOutput {

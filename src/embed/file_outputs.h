@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "axlstm/core/error.h"
+#include "axlstm/core/pending_files.h"
 #include "axlstm/embed/extraction.h"
 
 namespace axlstm::embed {
@@ -28,8 +30,9 @@ class FileOutput {
   /// Throws Error if this clip's embedding cannot be written.
   virtual void write(const Job& job, const ClipEmbedding& embedding) = 0;
 
-  /// Called behind every batch: what was written is safe then. Throws Error.
-  virtual void flush() {}
+  /// Called behind every batch: what was written is safe then, but for the clips of the failures that are returned, one
+  /// for each of a clip's files; `path` is the clip's, without the added extension.
+  virtual std::vector<PendingFiles::Failure> flush() { return {}; }
 
   /// Called once, at the end.
   virtual void finish() {}

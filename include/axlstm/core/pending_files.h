@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,8 +22,13 @@ class PendingFiles {
   /// the others stay as they are.
   void add(const std::filesystem::path& path, std::string_view bytes);
 
-  /// Flushes all and gives them their names. Throws Error naming the first that fails; those before it are there.
-  void commit();
+  struct Failure {
+    std::filesystem::path path;
+    std::string message;  ///< names the path
+  };
+
+  /// Flushes all and gives them their names. Returns those for which that failed; the others are there.
+  std::vector<Failure> commit();
 
   std::size_t size() const { return files_.size(); }
 
