@@ -2,7 +2,7 @@
 #include "axlstm/hear/score_file.h"
 #include "axlstm/report/published.h"
 #include "fuzz/fuzz.h"
-#include "hear/evaluation_record.h"
+#include "axlstm/hear/evaluation_record.h"
 
 using namespace axlstm;
 

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "data/packed_meta.h"
+#include "data/shards/packed_meta.h"
 #include "fuzz/fuzz.h"
 
 using namespace axlstm;
