@@ -7,6 +7,7 @@
 #include "axlstm/model/masked_model.h"
 #include "axlstm/model/masking.h"
 #include "axlstm/train/trainer.h"
+#include "model/golden_options.h"
 #include "support/golden.h"
 
 namespace axlstm::model {
@@ -15,30 +16,11 @@ namespace {
 constexpr double kOutputLimit = 1e-4;
 constexpr double kGradientLimit = 5e-4, kGradientOffset = 1e-7;
 
-EncoderOptions options_of(const nlohmann::json& config) {
-  EncoderOptions options;
-  options.arch = config.value("family", "axlstm");
-  options.size = Size::kCustom;
-  options.dim = config.at("embed_dim");
-  options.depth = config.at("depth");
-  if (options.arch == "ssast") {
-    options.attention_heads = config.value("num_heads", 3);
-  } else {
-    options.expansion = config.value("expansion", config.value("expansion_factor", 2));
-    options.flip = config.value("flip", true);
-  }
-  if (config.contains("patch")) {
-    options.patch_frames = config.at("patch").at(0);
-    options.patch_mels = config.at("patch").at(1);
-  }
-  return resolve(options);
-}
-
 class GoldenModel : public testing::TestWithParam<const char*> {};
 
 TEST_P(GoldenModel, OutputsLossesGradients) {
   const auto golden = test::load_golden(GetParam());
-  const auto options = options_of(golden.config);
+  const auto options = test::options_of(golden.config);
   MaskedModel model(options);
   EXPECT_EQ(parameter_count(*model), golden.config.at("parameters").get<std::int64_t>());
   const auto positions = model->named_buffers()["pos_embed"].clone();
@@ -83,46 +65,12 @@ INSTANTIATE_TEST_SUITE_P(Models, GoldenModel,
                          testing::Values("model_axlstm_e2_flip", "model_axlstm_e3_noflip", "model_axlstm_e3_patch8x16",
                                          "model_ssast"));
 
-TEST(GoldenRuntime, Embeddings) {
-  constexpr auto kName = "runtime_axlstm";
-  const auto golden = test::load_golden(kName);
-  const auto options = options_of(golden.config);
-  for (const auto layout : {embed::EmbeddingLayout::kTimeFrequency, embed::EmbeddingLayout::kReleased}) {
-    Encoder encoder(options);
-    checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, {"pred."});
-    embed::Embedder embedder(encoder, {}, layout, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
-    const std::string layout_name = layout == embed::EmbeddingLayout::kReleased ? "official" : "time_frequency";
-    std::vector<torch::Tensor> waveforms;  // clips of all lengths together, to mix them in batches
-    for (const std::string length : {"0.5", "2.0", "3.73"}) {
-      for (const auto& clip : golden["in." + length + ".waveform"].unbind()) waveforms.push_back(clip);
-    }
-    const auto embeddings = embedder.embed(waveforms);
-    std::size_t at = 0;
-    for (const std::string length : {"0.5", "2.0", "3.73"}) {
-      const std::string prefix = "out." + length + ".";
-      for (std::int64_t clip = 0; clip < 2; ++clip, ++at) {
-        test::expect_golden(kName, "scene " + layout_name,
-                            test::relative_error(embeddings[at].scene, golden[prefix + layout_name + ".scene"][clip]),
-                            kOutputLimit);
-        test::expect_golden(
-            kName, "timestamp " + layout_name,
-            test::relative_error(embeddings[at].timestamps, golden[prefix + layout_name + ".timestamp"][clip]),
-            kOutputLimit);
-        test::expect_golden(kName, "times",
-                            test::relative_error(torch::tensor(embeddings[at].timestamps_ms, torch::kFloat64),
-                                                 golden[prefix + "timestamps_ms"]),
-                            1e-9);
-      }
-    }
-  }
-}
-
 TEST(GoldenTraining, TwentySteps) {
   constexpr auto kName = "train_axlstm";
   const auto golden = test::load_golden(kName);
   const auto& config = golden.config;
   config::RunConfig spec;
-  spec.model = options_of(config);
+  spec.model = test::options_of(config);
   spec.optim.global_batch = 256;  // base_lr is then the peak itself
   spec.optim.base_lr = config.at("base_lr");
   spec.optim.epochs = config.at("epochs");

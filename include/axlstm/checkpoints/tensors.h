@@ -32,8 +32,7 @@ NamedTensors state_dict(const torch::nn::Module& module);
 
 /// Copies `tensors` into the module's parameters and buffers, converting the dtype. Throws Error naming `source` and
 /// the first tensors that are missing, unexpected or of another shape; names beginning with one of `ignored_prefixes`
-/// may be
-/// left over.
+/// may be left over.
 void load_state_dict(torch::nn::Module& module, const std::map<std::string, torch::Tensor>& tensors,
                      const std::string& source, const std::vector<std::string>& ignored_prefixes = {});
 

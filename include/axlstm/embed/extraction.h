@@ -42,8 +42,8 @@ struct ExtractionReport {
 ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<std::filesystem::path>& inputs,
                                const ExtractionOptions& options);
 
-/// Embeds a HEAR task folder into `output_dir`/<task> in the official layout (embeddings.h). False if this encoder did
-/// it already.
+/// Embeds a HEAR task folder into `output_dir`/<task> in the official layout (task_embeddings.h). False if this encoder
+/// did it already.
 bool extract_task(ClipEncoder& encoder, const std::filesystem::path& task_dir, const ExtractionOptions& options);
 
 }  // namespace axlstm::embed

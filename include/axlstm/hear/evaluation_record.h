@@ -1,5 +1,4 @@
-// prediction-done.json: the note beside the scores that says what was evaluated, and that it was finished (private to
-// hear/).
+// prediction-done.json: the note beside the scores that says what was evaluated, and that it was finished.
 #pragma once
 
 #include <cstdint>

@@ -50,8 +50,6 @@ Backend resolve_backend(Backend wanted, const torch::Device& device, torch::Scal
 /// can run. Throws UsageError naming the key kernel.isa and the obstacle if `wanted` cannot run.
 Isa resolve_isa(Isa wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t tokens);
 
-/// The name of a backend as kernel.backend, of instructions as kernel.isa takes it.
-
 /// One block; x float32. Gradients are exact but for rounding: products take weights in the narrow type (those of the
 /// gates in two parts on the way in), gates and sums are float32. Results are deterministic. Only where
 /// fused_block_obstacle() is empty. Throws Error where the gates' or q's, k's, v's weights have another shape.

@@ -10,7 +10,8 @@
 
 namespace axlstm::train {
 
-/// One crop of every held-out clip under one mask, the same each time, so that only the model makes a difference.
+/// One crop of every held-out clip with one draw of the objective's random numbers, the same each time, so that only
+/// the model makes a difference.
 class Validation {
  public:
   /// Clips of data.validation. Throws as open_clips does.

@@ -44,6 +44,7 @@ class ClipStream {
   virtual audio::PassedOver passed_over() const { return {}; }
 };
 
+/// The files of a list, in its order; `path` of each clip is read by who decodes it.
 std::unique_ptr<ClipStream> stream_manifest(Manifest manifest);
 
 /// Sounds in tar archives (compressed ones too) and zip archives, in order; `inputs` are archives or folders of them.

@@ -1,0 +1,49 @@
+#include "axlstm/embed/embedder.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "axlstm/checkpoints/tensors.h"
+#include "model/golden_options.h"
+#include "support/golden.h"
+
+namespace axlstm::embed {
+namespace {
+
+constexpr double kLimit = 1e-4;
+
+TEST(EmbedderTest, EqualsTheReleasedCodeForClipsOfAllLengthsTogether) {
+  constexpr auto kName = "runtime_axlstm";
+  const auto golden = test::load_golden(kName);
+  const auto options = test::options_of(golden.config);
+  for (const auto layout : {EmbeddingLayout::kTimeFrequency, EmbeddingLayout::kReleased}) {
+    model::Encoder encoder(options);
+    checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, {"pred."});
+    Embedder embedder(encoder, {}, layout, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
+    const std::string layout_name = layout == EmbeddingLayout::kReleased ? "official" : "time_frequency";
+    std::vector<torch::Tensor> waveforms;  // clips of all lengths together, to mix them in batches
+    for (const std::string length : {"0.5", "2.0", "3.73"}) {
+      for (const auto& clip : golden["in." + length + ".waveform"].unbind()) waveforms.push_back(clip);
+    }
+    const auto embeddings = embedder.embed(waveforms);
+    std::size_t at = 0;
+    for (const std::string length : {"0.5", "2.0", "3.73"}) {
+      const std::string prefix = "out." + length + ".";
+      for (std::int64_t clip = 0; clip < 2; ++clip, ++at) {
+        test::expect_golden(kName, "scene " + layout_name,
+                            test::relative_error(embeddings[at].scene, golden[prefix + layout_name + ".scene"][clip]),
+                            kLimit);
+        test::expect_golden(
+            kName, "timestamp " + layout_name,
+            test::relative_error(embeddings[at].timestamps, golden[prefix + layout_name + ".timestamp"][clip]), kLimit);
+        test::expect_golden(kName, "times",
+                            test::relative_error(torch::tensor(embeddings[at].timestamps_ms, torch::kFloat64),
+                                                 golden[prefix + "timestamps_ms"]),
+                            1e-9);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace axlstm::embed

@@ -1,0 +1,30 @@
+// The models whose tensors tests/golden holds.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "axlstm/model/options.h"
+
+namespace axlstm::test {
+
+/// The model of a golden file, from its `config`.
+inline model::EncoderOptions options_of(const nlohmann::json& config) {
+  model::EncoderOptions options;
+  options.arch = config.value("family", "axlstm");
+  options.size = model::Size::kCustom;
+  options.dim = config.at("embed_dim");
+  options.depth = config.at("depth");
+  if (options.arch == "ssast") {
+    options.attention_heads = config.value("num_heads", 3);
+  } else {
+    options.expansion = config.value("expansion", config.value("expansion_factor", 2));
+    options.flip = config.value("flip", true);
+  }
+  if (config.contains("patch")) {
+    options.patch_frames = config.at("patch").at(0);
+    options.patch_mels = config.at("patch").at(1);
+  }
+  return model::resolve(options);
+}
+
+}  // namespace axlstm::test
