@@ -92,8 +92,5 @@ int main(int argc, char** argv) {
   for_tasks.add_flag("--resample", options.resample, "Take audio of another rate than the model's");
   for_tasks.add_flag("!--no-per-file", options.per_file, "Leave out each clip's own .npy");
   cli::add_common_flags(app);
-  return cli::run(app, argc, argv, [&] {
-    if (model.name == "naive") options.resample = true;  // the features are defined at 44.1 kHz
-    return extract(model, inputs, options, for_tasks, for_files);
-  });
+  return cli::run(app, argc, argv, [&] { return extract(model, inputs, options, for_tasks, for_files); });
 }

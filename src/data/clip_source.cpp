@@ -23,6 +23,12 @@ void ClipSource::report_bad(std::int64_t clip, const std::string& reason) {
                " cannot be used, data.max_bad_fraction allows ", max_bad_fraction_, "; the last: ", reason);
 }
 
+std::vector<std::string> ClipSource::labels_of(const std::vector<std::int64_t>& clips) const {
+  std::vector<std::string> texts;
+  for (const std::int64_t clip : clips) texts.push_back(labels(clip));
+  return texts;
+}
+
 void ClipSource::report_partial(std::int64_t clip, const std::string& note) {
   const std::lock_guard lock(bad_mutex_);
   if (!partial_.insert(clip).second) return;

@@ -77,9 +77,7 @@ Loader::Upload Loader::start_upload() {
 
 Batch Loader::batch_of(Slot& slot) {
   Batch batch{source_->spectrogram(slot.crops, options_.device), std::move(slot.clips), {}};
-  if (options_.labels) {
-    for (const std::int64_t clip : batch.clips) batch.labels.push_back(source_->labels(clip));
-  }
+  if (options_.labels) batch.labels = source_->labels_of(batch.clips);
   return batch;
 }
 

@@ -263,7 +263,7 @@ ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<fs::path>
 
 bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const ExtractionOptions& options) {
   const hear::TaskMetadata metadata = hear::load_task_metadata(task_dir);
-  const int rate = choose_rate(task_dir, encoder.sample_rate(), options.resample);
+  const int rate = choose_rate(task_dir, encoder.sample_rate(), options.resample || encoder.takes_any_rate());
   const auto embed = [&](const std::vector<fs::path>& files) {
     std::vector<torch::Tensor> waveforms(files.size());
     for_each_index(files.size(), static_cast<std::size_t>(encoder.decoding_threads()), [&](std::size_t) {

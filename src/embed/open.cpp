@@ -16,6 +16,7 @@
 namespace axlstm::embed {
 namespace {
 
+constexpr const char* kNaive = "naive";
 constexpr const char* kRandomPrefix = "random:";
 
 /// The paper's embeddings were made under fp16 autocast on a GPU.
@@ -36,6 +37,7 @@ class NaiveEncoder final : public ClipEncoder {
     return embeddings;
   }
   int sample_rate() const override { return NaiveEmbedder::kSampleRate; }
+  bool takes_any_rate() const override { return true; }
   std::string description() const override { return "HEAR-naive"; }
 
  private:
@@ -61,8 +63,10 @@ std::unique_ptr<ClipEncoder> embedder(const config::RunConfig& config, model::En
 
 }  // namespace
 
+bool has_layout(const std::string& name) { return name != kNaive; }
+
 std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device device, bool announced) {
-  if (arguments.name == "naive") {
+  if (arguments.name == kNaive) {
     if (arguments.ema || arguments.layout) {
       throw UsageError("the features of HEAR-naive have neither averaged weights (--ema) nor a layout (--layout)");
     }

@@ -118,9 +118,11 @@ std::vector<std::pair<std::string, double>> event_score(const std::string& name,
                                                         std::int64_t C) {
   if (name == kSegmentErrorRate) return {{"error_rate", segment_error_rate(files, C)}};
   const auto matching = matchings().find(name);
-  AXLSTM_CHECK(matching != matchings().end(), "score \"", name,
-               "\" of an event task is not known; known: event_onset_200ms_fms, event_onset_50ms_fms, "
-               "event_onset_offset_50ms_20perc_fms, segment_1s_er");
+  if (matching == matchings().end()) {
+    std::string known;
+    for (const auto& each : matchings()) known += each.first + ", ";
+    throw Error(str("score \"", name, "\" of an event task is not known; known: ", known, kSegmentErrorRate));
+  }
   const FMeasure result = event_f_measure(files, matching->second);
   return {{"f_measure", result.f_measure}, {"precision", result.precision}, {"recall", result.recall}};
 }

@@ -121,9 +121,13 @@ EncoderOptions without_foreign_keys(EncoderOptions options) {
 void visit(EncoderOptions& model, Visitor& v) {
   v.begin_section("model", "The encoder.");
   std::vector<std::string> names;
-  for (const Architecture& each : architectures()) names.push_back(each.name);
+  std::string summaries;
+  for (const Architecture& each : architectures()) {
+    names.push_back(each.name);
+    summaries += (summaries.empty() ? "" : ", or ") + each.summary;
+  }
   auto arch = static_cast<int>(std::find(names.begin(), names.end(), model.arch) - names.begin());
-  v.choice_index("arch", names, arch, "mLSTM blocks, or the transformer baseline");
+  v.choice_index("arch", names, arch, summaries.c_str());
   model.arch = names.at(static_cast<std::size_t>(arch));
   const std::string sizes = of_sizes([](const SizeRow& row) { return str(row.dim, "×", row.depth); });
   v.choice("size", model.size, str("width × blocks: ", sizes, "; custom takes dim and depth").c_str());

@@ -49,8 +49,7 @@ double MaskedReconstruction::forward_flops() const {
   const auto& options = model_->options();
   const auto D = static_cast<double>(options.dim), N = static_cast<double>(options.patches());
   const auto P = static_cast<double>(options.patch_pixels());
-  const double ends = N * 2 * (P * D + D * D + D * P);  // patch embedding, reconstruction head
-  return static_cast<double>(options.depth) * model::architecture(options.arch).block_flops(options, N + 1) + ends;
+  return model::encoder_flops(options) + N * 2 * (D * D + D * P);  // and the head
 }
 
 void write_reconstruction(const std::filesystem::path& path, const torch::Tensor& spectrogram,

@@ -21,7 +21,7 @@ embed::ModelArguments model_arguments(const std::string& checkpoint, const confi
   arguments.name = checkpoint;
   arguments.device = config.extract_device;
   arguments.precision = config.precision;
-  if (checkpoint == "naive") return arguments;  // has no layout
+  if (!embed::has_layout(checkpoint)) return arguments;
   if (config.layout == embed::LayoutChoice::kTimeFrequency) arguments.layout = embed::EmbeddingLayout::kTimeFrequency;
   if (config.layout == embed::LayoutChoice::kReleased) arguments.layout = embed::EmbeddingLayout::kReleased;
   return arguments;
@@ -40,9 +40,10 @@ Suite::NamedModel Suite::parse_model(const std::string& text) {
   const std::size_t equals = text.find('=');
   NamedModel model{text.substr(0, equals == std::string::npos ? 0 : equals), text.substr(equals + 1)};
   if (equals == std::string::npos) {
-    const std::size_t colon = text.find(':');
+    const std::size_t colon = text.find(':') < text.find('/') ? text.find(':') : std::string::npos;
     const fs::path path = (fs::path(text.substr(colon + 1)) / "").parent_path();  // "runs/tiny/" has a name too
-    model = {colon == std::string::npos ? path.filename().string() : "random-" + path.stem().string(), text};
+    model = {colon == std::string::npos ? path.filename().string() : text.substr(0, colon) + "-" + path.stem().string(),
+             text};
   }
   if (model.name.empty() || model.name.find('/') != std::string::npos || model.name == "." || model.name == "..") {
     throw UsageError("hear.models: '" + text + "' has no usable name; write name=" + model.checkpoint);
@@ -69,7 +70,7 @@ void Suite::embed() {
     options.output_dir = output_ / "embeddings" / model.name;
     options.batch_seconds = config_.batch_seconds;
     options.per_file = config_.per_file;
-    options.resample = config_.resample || model.checkpoint == "naive";  // defined at 44.1 kHz
+    options.resample = config_.resample;
     for (const fs::path& task : embed::embed_tasks(model_arguments(model.checkpoint, config_), tasks_, options)) {
       embedded_.push_back(options.output_dir / task.filename());
     }

@@ -92,7 +92,8 @@ void Trainer::open_loader() {
                                                                .rows = rows_,
                                                                .frames = config_.model.frames,
                                                                .workers = workers,
-                                                               .device = arithmetic_.device},
+                                                               .device = arithmetic_.device,
+                                                               .labels = state_.objective->needs_labels()},
                                            state_.step);
   total_steps_ =
       static_cast<std::int64_t>(std::llround(config_.optim.epochs * static_cast<double>(loader_->steps_per_epoch())));

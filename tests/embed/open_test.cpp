@@ -65,7 +65,11 @@ TEST(Open, RandomWeightsFollowFromTheSeed) {
 }
 
 TEST(Open, NaiveHasNeitherLayoutNorAveragedWeights) {
-  EXPECT_EQ(open({.name = "naive", .layout = {}}, torch::kCPU, false)->sample_rate(), 44100);
+  const auto naive = open({.name = "naive", .layout = {}}, torch::kCPU, false);
+  EXPECT_EQ(naive->sample_rate(), 44100);
+  EXPECT_TRUE(naive->takes_any_rate());
+  EXPECT_FALSE(has_layout("naive"));
+  EXPECT_TRUE(has_layout("runs/naive"));
   test::expect_usage_error([] { open({.name = "naive", .layout = EmbeddingLayout::kReleased}, torch::kCPU, false); },
                            {"HEAR-naive", "--layout"});
   test::expect_usage_error([] { open({.name = "naive", .layout = {}, .ema = true}, torch::kCPU, false); }, {"--ema"});

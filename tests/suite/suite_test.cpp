@@ -18,6 +18,10 @@ config::HearConfig config_of(const std::vector<std::string>& models) {
 TEST(Suite, ModelsNeedNamesOfTheirOwn) {
   EXPECT_NO_THROW(Suite(config_of({"runs/a", "runs/b/", "x=runs/a", "random:c/tiny.yaml", "naive"})));
   test::expect_usage_error([] { Suite(config_of({"runs/a", "other/a"})); }, {"'a'", "name=checkpoint"});
+  // What stands before a colon is a part of the name, unless it is one of a folder's.
+  EXPECT_NO_THROW(Suite(config_of({"random:c/tiny.yaml", "tiny.yaml", "runs/c:tiny", "tiny"})));
+  test::expect_usage_error([] { Suite(config_of({"random:c/tiny.yaml", "random-tiny"})); }, {"'random-tiny'"});
+  test::expect_usage_error([] { Suite(config_of({"runs/c:tiny", "d/c:tiny"})); }, {"'c:tiny'"});
   test::expect_usage_error([] { Suite(config_of({".."})); }, {"hear.models", "'..'"});
   test::expect_usage_error([] { Suite(config_of({"a/b=runs/c"})); }, {"hear.models", "no usable name"});
 }

@@ -35,6 +35,9 @@ class ClipSource {
   /// As the list or the shard has them, several joined by commas; empty where there are none.
   virtual std::string labels(std::int64_t clip) const = 0;
 
+  /// The same of several.
+  std::vector<std::string> labels_of(const std::vector<std::int64_t>& clips) const;
+
   /// Ids of the list's rows whose audio was not found.
   virtual std::vector<std::string> unmatched() const { return {}; }
 

@@ -26,6 +26,10 @@ class ClipEncoder {
   /// Threads by which clips are decoded ahead of it: few where it needs the cores itself.
   virtual int decoding_threads() const { return 1; }
 
+  /// True for one that is defined at a rate of its own, to which audio of any other is brought without being asked for;
+  /// a trained one has the audio that it was trained on.
+  virtual bool takes_any_rate() const { return false; }
+
   /// Model, weights and layout, for telling embeddings apart; empty if unknown.
   virtual std::string description() const { return {}; }
 };

@@ -22,6 +22,9 @@ struct ModelArguments {
   bool ema = false;                                          ///< a checkpoint's averaged weights
 };
 
+/// True if what `name` names has a layout to choose. HEAR-naive has no tokens.
+bool has_layout(const std::string& name);
+
 /// Opens an encoder on `device`; one that computes on the CPU only ignores it. Logs what was loaded if `announced`.
 /// Throws UsageError or Error naming what cannot be loaded.
 std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device device, bool announced = true);

@@ -13,6 +13,7 @@ namespace axlstm::model {
 
 struct Architecture {
   std::string name;               ///< value of model.arch
+  std::string summary;            ///< what it is, for users, such as "mLSTM blocks"
   std::string marker;             ///< of a state dict's names: what only this one has, such as "mlstm_cell"
   std::vector<std::string> keys;  ///< keys of section model that are its own; other architectures refuse them
 
@@ -31,6 +32,9 @@ const std::vector<Architecture>& architectures();
 
 /// Throws UsageError with the known names.
 const Architecture& architecture(std::string_view name);
+
+/// Multiplications and additions in the encoder's forward pass over one clip: patch embedding and all blocks.
+double encoder_flops(const EncoderOptions& options);
 
 /// The architecture that made a state dict with these names; null if none did. For naming it in errors.
 const Architecture* architecture_of(const std::vector<std::string>& tensor_names);

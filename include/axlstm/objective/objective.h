@@ -23,6 +23,9 @@ class Objective {
   /// Encoder and head: what is optimised and saved, under its state-dict names.
   virtual torch::nn::Module& module() = 0;
 
+  /// True if loss() needs the labels of data::Batch.
+  virtual bool needs_labels() const { return false; }
+
   /// The random numbers of `batch` clips' losses (mask noise, …), one row a clip, on the CPU.
   virtual torch::Tensor draw(std::int64_t batch, torch::Generator generator) const = 0;
 

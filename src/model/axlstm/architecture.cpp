@@ -27,6 +27,7 @@ double block_flops(const EncoderOptions& options, double S) {
 
 Architecture Axlstm::facts() {
   return {.name = "axlstm",
+          .summary = "mLSTM blocks",
           .marker = ".mlstm_cell.",
           .keys = {"expansion", "flip", "input_gate"},
           .check = check,

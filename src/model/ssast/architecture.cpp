@@ -26,6 +26,7 @@ double block_flops(const EncoderOptions& options, double S) {
 
 Architecture Ssast::facts() {
   return {.name = "ssast",
+          .summary = "the transformer baseline",
           .marker = ".attn.qkv_layer.",
           .keys = {"attention_heads"},
           .check = check,
