@@ -1,8 +1,8 @@
 // The files beside an evaluation's scores, the official runner's among them, and the table of published results.
+#include "axlstm/hear/evaluation_record.h"
 #include "axlstm/hear/score_file.h"
 #include "axlstm/report/published.h"
 #include "fuzz/fuzz.h"
-#include "axlstm/hear/evaluation_record.h"
 
 using namespace axlstm;
 
