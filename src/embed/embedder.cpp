@@ -25,6 +25,19 @@ Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_me
   encoder_->eval();
 }
 
+torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
+  const auto& options = encoder_->options();
+  torch::Tensor all;
+  std::int64_t done = 0;
+  for (const auto& part : chunks.split(batch_chunks_)) {
+    const auto steps = arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_);
+    if (!all.defined()) all = torch::empty({chunks.size(0), steps.size(1), steps.size(2)});
+    all.narrow(0, done, steps.size(0)).copy_(steps);
+    done += steps.size(0);
+  }
+  return all;
+}
+
 std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& waveforms) {
   const torch::InferenceMode inference;
   const auto& options = encoder_->options();
@@ -43,14 +56,7 @@ std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& wav
 
   const bool alone = chunks.size() == 1;  // perhaps hours: not to be copied
   const auto inputs = alone ? chunks[0] : torch::cat(chunks);
-  torch::Tensor all;  // [chunks of all clips, rows, W]
-  std::int64_t done = 0;
-  for (const auto& part : inputs.split(batch_chunks_)) {
-    const auto encoded = arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_);
-    if (!all.defined()) all = torch::empty({inputs.size(0), encoded.size(1), encoded.size(2)});
-    all.narrow(0, done, encoded.size(0)).copy_(encoded);
-    done += encoded.size(0);
-  }
+  const auto all = encode(inputs);  // [chunks of all clips, rows, W]
 
   std::vector<ClipEmbedding> embeddings;
   std::int64_t first = 0;

@@ -29,6 +29,13 @@ class Embedder final : public ClipEncoder {
   int sample_rate() const override { return static_cast<int>(log_mel_.options().sample_rate); }
   std::string description() const override { return description_; }
 
+  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU.
+  torch::Tensor encode(const torch::Tensor& chunks);
+
+  const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
+  const features::LogMel& log_mel() const { return log_mel_; }
+  const torch::Device& device() const { return device_; }  ///< where chunks are encoded
+
  private:
   model::Encoder encoder_;
   features::LogMel log_mel_;
