@@ -127,6 +127,17 @@ void PcmStream::read_wave_header(const PcmArguments& given) {
   }
 }
 
+void PcmStream::refuse_first_frame() const {
+  const auto* const first = interleaved_.data();
+  const auto* const bad =
+      std::find_if_not(first, first + format_.channels, [](float value) { return std::isfinite(value); });
+  const bool of_one = bad != first + format_.channels;  // else all of them together are too large
+  throw Error(str(name_, ": sample ", frames_, of_one && format_.channels > 1 ? str(" of channel ", bad - first) : "",
+                  " (counted from 0, at ", static_cast<double>(frames_) / format_.sample_rate, " s) is ",
+                  of_one ? *bad : *first, "; samples must be finite and at most about 1: is it ",
+                  enum_name(format_.samples), " at all?"));
+}
+
 std::size_t PcmStream::convert(std::size_t frames) {
   const auto channels = static_cast<std::size_t>(format_.channels);
   const std::size_t bytes = bytes_of(format_.samples);
@@ -136,17 +147,15 @@ std::size_t PcmStream::convert(std::size_t frames) {
     const std::uint32_t raw = number(pending_, n * bytes, static_cast<int>(bytes));
     const float value =
         is_s16 ? static_cast<float>(static_cast<std::int16_t>(raw)) / 32768.0F : std::bit_cast<float>(raw);
-    if (!std::isfinite(value)) {
-      frames = n / channels;  // those before it come first, however the input was divided
-      AXLSTM_CHECK(frames > 0, name_, ": sample ", frames_, channels > 1 ? str(" of channel ", n) : "",
-                   " (counted from 0, at ", static_cast<double>(frames_) / format_.sample_rate, " s) is ", value,
-                   "; samples must be finite: is it ", enum_name(format_.samples), " at all?");
-      break;
-    }
     interleaved_[n] = value;
   }
   mono_.resize(frames);
   mix_down(interleaved_.data(), static_cast<std::int64_t>(frames), format_.channels, mono_.data());
+  const auto bad = std::find_if_not(mono_.begin(), mono_.end(), [](float value) { return std::isfinite(value); });
+  if (bad == mono_.end()) return frames;
+  frames = static_cast<std::size_t>(bad - mono_.begin());  // those before it come first, however the input was divided
+  mono_.resize(frames);
+  if (frames == 0) refuse_first_frame();
   return frames;
 }
 

@@ -177,5 +177,10 @@ TEST(PcmStream, ASampleThatIsNotFiniteIsNamedAfterThoseBeforeIt) {
   }
 }
 
+TEST(PcmStream, ChannelsWhoseMeanIsNotFiniteAreRefused) {
+  const std::vector<float> samples(4, std::numeric_limits<float>::max());
+  test::expect_error([&] { read_all(raw(samples), {SampleFormat::kF32le, {}, 2}); }, {"input", "sample 0 ", "3.4"});
+}
+
 }  // namespace
 }  // namespace axlstm::audio

@@ -62,6 +62,7 @@ class PcmStream {
   bool fill(std::size_t count);  ///< until pending_ has so many bytes; false if the input ends before
   void read_wave_header(const PcmArguments& given);
   void read_format_chunk(const std::string& content, const PcmArguments& given);
+  [[noreturn]] void refuse_first_frame() const;
   void skip(std::uint64_t count);
   std::size_t convert(std::size_t frames);  ///< of so many frames: those before a sample that is not finite
 
