@@ -26,6 +26,10 @@ ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
   app.add_option("--device", model.device, "Where to compute; HEAR tasks on all GPUs that are visible")
       ->transform(one_of<runtime::DeviceChoice>())
       ->option_text(choices(model.device));
+  app.add_option("--precision", model.precision,
+                 "Arithmetic; auto: fp16 on a GPU, as the paper's embeddings, fp32 on the CPU (docs/performance.md)")
+      ->transform(one_of<runtime::Precision>())
+      ->option_text(choices(model.precision));
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
       ->check(CLI::Range(0.1, 1e6))
       ->option_text(str("SECONDS [", options.batch_seconds, "]"));

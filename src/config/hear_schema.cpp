@@ -15,6 +15,7 @@ void visit(HearConfig& config, Visitor& v) {
   v.text("output", config.output, "gets embeddings/, scores/ and report/; the same command resumes");
   v.choice("layout", config.layout, "of the embeddings; model: what the checkpoint's embedding.layout says");
   v.choice("extract_device", config.extract_device, "where embeddings are computed");
+  v.choice("precision", config.precision, "of embeddings; auto: fp16 on a GPU, as the paper's, fp32 on the CPU");
   v.number("batch_seconds", config.batch_seconds, {0.1, 1e6}, "audio encoded at once");
   v.boolean("resample", config.resample, "take audio of another rate than the model's");
   v.boolean("per_file", config.per_file, "also write each clip's own .npy, which nothing here reads");

@@ -86,9 +86,11 @@ void SyncedWriter::append(std::string_view bytes) {
   }
 }
 
-void SyncedWriter::finish() {
+void SyncedWriter::finish() { flush_to_disk(descriptor_, path_); }
+
+void flush_to_disk(int descriptor, const fs::path& path) {
   static std::once_flag told;
-  AXLSTM_CHECK(is_flushed(::fsync(descriptor_) == 0, path_, "files", told), path_.string(),
+  AXLSTM_CHECK(is_flushed(::fsync(descriptor) == 0, path, "files", told), path.string(),
                ": cannot be flushed to disk (", std::strerror(errno), ")");
 }
 

@@ -1,10 +1,19 @@
 #include "axlstm/embed/embedder.h"
 
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/torch.h>
 
+#include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
+#include "axlstm/core/log.h"
+#include "axlstm/embed/chunks.h"
 
 namespace axlstm::embed {
+namespace {
+
+constexpr std::int64_t kChunksOnCpu = 64, kChunksOnGpu = 256;
+
+}  // namespace
 
 torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOptions& encoder,
                              EmbeddingLayout layout) {
@@ -14,58 +23,72 @@ torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOp
 }
 
 Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, EmbeddingLayout layout,
-                   torch::Device device, std::int64_t batch_chunks, std::string description)
+                   runtime::Arithmetic arithmetic, std::string description, std::int64_t batch_chunks)
     : encoder_(std::move(encoder)),
       log_mel_(log_mel),
       layout_(layout),
-      device_(device),
-      batch_chunks_(batch_chunks),
+      arithmetic_(arithmetic),
+      batch_chunks_(batch_chunks > 0             ? batch_chunks
+                    : arithmetic.device.is_cpu() ? kChunksOnCpu
+                                                 : kChunksOnGpu),
       description_(std::move(description)) {
-  encoder_->to(device_);
+  encoder_->to(arithmetic_.device);
   encoder_->eval();
+  log_mel_.to(arithmetic_.device);
 }
 
+/// A GPU leaves the cores to decoding; on the CPU the encoder needs them.
+int Embedder::decoding_threads() const { return arithmetic_.device.is_cpu() ? 1 : allowed_cores(); }
+
+/// On a GPU always as many at once, the last ones with zeros behind them: numbers do not depend on how many there are.
 torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
   const auto& options = encoder_->options();
+  const bool gpu = !arithmetic_.device.is_cpu();
   torch::Tensor all;
-  std::int64_t done = 0;
-  for (const auto& part : chunks.split(batch_chunks_)) {
-    const auto steps = arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_);
-    if (!all.defined()) all = torch::empty({chunks.size(0), steps.size(1), steps.size(2)});
-    all.narrow(0, done, steps.size(0)).copy_(steps);
-    done += steps.size(0);
+  for (std::int64_t first = 0; first < chunks.size(0);) {
+    const auto count = std::min(batch_chunks_, chunks.size(0) - first);
+    auto part = chunks.narrow(0, first, count);
+    if (gpu && count < batch_chunks_) part = torch::constant_pad_nd(part, {0, 0, 0, 0, 0, 0, 0, batch_chunks_ - count});
+    torch::Tensor steps;
+    try {
+      const auto autocast = arithmetic_.autocast();
+      steps = arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_);
+    } catch (const c10::OutOfMemoryError&) {
+      if (batch_chunks_ == 1) throw;
+    }
+    if (!steps.defined()) {  // outside the handler: the exception keeps tensors alive
+      batch_chunks_ /= 2;
+      log::warn(str("out of memory on ", arithmetic_.device.str(), ": ", batch_chunks_, " chunks at once from now on"));
+      continue;
+    }
+    if (!all.defined()) {
+      all = torch::empty({chunks.size(0), steps.size(1), steps.size(2)},
+                         torch::dtype(torch::kFloat32).pinned_memory(gpu));
+    }
+    all.narrow(0, first, count).copy_(steps.narrow(0, 0, count), /*non_blocking=*/gpu);
+    first += count;
   }
+  if (gpu) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
   return all;
 }
 
 std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& waveforms) {
   const torch::InferenceMode inference;
   const auto& options = encoder_->options();
-  std::vector<torch::Tensor> chunks;  // [chunks of a clip, 1, L, F] each
-  std::vector<std::int64_t> padded_frames;
-  for (const auto& waveform : waveforms) {
-    AXLSTM_CHECK(waveform.dim() == 1 && waveform.numel() > 0, "embed: a waveform must be [samples], got ",
-                 waveform.sizes());
-    auto features = log_mel_(waveform.to(device_));
-    features = features::normalize(features, features::clip_statistics(features, log_mel_.options().clip_std));
-    const auto pad = (options.frames - features.size(0) % options.frames) % options.frames;
-    features = torch::constant_pad_nd(features, {0, 0, 0, pad});
-    chunks.push_back(features.view({-1, 1, options.frames, options.mels}));
-    padded_frames.push_back(pad);
-  }
-
-  const bool alone = chunks.size() == 1;  // perhaps hours: not to be copied
-  const auto inputs = alone ? chunks[0] : torch::cat(chunks);
-  const auto all = encode(inputs);  // [chunks of all clips, rows, W]
+  const bool gpu = !arithmetic_.device.is_cpu();
+  const Chunks chunks = chunks_of(waveforms, log_mel_, options.frames, arithmetic_.device,
+                                  gpu ? Batching::kTogether : Batching::kOneByOne);
+  const auto all = encode(chunks.input);
 
   std::vector<ClipEmbedding> embeddings;
   std::int64_t first = 0;
   for (std::size_t clip = 0; clip < waveforms.size(); ++clip) {
-    const auto count = chunks[clip].size(0);
-    const auto steps = count * options.grid_rows() - options.grid_rows() * padded_frames[clip] / options.frames;
+    const auto count = chunks.counts[clip];
+    const auto steps = count * options.grid_rows() - options.grid_rows() * chunks.padded_frames[clip] / options.frames;
     ClipEmbedding embedding;
     embedding.timestamps = all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps);
-    if (!alone) embedding.timestamps = embedding.timestamps.clone();  // or all clips would live as long as one
+    if (waveforms.size() > 1)
+      embedding.timestamps = embedding.timestamps.clone();  // or all clips would live as long as one
     embedding.scene = embedding.timestamps.mean(0);
     const double duration_ms =
         1000.0 * static_cast<double>(waveforms[clip].numel()) / static_cast<double>(sample_rate());

@@ -3,29 +3,28 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+#include <cmath>
+#include <future>
+#include <optional>
+#include <set>
 #include <span>
-#include <sstream>
+#include <utility>
 
 #include "axlstm/audio/file_names.h"
 #include "axlstm/audio/resample.h"
-#include "axlstm/core/csv.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
+#include "axlstm/core/ordered_parallel.h"
+#include "axlstm/core/parallel.h"
 #include "axlstm/embed/task_embeddings.h"
 #include "axlstm/features/log_mel.h"
-#include "axlstm/io/npy.h"
+#include "file_outputs.h"
 
 namespace axlstm::embed {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Job {
-  fs::path file;
-  std::string name;  ///< relative path under the output folder, without the added extension
-};
 
 /// Files to embed in path order; two inputs that would write one output are refused.
 std::vector<Job> list_jobs(const std::vector<fs::path>& inputs, std::vector<std::string>& failures) {
@@ -58,82 +57,11 @@ std::vector<Job> list_jobs(const std::vector<fs::path>& inputs, std::vector<std:
 }
 
 void check_finite(const ClipEmbedding& embedding, const std::string& file) {
-  AXLSTM_CHECK(embedding.timestamps.isfinite().all().item<bool>(), file,
+  const auto timestamps = embedding.timestamps.contiguous();
+  const std::span values(timestamps.const_data_ptr<float>(), static_cast<std::size_t>(timestamps.numel()));
+  AXLSTM_CHECK(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }), file,
                ": its embedding holds NaN or infinite values");
 }
-
-std::span<const float> values(const torch::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())};
-}
-
-/// Raised when the one file of all embeddings cannot be written: none of the clips to come can be either.
-class SharedFileError : public Error {
- public:
-  using Error::Error;
-};
-
-class NpyOutput {
- public:
-  explicit NpyOutput(const ExtractionOptions& options) : options_(options) {}
-
-  void write(const Job& job, const ClipEmbedding& embedding) const {
-    const fs::path target = options_.output_dir / (job.name + ".npy");
-    fs::create_directories(target.parent_path());
-    const auto chosen = (options_.kind == EmbeddingKind::kScene ? embedding.scene : embedding.timestamps).contiguous();
-    if (options_.kind == EmbeddingKind::kTimestamp) {
-      write_file_atomic(options_.output_dir / (job.name + ".timestamps.json"),
-                        nlohmann::json(embedding.timestamps_ms).dump() + "\n");
-    }
-    io::write_npy(target, chosen.sizes().vec(), values(chosen));
-  }
-
- private:
-  const ExtractionOptions& options_;
-};
-
-class CsvOutput {
- public:
-  explicit CsvOutput(const ExtractionOptions& options)
-      : options_(options),
-        target_(options.output_dir / "embeddings.csv"),
-        temporary_(target_.string() + ".tmp"),
-        out_(temporary_) {}
-
-  void write(const Job& job, const ClipEmbedding& embedding) {
-    const bool scene = options_.kind == EmbeddingKind::kScene;
-    const auto rows = (scene ? embedding.scene.unsqueeze(0) : embedding.timestamps).contiguous();
-    std::ostringstream text;
-    if (std::exchange(first_, false)) {
-      text << (scene ? "file" : "file,timestamp_ms");
-      for (std::int64_t column = 0; column < rows.size(1); ++column) text << ",e" << column;
-      text << "\n";
-    }
-    text.precision(9);  // enough to read the same float32 back
-    for (std::int64_t row = 0; row < rows.size(0); ++row) {
-      text << csv_quoted(job.name);
-      if (!scene) text << "," << embedding.timestamps_ms[static_cast<std::size_t>(row)];
-      const auto line = rows[row];
-      for (const float value : values(line)) text << "," << value;
-      text << "\n";
-    }
-    try {
-      out_.append(text.str());
-    } catch (const Error& failure) {
-      throw SharedFileError(failure.what());
-    }
-  }
-
-  void finish() {
-    out_.finish();
-    fs::rename(temporary_, target_);
-  }
-
- private:
-  const ExtractionOptions& options_;
-  fs::path target_, temporary_;
-  SyncedWriter out_;
-  bool first_ = true;
-};
 
 /// Decodes a whole file; what of it is missing is said.
 audio::Waveform decode(const fs::path& file, const ExtractionOptions& options) {
@@ -142,61 +70,168 @@ audio::Waveform decode(const fs::path& file, const ExtractionOptions& options) {
   return wave;
 }
 
-template <typename Output>
-void embed_jobs(ClipEncoder& encoder, const std::vector<Job>& jobs, const ExtractionOptions& options, Output& output,
-                ExtractionReport& report) {
-  const auto attempt = [&](const Job& job, const auto& action) {
-    try {
-      action();
-    } catch (const SharedFileError&) {
-      throw;
-    } catch (const std::exception& failure) {
-      std::string message = message_of(failure);
-      const std::string file = job.file.string();
-      if (message.find(file) == std::string::npos) message = file + ": " + message;
-      log::error(message);
-      report.failures.push_back(message);
-    }
-  };
-  std::vector<Job> batch;
-  std::vector<torch::Tensor> waveforms;
+/// A file that has been decoded, or why it could not be.
+struct Decoded {
+  std::size_t job = 0;
+  torch::Tensor waveform;  ///< at the encoder's rate; undefined: it failed
   double seconds = 0;
-  const auto flush = [&] {
-    if (batch.empty()) return;
-    std::vector<ClipEmbedding> embeddings;
-    try {
-      embeddings = encoder.embed(waveforms);
-    } catch (const std::exception&) {
-      // The clips are embedded one by one below: only those that fail alone are lost.
-    }
-    for (std::size_t index = 0; index < batch.size(); ++index) {
-      attempt(batch[index], [&] {
-        const auto embedding = embeddings.empty() ? encoder.embed({waveforms[index]}).at(0) : embeddings.at(index);
-        check_finite(embedding, batch[index].file.string());
-        output.write(batch[index], embedding);
-        ++report.written;
-      });
-    }
-    batch.clear();
-    waveforms.clear();
-    seconds = 0;
-  };
-  for (std::size_t index = 0; index < jobs.size(); ++index) {
-    attempt(jobs[index], [&] {
-      auto decoded = decode(jobs[index].file, options);
-      if (!decoded.note.empty()) ++report.partial;
-      auto wave = audio::resample(std::move(decoded), encoder.sample_rate());
-      seconds += wave.seconds();
-      waveforms.push_back(features::as_tensor(std::move(wave)));
-      batch.push_back(jobs[index]);
-    });
-    const bool last = index + 1 == jobs.size();
-    if (last || seconds >= options.batch_seconds) {
-      flush();
-      log::progress(str("embedded ", report.written, " of ", jobs.size(), " files"), last);
-    }
+  bool partial = false;
+  std::string failure;
+};
+
+/// Of files that were embedded: how many could be written, and why others could not.
+struct Written {
+  std::int64_t count = 0;
+  std::vector<std::string> failures;
+};
+
+/// Files → decoded by several threads, ahead → embedded, a batch at a time, by this one → written by another thread
+/// while the next batch is embedded.
+class Pipeline {
+ public:
+  Pipeline(ClipEncoder& encoder, const std::vector<Job>& jobs, const ExtractionOptions& options,
+           ExtractionReport& report)
+      : encoder_(encoder), jobs_(jobs), options_(options), report_(report), output_(open_output(options)) {}
+
+  void run() {
+    std::size_t next = 0;
+    const auto produce = [&]() -> std::optional<std::size_t> {
+      return next < jobs_.size() ? std::optional(next++) : std::nullopt;
+    };
+    const auto weigh = [&](const std::size_t& job) { return decoded_bytes(jobs_[job].file); };
+    const auto threads = static_cast<std::size_t>(encoder_.decoding_threads());
+    ordered_parallel<std::size_t, Decoded>(
+        produce, [this](std::size_t&& job) { return read(job); },
+        [this](Decoded&& decoded) {
+          take(std::move(decoded));
+          return true;
+        },
+        threads, 8 * threads + 64, {weigh, kMostDecodedBytes});
+    embed_batch();
+    finish_writing();
+    output_->finish();
   }
-}
+
+ private:
+  static constexpr std::uint64_t kMostDecodedBytes = std::uint64_t{1} << 29;
+
+  /// An estimate, before anything is read: of samples of 16 bits, or of what is compressed twelve times as much.
+  static std::uint64_t decoded_bytes(const fs::path& file) {
+    std::error_code failure;
+    const auto size = fs::file_size(file, failure);
+    const auto extension = file.extension();
+    const bool plain = extension == ".wav" || extension == ".WAV" || extension == ".flac";
+    return failure ? 0 : size * (plain ? 4 : 24);
+  }
+
+  Decoded read(std::size_t job) const {
+    Decoded decoded{.job = job, .waveform = {}, .failure = {}};
+    try {
+      auto wave = decode(jobs_[job].file, options_);
+      decoded.partial = !wave.note.empty();
+      wave = audio::resample(std::move(wave), encoder_.sample_rate());
+      decoded.seconds = wave.seconds();
+      decoded.waveform = features::as_tensor(std::move(wave));
+    } catch (const std::exception& failure) {
+      decoded.failure = describe(jobs_[job], failure);
+    }
+    return decoded;
+  }
+
+  static std::string describe(const Job& job, const std::exception& failure) {
+    const std::string message = message_of(failure), file = job.file.string();
+    return message.find(file) == std::string::npos ? file + ": " + message : message;
+  }
+
+  void fail(const std::string& message) {
+    log::error(message);
+    report_.failures.push_back(message);
+  }
+
+  void take(Decoded&& decoded) {
+    ++taken_;
+    report_.partial += decoded.partial ? 1 : 0;
+    if (decoded.waveform.defined()) {
+      seconds_ += decoded.seconds;
+      batch_.push_back(std::move(decoded));
+    } else {
+      fail(decoded.failure);
+    }
+    if (seconds_ >= options_.batch_seconds) embed_batch();
+  }
+
+  void embed_batch() {
+    if (batch_.empty()) return;
+    std::vector<torch::Tensor> waveforms;
+    for (const Decoded& decoded : batch_) waveforms.push_back(decoded.waveform);
+    std::vector<std::pair<const Job*, ClipEmbedding>> embedded;
+    try {
+      auto embeddings = encoder_.embed(waveforms);
+      for (std::size_t n = 0; n < batch_.size(); ++n)
+        embedded.emplace_back(&jobs_[batch_[n].job], std::move(embeddings.at(n)));
+    } catch (const std::exception&) {
+      embedded = embed_alone();
+    }
+    batch_.clear();
+    seconds_ = 0;
+    finish_writing();
+    writing_ = std::async(std::launch::async, [this, embedded = std::move(embedded)] { return write(embedded); });
+    log::progress(str("embedded ", report_.written, " of ", jobs_.size(), " files"), /*milestone=*/false);
+  }
+
+  /// Only those clips are lost that fail alone.
+  std::vector<std::pair<const Job*, ClipEmbedding>> embed_alone() {
+    std::vector<std::pair<const Job*, ClipEmbedding>> embedded;
+    for (const Decoded& decoded : batch_) {
+      try {
+        embedded.emplace_back(&jobs_[decoded.job], encoder_.embed({decoded.waveform}).at(0));
+      } catch (const std::exception& failure) {
+        fail(describe(jobs_[decoded.job], failure));
+      }
+    }
+    return embedded;
+  }
+
+  Written write(const std::vector<std::pair<const Job*, ClipEmbedding>>& embedded) const {
+    Written written;
+    for (const auto& [job, embedding] : embedded) {
+      try {
+        check_finite(embedding, job->file.string());
+        output_->write(*job, embedding);
+        ++written.count;
+      } catch (const SharedFileError&) {
+        throw;
+      } catch (const std::exception& failure) {
+        written.failures.push_back(describe(*job, failure));
+      }
+    }
+    std::set<fs::path> lost;  // a clip of time steps has two files
+    for (const auto& failure : output_->flush()) {
+      written.failures.push_back(failure.message);
+      lost.insert(failure.path);
+    }
+    written.count -= static_cast<std::int64_t>(lost.size());
+    return written;
+  }
+
+  void finish_writing() {
+    if (!writing_.valid()) return;
+    const Written written = writing_.get();
+    report_.written += written.count;
+    for (const std::string& failure : written.failures) fail(failure);
+    if (taken_ == jobs_.size()) log::progress(str("embedded ", report_.written, " of ", jobs_.size(), " files"), true);
+  }
+
+  ClipEncoder& encoder_;
+  const std::vector<Job>& jobs_;
+  const ExtractionOptions& options_;
+  ExtractionReport& report_;
+  std::unique_ptr<FileOutput> output_;
+  std::vector<Decoded> batch_;
+  double seconds_ = 0;
+  std::size_t taken_ = 0;
+  std::future<Written> writing_;  ///< last: it uses the rest
+};
 
 /// The folder <task>/<rate> to read: the encoder's rate, or the highest there is when resampling.
 int choose_rate(const fs::path& task_dir, int wanted, bool resample) {
@@ -222,14 +257,7 @@ ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<fs::path>
   if (jobs.empty()) return report;
   fs::create_directories(options.output_dir);
   const FileLock lock(options.output_dir / ".lock");  // two would write into one embeddings.csv
-  if (options.format == OutputFormat::kNpy) {
-    NpyOutput output(options);
-    embed_jobs(encoder, jobs, options, output, report);
-  } else {
-    CsvOutput output(options);
-    embed_jobs(encoder, jobs, options, output, report);
-    output.finish();
-  }
+  Pipeline(encoder, jobs, options, report).run();
   return report;
 }
 
@@ -237,13 +265,15 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
   const hear::TaskMetadata metadata = hear::load_task_metadata(task_dir);
   const int rate = choose_rate(task_dir, encoder.sample_rate(), options.resample);
   const auto embed = [&](const std::vector<fs::path>& files) {
-    std::vector<torch::Tensor> waveforms;
-    for (const fs::path& file : files) {
-      auto wave = decode(file, options);
-      AXLSTM_CHECK(wave.sample_rate == rate, file.string(), ": is at ", wave.sample_rate, " Hz in the folder of ", rate,
-                   " Hz");
-      waveforms.push_back(features::as_tensor(audio::resample(std::move(wave), encoder.sample_rate())));
-    }
+    std::vector<torch::Tensor> waveforms(files.size());
+    for_each_index(files.size(), static_cast<std::size_t>(encoder.decoding_threads()), [&](std::size_t) {
+      return [&](std::size_t n) {
+        auto wave = decode(files[n], options);
+        AXLSTM_CHECK(wave.sample_rate == rate, files[n].string(), ": is at ", wave.sample_rate, " Hz in the folder of ",
+                     rate, " Hz");
+        waveforms[n] = features::as_tensor(audio::resample(std::move(wave), encoder.sample_rate()));
+      };
+    });
     std::vector<FileEmbedding> results;
     for (ClipEmbedding& clip : encoder.embed(waveforms)) {
       const bool scene = metadata.embedding_type == hear::EmbeddingType::kScene;

@@ -17,7 +17,12 @@ namespace axlstm::embed {
 namespace {
 
 constexpr const char* kRandomPrefix = "random:";
-constexpr std::int64_t kBatchChunks = 64;
+
+/// The paper's embeddings were made under fp16 autocast on a GPU.
+runtime::Precision precision_of(runtime::Precision wanted, const torch::Device& device) {
+  if (wanted != runtime::Precision::kAuto) return wanted;
+  return device.is_cpu() ? runtime::Precision::kFp32 : runtime::Precision::kFp16;
+}
 
 /// HEAR-naive behind the interface of an encoder.
 class NaiveEncoder final : public ClipEncoder {
@@ -40,15 +45,18 @@ class NaiveEncoder final : public ClipEncoder {
 std::unique_ptr<ClipEncoder> embedder(const config::RunConfig& config, model::Encoder encoder,
                                       const ModelArguments& arguments, torch::Device device, const std::string& weights,
                                       bool announced) {
-  const std::string summary = model::kernel_plan(config.model, {runtime::Precision::kFp32, device}).summary;
+  const runtime::Arithmetic arithmetic(precision_of(arguments.precision, device), device);
+  const std::string summary = model::kernel_plan(config.model, arithmetic).summary;
   if (announced) {
-    log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters",
-                  summary.empty() ? "" : ", " + summary));
+    log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters", ", ",
+                  enum_name(arithmetic.precision), summary.empty() ? "" : ", " + summary));
   }
   const auto layout = arguments.layout.value_or(config.embedding_layout);
+  runtime::set_float32_arithmetic(arithmetic.precision);
+  const bool exact = arithmetic.precision == runtime::Precision::kFp32;
   const std::string description =
-      weights + (layout == EmbeddingLayout::kReleased ? ", layout released" : ", layout time_frequency");
-  return std::make_unique<Embedder>(std::move(encoder), config.audio, layout, device, kBatchChunks, description);
+      str(weights, ", layout ", enum_name(layout), exact ? "" : str(", ", enum_name(arithmetic.precision)));
+  return std::make_unique<Embedder>(std::move(encoder), config.audio, layout, arithmetic, description);
 }
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace axlstm::runtime {
 
 Precision resolve_precision(Precision precision, const torch::Device& device) {
   if (precision == Precision::kTf32 && device.is_cpu())
-    throw UsageError("train.precision tf32 needs a GPU; on the CPU set train.precision=fp32");
+    throw UsageError("precision tf32 needs a GPU; on the CPU take fp32 (train.precision, --precision)");
   if (precision != Precision::kAuto) return precision;
   return device.is_cpu() ? Precision::kFp32 : Precision::kBf16;
 }

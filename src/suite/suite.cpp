@@ -20,6 +20,7 @@ embed::ModelArguments model_arguments(const std::string& checkpoint, const confi
   embed::ModelArguments arguments;
   arguments.name = checkpoint;
   arguments.device = config.extract_device;
+  arguments.precision = config.precision;
   if (checkpoint == "naive") return arguments;  // has no layout
   if (config.layout == embed::LayoutChoice::kTimeFrequency) arguments.layout = embed::EmbeddingLayout::kTimeFrequency;
   if (config.layout == embed::LayoutChoice::kReleased) arguments.layout = embed::EmbeddingLayout::kReleased;

@@ -106,8 +106,8 @@ TEST_F(Pretrain, KilledAgainAndAgainItEndsAsTheUnbrokenRun) {
   const auto command = endless("killed", {"train.ema_decay=0.9"});
   for (int kill = 0; kill < 5; ++kill) {
     Process process(command);
-    if (kill % 2 != 0) {  // soon after the start, while it reads what the last one left
-      wait_until(process, [&] { return process.err().find("resuming") != std::string::npos; });
+    if (kill % 2 != 0) {  // soon after the start; there may be nothing yet that it resumes
+      wait_until(process, [&] { return process.err().find("steps an epoch") != std::string::npos; });
     } else {  // or after it got on
       wait_until(process, [&, begin = steps_of("killed")] { return steps_of("killed") >= begin + 7; });
     }

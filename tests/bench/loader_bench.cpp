@@ -24,6 +24,7 @@ class RawSource final : public data::ClipSource {
       : ClipSource("the benchmark", 0), inner_(std::move(inner)) {}
   std::int64_t size() const override { return inner_->size(); }
   std::string id(std::int64_t clip) const override { return inner_->id(clip); }
+  std::string labels(std::int64_t) const override { return {}; }
   data::CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const override {
     return inner_->allocate(batch, frames, pinned);
   }

@@ -22,7 +22,7 @@ Embedder small_embedder() {
   options.patch_frames = 8;
   torch::manual_seed(1);
   return {model::Encoder(model::resolve(options)), features::LogMelOptions{}, EmbeddingLayout::kTimeFrequency,
-          torch::kCPU};
+          runtime::Arithmetic(runtime::Precision::kFp32, torch::kCPU)};
 }
 
 /// Noise that grows and fades, so that chunks have statistics of their own.

@@ -90,7 +90,7 @@ TEST(GoldenRuntime, Embeddings) {
   for (const auto layout : {embed::EmbeddingLayout::kTimeFrequency, embed::EmbeddingLayout::kReleased}) {
     Encoder encoder(options);
     checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, {"pred."});
-    embed::Embedder embedder(encoder, {}, layout, torch::kCPU, /*batch_chunks=*/3);
+    embed::Embedder embedder(encoder, {}, layout, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
     const std::string layout_name = layout == embed::EmbeddingLayout::kReleased ? "official" : "time_frequency";
     std::vector<torch::Tensor> waveforms;  // clips of all lengths together, to mix them in batches
     for (const std::string length : {"0.5", "2.0", "3.73"}) {

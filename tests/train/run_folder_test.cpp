@@ -38,12 +38,12 @@ TEST(RunFolder, IsMadeAndKeepsTheConfiguration) {
   EXPECT_EQ(run.picture(12).filename(), "step-00000012.png");
 }
 
-TEST(RunFolder, IsOneProcesssAloneWhileItLives) {
+TEST(RunFolder, BelongsToOneProcessWhileItLives) {
   const test::TemporaryFolder folder;
   const std::string yaml = yaml_with("train.seed=3");
   {
     const RunFolder first(folder.path(), yaml);
-    test::expect_error([&] { RunFolder(folder.path(), yaml); }, {folder.path().string()});
+    EXPECT_THROW(RunFolder(folder.path(), yaml), LockedError);
   }
   EXPECT_NO_THROW(RunFolder(folder.path(), yaml));
 }

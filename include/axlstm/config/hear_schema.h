@@ -17,6 +17,7 @@ struct HearConfig {
   std::string output = "runs/hear";
   embed::LayoutChoice layout = embed::LayoutChoice::kModel;
   runtime::DeviceChoice extract_device = runtime::DeviceChoice::kAuto;
+  runtime::Precision precision = runtime::Precision::kAuto;
   double batch_seconds = embed::kBatchSeconds;
   bool resample = false;
   bool per_file = false;

@@ -36,6 +36,10 @@ void reserve_space(const std::filesystem::path& file, std::uint64_t bytes);
 /// Writes to a temporary name beside `path`, flushes, renames: readers see the old file or the new one.
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
 
+/// Waits until what was written to an open file is on the disk; `path` names it. A file system that cannot do that is
+/// warned of once. Throws Error.
+void flush_to_disk(int descriptor, const std::filesystem::path& path);
+
 /// Flushes a directory entry after a rename, so that it survives a power cut. File systems without that (CIFS, FUSE,
 /// some network and container file systems) get one warning; Error where the disk itself fails.
 void sync_directory(const std::filesystem::path& directory);

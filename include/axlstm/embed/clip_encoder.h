@@ -23,6 +23,9 @@ class ClipEncoder {
   virtual std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) = 0;
   virtual int sample_rate() const = 0;
 
+  /// Threads by which clips are decoded ahead of it: few where it needs the cores itself.
+  virtual int decoding_threads() const { return 1; }
+
   /// Model, weights and layout, for telling embeddings apart; empty if unknown.
   virtual std::string description() const { return {}; }
 };

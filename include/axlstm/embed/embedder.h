@@ -10,6 +10,7 @@
 #include "axlstm/embed/options.h"
 #include "axlstm/features/log_mel.h"
 #include "axlstm/model/encoder.h"
+#include "axlstm/runtime/arithmetic.h"
 
 namespace axlstm::embed {
 
@@ -20,13 +21,15 @@ torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOp
 /// encodes them without a mask and joins the time steps that audio stands behind.
 class Embedder final : public ClipEncoder {
  public:
-  /// At most `batch_chunks` chunks go through the encoder at once. `description` names the weights and the layout.
-  Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, EmbeddingLayout layout, torch::Device device,
-           std::int64_t batch_chunks = 64, std::string description = {});
+  /// `description` names the weights and the layout. At most `batch_chunks` chunks go through the encoder at once; 0:
+  /// as the device likes it.
+  Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, EmbeddingLayout layout,
+           runtime::Arithmetic arithmetic, std::string description = {}, std::int64_t batch_chunks = 0);
 
   /// Clips of different lengths share batches.
   std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override;
   int sample_rate() const override { return static_cast<int>(log_mel_.options().sample_rate); }
+  int decoding_threads() const override;
   std::string description() const override { return description_; }
 
   /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU.
@@ -34,14 +37,14 @@ class Embedder final : public ClipEncoder {
 
   const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
   const features::LogMel& log_mel() const { return log_mel_; }
-  const torch::Device& device() const { return device_; }  ///< where chunks are encoded
+  const torch::Device& device() const { return arithmetic_.device; }  ///< where chunks are encoded
 
  private:
   model::Encoder encoder_;
   features::LogMel log_mel_;
   EmbeddingLayout layout_;
-  torch::Device device_;
-  std::int64_t batch_chunks_;
+  runtime::Arithmetic arithmetic_;
+  std::int64_t batch_chunks_;  ///< that go through the encoder at once
   std::string description_;
 };
 

@@ -17,8 +17,9 @@ struct ModelArguments {
   std::string name;                       ///< a checkpoint or run folder, `naive`, or `random:CONFIG.yaml`
   std::optional<EmbeddingLayout> layout;  ///< instead of the checkpoint's embedding.layout
   runtime::DeviceChoice device = runtime::DeviceChoice::kAuto;
-  std::int64_t seed = 0;  ///< of random weights
-  bool ema = false;       ///< a checkpoint's averaged weights
+  runtime::Precision precision = runtime::Precision::kAuto;  ///< kAuto: fp16 on a GPU, fp32 on the CPU
+  std::int64_t seed = 0;                                     ///< of random weights
+  bool ema = false;                                          ///< a checkpoint's averaged weights
 };
 
 /// Opens an encoder on `device`; one that computes on the CPU only ignores it. Logs what was loaded if `announced`.

@@ -23,6 +23,6 @@ constexpr auto enum_names(LayoutChoice) {
 }
 
 /// Audio that goes through an encoder at once, unless it is said.
-inline constexpr double kBatchSeconds = 128;
+inline constexpr double kBatchSeconds = 512;
 
 }  // namespace axlstm::embed

@@ -1,0 +1,43 @@
+// Where extraction writes the embeddings of files (private to embed/).
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "axlstm/core/error.h"
+#include "axlstm/core/pending_files.h"
+#include "axlstm/embed/extraction.h"
+
+namespace axlstm::embed {
+
+struct Job {
+  std::filesystem::path file;
+  std::string name;  ///< relative path under the output folder, without the added extension
+};
+
+/// Raised when the one file of all embeddings cannot be written: none of the clips to come can be either.
+class SharedFileError : public Error {
+ public:
+  using Error::Error;
+};
+
+class FileOutput {
+ public:
+  virtual ~FileOutput() = default;
+
+  /// Throws Error if this clip's embedding cannot be written.
+  virtual void write(const Job& job, const ClipEmbedding& embedding) = 0;
+
+  /// Called behind every batch: what was written is safe then, but for the clips of the failures that are returned, one
+  /// for each of a clip's files; `path` is the clip's, without the added extension.
+  virtual std::vector<PendingFiles::Failure> flush() { return {}; }
+
+  /// Called once, at the end.
+  virtual void finish() {}
+};
+
+std::unique_ptr<FileOutput> open_output(const ExtractionOptions& options);
+
+}  // namespace axlstm::embed

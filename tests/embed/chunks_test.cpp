@@ -1,0 +1,63 @@
+#include "axlstm/embed/chunks.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/expect_error.h"
+
+namespace axlstm::embed {
+namespace {
+
+constexpr std::int64_t kFrames = 200;
+
+std::vector<torch::Tensor> clips(const std::vector<std::int64_t>& lengths) {
+  std::vector<torch::Tensor> waveforms;
+  torch::manual_seed(5);
+  for (const std::int64_t length : lengths) waveforms.push_back(0.1 * torch::randn({length}) + 0.01);
+  return waveforms;
+}
+
+Chunks of(const std::vector<torch::Tensor>& waveforms, Batching batching,
+          features::ClipStd clip_std = features::ClipStd::kUnbiased) {
+  features::LogMelOptions options;
+  options.clip_std = clip_std;
+  return chunks_of(waveforms, features::LogMel(options), kFrames, torch::kCPU, batching);
+}
+
+TEST(Chunks, TogetherAreThoseOfClipsOneByOne) {
+  // Shorter than a window's half, one hop, whole chunks, one frame more, and longer than the operators' pieces.
+  const auto waveforms = clips({1, 57, 160, 199, 200, 201, 31840, 31999, 32000, 48'000, 170'000, 2'700'000});
+  for (const auto clip_std : {features::ClipStd::kUnbiased, features::ClipStd::kBiased}) {
+    const auto one = of(waveforms, Batching::kOneByOne, clip_std),
+               together = of(waveforms, Batching::kTogether, clip_std);
+    EXPECT_EQ(together.counts, one.counts);
+    EXPECT_EQ(together.padded_frames, one.padded_frames);
+    ASSERT_EQ(together.input.sizes(), one.input.sizes());
+    EXPECT_LT((together.input - one.input).abs().max().item<double>(), 2e-4);
+  }
+}
+
+TEST(Chunks, ACompanyChangesNothing) {
+  const auto waveforms = clips({40'000, 7'000, 90'000});
+  const auto all = of(waveforms, Batching::kTogether);
+  const auto last = of({waveforms.back()}, Batching::kTogether);
+  EXPECT_TRUE(all.input.narrow(0, all.input.size(0) - last.input.size(0), last.input.size(0)).equal(last.input));
+}
+
+TEST(Chunks, PaddingIsZeros) {
+  const auto chunks = of(clips({40'000}), Batching::kTogether);  // 251 frames
+  ASSERT_EQ(chunks.counts, std::vector<std::int64_t>{2});
+  ASSERT_EQ(chunks.padded_frames, std::vector<std::int64_t>{149});
+  EXPECT_EQ(chunks.input[1][0].narrow(0, 51, 149).abs().max().item<float>(), 0);
+  EXPECT_GT(chunks.input[1][0].narrow(0, 0, 51).abs().min().item<float>(), 0);
+}
+
+TEST(Chunks, OtherShapesAreRefused) {
+  for (const auto batching : {Batching::kOneByOne, Batching::kTogether}) {
+    test::expect_error([&] { of({torch::zeros({2, 100})}, batching); }, {"[samples]", "[2, 100]"});
+    test::expect_error([&] { of({torch::zeros({0})}, batching); }, {"[samples]"});
+  }
+}
+
+}  // namespace
+}  // namespace axlstm::embed
