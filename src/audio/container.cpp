@@ -149,21 +149,6 @@ bool chunks_from(const ByteSource& bytes, std::uint64_t at) {
   return true;
 }
 
-/// Sizes that writers put where they cannot know any: near 2^31 (SoX: 0x7F000000) and near 2^32, or none at all.
-bool is_placeholder(std::uint64_t size) { return (size >= 0x7F000000 && size <= 0x8000FFFF) || size >= 0xFFFF0000; }
-
-/// What the content of WAV's format chunk says.
-void read_format(const std::string& format, SampleData& data) {
-  if (format.size() < 16) return;
-  data.format_tag = static_cast<std::uint16_t>(number(format, 0, 2, false));
-  data.channels = static_cast<std::uint16_t>(number(format, 2, 2, false));
-  data.sample_rate = static_cast<std::uint32_t>(number(format, 4, 4, false));
-  data.bits = static_cast<std::uint16_t>(number(format, 14, 2, false));
-  constexpr std::uint16_t kExtensible = 0xFFFE;  // its real tag begins a GUID
-  if (data.format_tag == kExtensible && format.size() == kFormatBytes)
-    data.format_tag = static_cast<std::uint16_t>(number(format, 24, 2, false));
-}
-
 SampleData find_wave_samples(const ByteSource& bytes) {
   SampleData data;
   const bool is_64 = bytes.text(0, 4) != "RIFF";
@@ -273,6 +258,19 @@ SampleData find_wave64_samples(const ByteSource& bytes) {
 }
 
 }  // namespace
+
+bool is_placeholder(std::uint64_t size) { return (size >= 0x7F000000 && size <= 0x8000FFFF) || size >= 0xFFFF0000; }
+
+void read_format(const std::string& format, SampleData& data) {
+  if (format.size() < 16) return;
+  data.format_tag = static_cast<std::uint16_t>(number(format, 0, 2, false));
+  data.channels = static_cast<std::uint16_t>(number(format, 2, 2, false));
+  data.sample_rate = static_cast<std::uint32_t>(number(format, 4, 4, false));
+  data.bits = static_cast<std::uint16_t>(number(format, 14, 2, false));
+  constexpr std::uint16_t kExtensible = 0xFFFE;  // its real tag begins a GUID
+  if (data.format_tag == kExtensible && format.size() == kFormatBytes)
+    data.format_tag = static_cast<std::uint16_t>(number(format, 24, 2, false));
+}
 
 FirstBytes look_at(const ByteSource& bytes) {
   std::string head = bytes.text(0, 512);

@@ -46,6 +46,12 @@ struct SampleData {
   double share() const;
 };
 
+/// Sizes that writers put where they cannot know any: near 2^31 (SoX: 0x7F000000) and near 2^32.
+bool is_placeholder(std::uint64_t size);
+
+/// What the content of WAV's format chunk says, of which the first 26 bytes matter.
+void read_format(const std::string& format, SampleData& data);
+
 /// Of a file that look_at() takes for kWave, kWave64, kAiff, kAu or kCaf.
 SampleData find_samples(const ByteSource& bytes, Container container);
 

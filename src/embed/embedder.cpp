@@ -40,8 +40,7 @@ Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_me
 /// A GPU leaves the cores to decoding; on the CPU the encoder needs them.
 int Embedder::decoding_threads() const { return arithmetic_.device.is_cpu() ? 1 : allowed_cores(); }
 
-/// Chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU. On a GPU always as many at
-/// once, the last ones with zeros behind them: numbers do not depend on how many there are.
+/// On a GPU always as many at once, the last ones with zeros behind them: numbers do not depend on how many there are.
 torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
   const auto& options = encoder_->options();
   const bool gpu = !arithmetic_.device.is_cpu();

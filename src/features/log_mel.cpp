@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "axlstm/core/error.h"
+#include "axlstm/features/running_statistics.h"
 
 namespace axlstm::features {
 namespace {
@@ -111,16 +112,9 @@ ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind) {
     const auto [variance, mean] = torch::var_mean(log_mel.to(torch::kFloat64), /*unbiased=*/kind == ClipStd::kUnbiased);
     return {mean.item<double>(), std::sqrt(variance.item<double>())};
   }
-  double count = 0, mean = 0, squares = 0;  // of the pieces so far: numbers, mean, sum of squared distances from it
-  for (const auto& piece : log_mel.split(kFramesAtOnce)) {
-    const auto [variance, piece_mean] = torch::var_mean(piece.to(torch::kFloat64), /*unbiased=*/false);
-    const auto more = static_cast<double>(piece.numel());
-    const double distance = piece_mean.item<double>() - mean;
-    squares += variance.item<double>() * more + distance * distance * count * more / (count + more);
-    mean += distance * more / (count + more);
-    count += more;
-  }
-  return {mean, std::sqrt(squares / (kind == ClipStd::kUnbiased ? count - 1 : count))};
+  RunningStatistics statistics;
+  for (const auto& piece : log_mel.split(kFramesAtOnce)) statistics.add(piece);
+  return statistics.so_far(kind);
 }
 
 torch::Tensor normalize(const torch::Tensor& log_mel, const ClipStatistics& statistics) {

@@ -65,6 +65,28 @@ def make_audio(folder: Path) -> None:
     sound(folder / "pcm16.au", 0x03, 0x02)
 
 
+def make_pcm(folder: Path) -> None:
+    """A byte that says what is known, then raw samples or WAV as pipes carry it."""
+    def wav(tag: int, channels: int, bits: int, claimed: int, body: bytes, before: bytes = b"", riff: bytes = b"RIFF") -> bytes:
+        frame = channels * bits // 8
+        header = struct.pack("<HHIIHH", tag, channels, 16000, 16000 * frame, frame, bits)
+        return riff + b"\xff\xff\xff\xffWAVE" + before + b"fmt \x10\0\0\0" + header + b"data" + struct.pack("<I", claimed) + body
+
+    samples, floats = struct.pack("<6h", *range(-3, 3)), struct.pack("<4f", 0.5, -1, math.nan, 0)
+    notes = b"LIST" + struct.pack("<I", 5) + b"abcde\0"
+    inputs = {
+        "raw": b"\0" + samples,
+        "stereo": b"\x12" + samples + b"h",
+        "float": b"\x01" + floats,
+        "pipe": b"\0" + wav(1, 1, 16, 0xFFFFFFFF, samples, notes),
+        "whole": b"\0" + wav(3, 2, 32, 8, floats[:8] + notes),
+        "rf64": b"\0" + wav(1, 1, 16, 0xFFFFFFFF, samples, b"ds64" + struct.pack("<IQQQI", 28, 100, 8, 4, 0), b"RF64"),
+        "cut": b"\0" + wav(1, 1, 16, 100, samples)[:30],
+    }
+    for name, content in inputs.items():
+        (folder / name).write_bytes(content)
+
+
 def make_safetensors(folder: Path) -> None:
     tensors = {"blocks.0.weight": numpy.ones((2, 3), numpy.float32), "step": numpy.array(7, numpy.int64)}
     (folder / "two_tensors").write_bytes(save(tensors, {"format": "pt"}))
@@ -230,9 +252,10 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     corpus = Path(sys.argv[1])
-    for name in ("audio", "config", "csv", "hear_scores", "hear_task", "jsonl", "lists", "pickle", "safetensors", "shard", "sweep", "tar", "tfevents"):
+    for name in ("audio", "config", "csv", "hear_scores", "hear_task", "jsonl", "lists", "pcm", "pickle", "safetensors", "shard", "sweep", "tar", "tfevents"):
         (corpus / name).mkdir(parents=True, exist_ok=True)
     make_audio(corpus / "audio")
+    make_pcm(corpus / "pcm")
     make_safetensors(corpus / "safetensors")
     make_pickle(corpus / "pickle")
     make_shard(corpus / "shard")

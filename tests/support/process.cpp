@@ -25,15 +25,16 @@ std::string temporary_file() {
 
 }  // namespace
 
-Process::Process(const std::vector<std::string>& arguments, long limit_file_kb, int outputs)
+Process::Process(const std::vector<std::string>& arguments, long limit_file_kb, int outputs, const Pipes& pipes)
     : out_file_(temporary_file()), err_file_(temporary_file()) {
   const std::string program = std::string(AXLSTM_BIN) + "/" + arguments.front();
   std::vector<char*> argv{const_cast<char*>(program.c_str())};
   for (std::size_t n = 1; n < arguments.size(); ++n) argv.push_back(const_cast<char*>(arguments[n].c_str()));
   argv.push_back(nullptr);
   pid_ = start_process(program.c_str(), argv.data(), [&] {
-    ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
-    ::dup2(outputs >= 0 ? outputs : ::open(out_file_.c_str(), O_WRONLY), STDOUT_FILENO);
+    ::dup2(pipes.input >= 0 ? pipes.input : ::open("/dev/null", O_RDONLY), STDIN_FILENO);
+    const int output = pipes.output >= 0 ? pipes.output : outputs;
+    ::dup2(output >= 0 ? output : ::open(out_file_.c_str(), O_WRONLY), STDOUT_FILENO);
     ::dup2(outputs >= 0 ? outputs : ::open(err_file_.c_str(), O_WRONLY), STDERR_FILENO);
     if (limit_file_kb > 0) {
       const rlimit limit{static_cast<rlim_t>(limit_file_kb) * 1024, static_cast<rlim_t>(limit_file_kb) * 1024};
@@ -59,6 +60,8 @@ bool Process::running() {
   if (!reaped_) reaped_ = ::waitpid(pid_, &status_, WNOHANG) == pid_;
   return !reaped_;
 }
+
+std::string Process::out() const { return read_file(out_file_); }
 
 std::string Process::err() const { return read_file(err_file_); }
 

@@ -32,9 +32,14 @@ class Embedder final : public ClipEncoder {
   int decoding_threads() const override;
   std::string description() const override { return description_; }
 
- private:
+  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU.
   torch::Tensor encode(const torch::Tensor& chunks);
 
+  const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
+  const features::LogMel& log_mel() const { return log_mel_; }
+  const torch::Device& device() const { return arithmetic_.device; }  ///< where chunks are encoded
+
+ private:
   model::Encoder encoder_;
   features::LogMel log_mel_;
   EmbeddingLayout layout_;

@@ -1,0 +1,62 @@
+// Sound whose end is not known → embeddings of its chunks.
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "axlstm/embed/embedder.h"
+#include "axlstm/embed/extraction.h"
+#include "axlstm/features/log_mel_stream.h"
+#include "axlstm/features/running_statistics.h"
+
+namespace axlstm::embed {
+
+/// One vector and the sound that it is of, in milliseconds from the first sample.
+struct StreamEmbedding {
+  double start_ms = 0, end_ms = 0;
+  torch::Tensor embedding;  ///< [W] float32 on the CPU
+};
+
+/// Cuts sound into the chunks of Embedder and gives the embeddings of each as soon as its last frame is there: those
+/// that Embedder makes of the whole clip, if they are normalised by the clip's statistics. Memory does not grow. Used
+/// by one thread.
+class EmbeddingStream {
+ public:
+  using Take = std::function<void(const StreamEmbedding&)>;
+
+  /// kScene: a vector for each chunk, the mean over its time steps; kTimestamp: one for each time step. Without
+  /// `statistics` a chunk is normalised by those of all frames up to its end. `embedder` must outlive this.
+  EmbeddingStream(Embedder& embedder, EmbeddingKind kind, const std::optional<features::ClipStatistics>& statistics,
+                  Take take);
+
+  /// Samples at the embedder's rate. Throws Error for embeddings that are not finite.
+  void push(std::span<const float> samples);
+
+  /// Embeds the frames that fill no chunk, with zeros behind them; time steps that no sound stands behind are dropped.
+  void finish();
+
+  /// Of the log-mel of all frames so far; not before the first.
+  features::ClipStatistics statistics() const;
+  std::int64_t frames() const { return frames_; }  ///< so far
+
+ private:
+  void take_frames(const torch::Tensor& log_mel);
+  void embed_chunk();
+
+  Embedder& embedder_;
+  EmbeddingKind kind_;
+  std::optional<features::ClipStatistics> fixed_;
+  Take take_;
+  features::LogMelStream log_mel_;
+  features::RunningStatistics running_;
+  std::int64_t frames_ = 0;        ///< in all
+  std::int64_t chunk_start_ = 0;   ///< frames before the chunk
+  std::int64_t chunk_frames_ = 0;  ///< of the chunk that are there
+  std::vector<torch::Tensor> chunk_;
+};
+
+}  // namespace axlstm::embed

@@ -1,0 +1,78 @@
+#include "axlstm/embed/stream.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+
+#include "axlstm/core/error.h"
+
+namespace axlstm::embed {
+
+EmbeddingStream::EmbeddingStream(Embedder& embedder, EmbeddingKind kind,
+                                 const std::optional<features::ClipStatistics>& statistics, Take take)
+    : embedder_(embedder),
+      kind_(kind),
+      fixed_(statistics),
+      take_(std::move(take)),
+      log_mel_(embedder.log_mel(), embedder.device()) {}
+
+void EmbeddingStream::push(std::span<const float> samples) {
+  const torch::InferenceMode inference;
+  take_frames(log_mel_.push(samples));
+}
+
+void EmbeddingStream::finish() {
+  const torch::InferenceMode inference;
+  take_frames(log_mel_.finish());
+  if (chunk_frames_ > 0) embed_chunk();
+}
+
+features::ClipStatistics EmbeddingStream::statistics() const {
+  return running_.so_far(embedder_.log_mel().options().clip_std);
+}
+
+void EmbeddingStream::take_frames(const torch::Tensor& log_mel) {
+  const auto wanted = embedder_.encoder_options().frames;
+  for (std::int64_t taken = 0; taken < log_mel.size(0);) {
+    const auto count = std::min(log_mel.size(0) - taken, wanted - chunk_frames_);
+    const auto part = log_mel.narrow(0, taken, count);
+    running_.add(part);
+    chunk_.push_back(part);
+    chunk_frames_ += count;
+    frames_ += count;
+    taken += count;
+    if (chunk_frames_ == wanted) embed_chunk();
+  }
+}
+
+void EmbeddingStream::embed_chunk() {
+  const auto& encoder = embedder_.encoder_options();
+  const auto& audio = embedder_.log_mel().options();
+  const auto pad = encoder.frames - chunk_frames_;
+  auto features = features::normalize(torch::cat(chunk_), fixed_ ? *fixed_ : statistics());
+  features = torch::constant_pad_nd(features, {0, 0, 0, pad}).view({1, 1, encoder.frames, encoder.mels});
+  const auto count = encoder.grid_rows() - encoder.grid_rows() * pad / encoder.frames;
+  const auto steps = embedder_.encode(features)[0].narrow(0, 0, count);
+
+  const auto ms = [&](std::int64_t samples) {
+    return 1000.0 * static_cast<double>(samples) / static_cast<double>(audio.sample_rate);
+  };
+  const auto sound = pad > 0 ? log_mel_.samples() : INT64_MAX;  // the end is known only of the last chunk
+  const auto give = [&](std::int64_t first_frame, std::int64_t frames, const torch::Tensor& embedding) {
+    const auto start = (chunk_start_ + first_frame) * audio.hop;
+    take_({ms(start), ms(std::clamp(start + frames * audio.hop, start, std::max(start, sound))), embedding});
+  };
+  AXLSTM_CHECK(steps.isfinite().all().item<bool>(), "the embedding of the sound from ", ms(chunk_start_ * audio.hop),
+               " ms on holds NaN or infinite values");
+  if (kind_ == EmbeddingKind::kScene) {
+    give(0, encoder.frames, steps.mean(0));
+  } else {
+    for (std::int64_t step = 0; step < count; ++step)
+      give(step * encoder.patch_frames, encoder.patch_frames, steps[step]);
+  }
+  chunk_start_ += chunk_frames_;
+  chunk_frames_ = 0;
+  chunk_.clear();
+}
+
+}  // namespace axlstm::embed
