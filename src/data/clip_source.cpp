@@ -25,6 +25,7 @@ void ClipSource::report_bad(std::int64_t clip, const std::string& reason) {
 
 std::vector<std::string> ClipSource::labels_of(const std::vector<std::int64_t>& clips) const {
   std::vector<std::string> texts;
+  texts.reserve(clips.size());
   for (const std::int64_t clip : clips) texts.push_back(labels(clip));
   return texts;
 }

@@ -93,14 +93,17 @@ std::string Sweep::slurm_script() const {
          << "#SBATCH --array=0-" << runs_.size() - 1
          << "\n#SBATCH --gpus-per-task=1\n#SBATCH --ntasks=1\n#SBATCH --cpus-per-task=8\n#SBATCH --requeue\n"
             "#SBATCH --signal=B:USR1@120\n"
+            "program= again=  # before there is a program, a signal waits for it\n"
+            "trap 'again=yes; [ -z \"$program\" ] || kill -USR1 $program' USR1\n"
+            "trap 'again=never; trap : USR1; [ -z \"$program\" ] || kill -TERM $program' TERM\n"
          << "cd " << quoted(fs::current_path().string()) << " || exit 1\n"
          << quoted((program_folder() / "sweep").string()) << " --config " << quoted(arguments_.config) << " --stages "
          << quoted(arguments_.stages) << " --cell \"$SLURM_ARRAY_TASK_ID\"";
   for (const std::string& assignment : arguments_.assignments) script << " " << quoted(assignment);
   script << " &\n"
-            "program=$! again=\n"
-            "trap 'again=yes; kill -USR1 $program' USR1\n"
-            "trap 'again=never; trap : USR1; kill -TERM $program' TERM\n"
+            "program=$!\n"
+            "[ \"$again\" != yes ] || kill -USR1 $program\n"
+            "[ \"$again\" != never ] || kill -TERM $program\n"
             "wait $program\n"
             "code=$?\n"
             "while [ $code -gt 128 ] && kill -0 $program 2> /dev/null; do  # it was only the shell that heard a "

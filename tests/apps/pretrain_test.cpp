@@ -246,7 +246,7 @@ TEST_F(Pretrain, MistakesAreNamed) {
   expect(pretrain("r", {"data.root=" + path("missing")}), 2, "no such folder");
   expect(pretrain("r", {"model.expnasion=3"}), 2, "did you mean 'model.expansion'");
   expect(pretrain("r", {"optim.global_batch=1000"}), 2, "lower optim.global_batch");
-  expect(pretrain("r", {"model.arch=ssast", "model.attention_heads=4", "kernel.backend=fused"}), 2,
+  expect(pretrain("r", {"model.arch=ssast", "model.expansion=3", "model.attention_heads=4", "kernel.backend=fused"}), 2,
          "kernel.backend fused cannot be used");
   expect({"pretrain"}, 2, "data.root");
   expect({"pretrain", "--config", path("none.yaml")}, 2, "none.yaml: no such configuration file");
