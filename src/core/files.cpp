@@ -86,11 +86,11 @@ void SyncedWriter::append(std::string_view bytes) {
   }
 }
 
-void SyncedWriter::finish() { flush_to_disk(descriptor_, path_); }
+void SyncedWriter::begin_flush() { ::sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
-void flush_to_disk(int descriptor, const fs::path& path) {
+void SyncedWriter::finish() {
   static std::once_flag told;
-  AXLSTM_CHECK(is_flushed(::fsync(descriptor) == 0, path, "files", told), path.string(),
+  AXLSTM_CHECK(is_flushed(::fsync(descriptor_) == 0, path_, "files", told), path_.string(),
                ": cannot be flushed to disk (", std::strerror(errno), ")");
 }
 

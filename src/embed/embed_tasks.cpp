@@ -23,12 +23,14 @@ std::vector<fs::path> embed_tasks(const ModelArguments& model, const std::vector
 
   // What is left for the CPU beside a GPU is small; many waiting threads would only stand in the way of other work.
   const int threads = devices.front().is_cuda() ? 1 : torch::get_num_threads();
+  ExtractionOptions shared = options;
+  shared.side_by_side = static_cast<int>(encoders.size());
   std::vector<char> embedded(tasks.size(), 0);
   for_each_index(tasks.size(), encoders.size(), [&](std::size_t thread) {
     torch::set_num_threads(threads);  // OpenMP keeps the number for each thread
     return [&, &encoder = *encoders[thread]](std::size_t at) {
       try {
-        if (!extract_task(encoder, tasks[at], options)) {
+        if (!extract_task(encoder, tasks[at], shared)) {
           log::info(str(tasks[at].string(), ": embedded already in ", options.output_dir.string()));
         }
         embedded[at] = 1;

@@ -70,6 +70,10 @@ audio::Waveform decode(const fs::path& file, const ExtractionOptions& options) {
   return wave;
 }
 
+std::size_t decoding_threads(const ClipEncoder& encoder, const ExtractionOptions& options) {
+  return static_cast<std::size_t>(std::max(1, encoder.decoding_threads() / options.side_by_side));
+}
+
 /// A file that has been decoded, or why it could not be.
 struct Decoded {
   std::size_t job = 0;
@@ -99,7 +103,7 @@ class Pipeline {
       return next < jobs_.size() ? std::optional(next++) : std::nullopt;
     };
     const auto weigh = [&](const std::size_t& job) { return decoded_bytes(jobs_[job].file); };
-    const auto threads = static_cast<std::size_t>(encoder_.decoding_threads());
+    const std::size_t threads = decoding_threads(encoder_, options_);
     ordered_parallel<std::size_t, Decoded>(
         produce, [this](std::size_t&& job) { return read(job); },
         [this](Decoded&& decoded) {
@@ -110,6 +114,7 @@ class Pipeline {
     embed_batch();
     finish_writing();
     output_->finish();
+    log::progress(str("embedded ", report_.written, " of ", jobs_.size(), " files"), /*milestone=*/true);
   }
 
  private:
@@ -149,7 +154,6 @@ class Pipeline {
   }
 
   void take(Decoded&& decoded) {
-    ++taken_;
     report_.partial += decoded.partial ? 1 : 0;
     if (decoded.waveform.defined()) {
       seconds_ += decoded.seconds;
@@ -219,7 +223,6 @@ class Pipeline {
     const Written written = writing_.get();
     report_.written += written.count;
     for (const std::string& failure : written.failures) fail(failure);
-    if (taken_ == jobs_.size()) log::progress(str("embedded ", report_.written, " of ", jobs_.size(), " files"), true);
   }
 
   ClipEncoder& encoder_;
@@ -229,7 +232,6 @@ class Pipeline {
   std::unique_ptr<FileOutput> output_;
   std::vector<Decoded> batch_;
   double seconds_ = 0;
-  std::size_t taken_ = 0;
   std::future<Written> writing_;  ///< last: it uses the rest
 };
 
@@ -266,7 +268,7 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
   const int rate = choose_rate(task_dir, encoder.sample_rate(), options.resample || encoder.takes_any_rate());
   const auto embed = [&](const std::vector<fs::path>& files) {
     std::vector<torch::Tensor> waveforms(files.size());
-    for_each_index(files.size(), static_cast<std::size_t>(encoder.decoding_threads()), [&](std::size_t) {
+    for_each_index(files.size(), decoding_threads(encoder, options), [&](std::size_t) {
       return [&](std::size_t n) {
         auto wave = decode(files[n], options);
         AXLSTM_CHECK(wave.sample_rate == rate, files[n].string(), ": is at ", wave.sample_rate, " Hz in the folder of ",

@@ -105,7 +105,7 @@ void refuse_foreign_keys(const EncoderOptions& options) {
     const std::string& value = given.written.at(key);
     if (value == unset.written.at(key) || value == by_size.written.at(key)) continue;
     throw UsageError(str("model.", key, " is ", value, ", a key of ", owners, ", but model.arch is ", options.arch,
-                         "; remove it (by default it is ", unset.written.at(key), ")"));
+                         "; remove it, or set model.", key, "=", unset.written.at(key)));
   }
 }
 

@@ -8,6 +8,7 @@
 #include "axlstm/embed/open.h"
 #include "axlstm/hear/task.h"
 #include "axlstm/report/show.h"
+#include "axlstm/runtime/arithmetic.h"
 #include "axlstm/runtime/device.h"
 #include "axlstm/suite/evaluate.h"
 
@@ -91,6 +92,7 @@ ExitCode Suite::evaluate(const std::atomic<bool>& stop) const {
   arguments.runner.threads = static_cast<int>(config_.threads);
   arguments.runner.stop = &stop;
   arguments.runner.devices = runtime::choose_devices(config_.device);
+  runtime::set_float32_arithmetic(runtime::Precision::kFp32);  // hear.precision is that of embeddings alone
   const ExitCode evaluated = suite::evaluate(arguments);
   if (evaluated == kFailed || evaluated == kInterrupted) return evaluated;
 

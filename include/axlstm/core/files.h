@@ -22,7 +22,8 @@ class SyncedWriter {
   SyncedWriter& operator=(const SyncedWriter&) = delete;
 
   void append(std::string_view bytes);
-  void finish();  ///< flushes to the disk (fsync); where the file system cannot, a warning says so once
+  void begin_flush();  ///< lets the disk begin; finish() then waits for what is left
+  void finish();       ///< flushes to the disk (fsync); where the file system cannot, a warning says so once
 
  private:
   std::filesystem::path path_;
@@ -35,10 +36,6 @@ void reserve_space(const std::filesystem::path& file, std::uint64_t bytes);
 
 /// Writes to a temporary name beside `path`, flushes, renames: readers see the old file or the new one.
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
-
-/// Waits until what was written to an open file is on the disk; `path` names it. A file system that cannot do that is
-/// warned of once. Throws Error.
-void flush_to_disk(int descriptor, const std::filesystem::path& path);
 
 /// Flushes a directory entry after a rename, so that it survives a power cut. File systems without that (CIFS, FUSE,
 /// some network and container file systems) get one warning; Error where the disk itself fails.

@@ -4,9 +4,12 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "axlstm/core/files.h"
 
 namespace axlstm {
 
@@ -35,7 +38,7 @@ class PendingFiles {
  private:
   struct File {
     std::filesystem::path path, temporary;
-    int descriptor = -1;
+    std::unique_ptr<SyncedWriter> writer;
   };
 
   std::vector<File> files_;

@@ -26,6 +26,7 @@ struct ExtractionOptions {
   bool per_file = false;                 ///< HEAR tasks: also write each clip's own .npy
   double min_decoded_fraction = 0.9;     ///< of what a file promises; one with less is not embedded
   bool resample = false;                 ///< HEAR tasks: allow audio of another rate than the encoder's
+  int side_by_side = 1;                  ///< extractions that share this machine's cores
 };
 
 struct ExtractionReport {
