@@ -17,7 +17,7 @@ say() { printf '\n== %s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
 PACKAGES=("${AXLSTM_MORE_PACKAGES[@]}" g++ cmake ninja-build ccache pkg-config git python3 python3-venv
-  libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libmpg123-dev libsoxr-dev libarchive-dev nlohmann-json3-dev libpng-dev libxxhash-dev)
+  libyaml-cpp-dev libcli11-dev libspdlog-dev libgtest-dev libsndfile1-dev libmpg123-dev libsoxr-dev libarchive-dev libhwy-dev nlohmann-json3-dev libpng-dev libxxhash-dev)
 # For several processes on the CPU, and for MP4, WebM, AAC and the like; the build does without, and not every release of
 # the systems has them.
 OPTIONAL=(libgloo-dev libavformat-dev libavcodec-dev libswresample-dev)

@@ -146,10 +146,12 @@ void visit(EncoderOptions& model, Visitor& v) {
   v.integer("patch_mels", model.patch_mels, kPositive, "mel bins of a patch");
   v.end_section();
   v.begin_section("kernel", "What computes the model; results agree to rounding. docs/kernel.md, docs/performance.md.");
-  v.choice("backend", model.backend,
-           "of blocks: LibTorch operators (reference; SSAST too), step by step (recurrent), CUDA kernels for the cell "
-           "(cell) or for the whole block (fused: bf16, fp16); auto: the fastest that can run",
-           Effect::kNone);
+  v.choice(
+      "backend", model.backend,
+      "of blocks: LibTorch operators (reference; SSAST too), step by step (recurrent), own code for the cell (cell) "
+      "or for the whole block (fused): CUDA kernels (fused: bf16, fp16), on the CPU in fp32; auto: the fastest that "
+      "can run",
+      Effect::kNone);
   v.choice("isa", model.isa,
            "instructions of the cell's kernels: of compute capability 8.0 and higher, or of 9.0 (H100, H200); auto: "
            "the faster that can run",

@@ -73,8 +73,9 @@ ops::BlockWeights MlstmBlockImpl::weights() const {
 torch::Tensor MlstmBlockImpl::forward(const torch::Tensor& x) { return forward(ops::ResidualStream{x, {}}).sum(); }
 
 ops::ResidualStream MlstmBlockImpl::forward(const ops::ResidualStream& stream) {
-  const auto dtype = at::autocast::is_autocast_enabled(at::kCUDA) ? at::autocast::get_autocast_dtype(at::kCUDA)
-                                                                  : stream.x.scalar_type();
+  const auto device = stream.x.device().type();
+  const auto dtype =
+      at::autocast::is_autocast_enabled(device) ? at::autocast::get_autocast_dtype(device) : stream.x.scalar_type();
   const auto backend = ops::resolve_backend(options_.cell.backend, stream.x.device(), dtype, options_.dim,
                                             options_.expansion * options_.dim, kHeads);
   if (backend == ops::Backend::kFused) {

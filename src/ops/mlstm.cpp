@@ -45,10 +45,10 @@ torch::Tensor mlstm(const torch::Tensor& q, const torch::Tensor& k, const torch:
   check_inputs(q, k, v, i, f);
   const bool narrow = q.scalar_type() == torch::kFloat16 || q.scalar_type() == torch::kBFloat16;
   const bool wanted = options.backend == Backend::kCell || options.backend == Backend::kFused;
-  if (wanted || (options.backend == Backend::kAuto && narrow && q.is_cuda())) {
+  if (wanted || (options.backend == Backend::kAuto && (narrow || q.is_cpu()))) {
     const std::string obstacle = cell_kernel_obstacle(q.device(), q.scalar_type(), q.size(3));
     AXLSTM_CHECK(obstacle.empty() || !wanted, "mlstm: the backend 'cell' cannot be used: ", obstacle);
-    if (obstacle.empty()) return mlstm_cell_kernel(q, k, v, i, f, options);
+    if (obstacle.empty()) return (q.is_cpu() ? mlstm_cell_cpu : mlstm_cell_kernel)(q, k, v, i, f, options);
   }
   return mlstm_reference(q, k, v, log_input_gate(wide(i), options.input_gate), torch::log_sigmoid(wide(f)),
                          options.eps);
@@ -60,6 +60,11 @@ torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const
   check_inputs(q, k, v, i, f);
   return mlstm_recurrent(q, k, v, log_input_gate(wide(i), options.input_gate), torch::log_sigmoid(wide(f)), options.eps,
                          state);
+}
+
+std::string cell_kernel_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t head_dim) {
+  if (!device.is_cpu()) return cuda_cell_obstacle(device, dtype, head_dim);
+  return dtype == torch::kFloat32 ? "" : str("dtype ", c10::toString(dtype), " is not float32 (on the CPU)");
 }
 
 }  // namespace axlstm::ops

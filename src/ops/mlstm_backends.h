@@ -3,7 +3,10 @@
 
 #include <torch/types.h>
 
+#include <string>
+
 #include "axlstm/ops/mlstm.h"
+#include "axlstm/ops/mlstm_block.h"
 
 namespace axlstm::ops {
 
@@ -16,8 +19,21 @@ torch::Tensor mlstm_recurrent(const torch::Tensor& q, const torch::Tensor& k, co
                               const torch::Tensor& log_i, const torch::Tensor& log_f, double eps, MlstmState& state);
 
 /// The CUDA kernels, with their exact backward pass; no S×S tensor in memory. i, f are preactivations. Only where
-/// cell_kernel_obstacle() is empty.
+/// cuda_cell_obstacle() is empty.
 torch::Tensor mlstm_cell_kernel(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                                 const torch::Tensor& i, const torch::Tensor& f, const MlstmOptions& options);
+
+std::string cuda_cell_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t head_dim);
+
+/// The same on the CPU, in float32.
+torch::Tensor mlstm_cell_cpu(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                             const torch::Tensor& i, const torch::Tensor& f, const MlstmOptions& options);
+
+/// The whole block by CUDA kernels, and on the CPU; contracts of fused_mlstm_block() and fused_block_obstacle().
+ResidualStream cuda_mlstm_block(const ResidualStream& stream, const BlockWeights& weights, const BlockOptions& options);
+std::string cuda_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
+                                std::int64_t inner_dim, std::int64_t heads);
+ResidualStream cpu_mlstm_block(const ResidualStream& stream, const BlockWeights& weights, const BlockOptions& options);
+std::string cpu_block_obstacle(torch::ScalarType dtype, std::int64_t dim, std::int64_t inner_dim, std::int64_t heads);
 
 }  // namespace axlstm::ops

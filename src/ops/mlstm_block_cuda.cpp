@@ -5,6 +5,7 @@
 #include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "block_launch.h"
+#include "mlstm_backends.h"
 #include "mlstm_chunks.h"
 
 namespace axlstm::ops {
@@ -401,8 +402,8 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
 }  // namespace
 
-std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
-                                 std::int64_t inner_dim, std::int64_t heads) {
+std::string cuda_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
+                                std::int64_t inner_dim, std::int64_t heads) {
   const std::string of_norm = add_norm_obstacle(device, dtype, dim);
   if (!of_norm.empty()) return of_norm;
   if (heads != kernels::kGates / 2) return str(heads, " heads are not ", kernels::kGates / 2);
@@ -413,17 +414,8 @@ std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType 
   return "";
 }
 
-ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
-                                 const BlockOptions& options) {
-  const std::int64_t I = weights.skip.size(0), NH = kernels::kGates / 2, width = kernels::kBlockChannels;
-  const auto check = [](const char* name, const torch::Tensor& x, at::IntArrayRef sizes) {
-    AXLSTM_CHECK(x.sizes() == sizes, "mlstm block: ", name, " must be ", sizes, ", got ", x.sizes());
-  };
-  check("q_proj", weights.q_proj, {I / width, width, width});
-  check("k_proj", weights.k_proj, {I / width, width, width});
-  check("v_proj", weights.v_proj, {I / width, width, width});
-  check("igate_weight", weights.igate_weight, {NH, 3 * I});
-  check("fgate_weight", weights.fgate_weight, {NH, 3 * I});
+ResidualStream cuda_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
+                                const BlockOptions& options) {
   // The kernels read 16 bytes at once, which a view may not begin on.
   const auto dense = [](const torch::Tensor& x) {
     const auto y = x.contiguous();

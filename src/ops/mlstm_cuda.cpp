@@ -60,7 +60,7 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
 
 }  // namespace
 
-std::string cell_kernel_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t head_dim) {
+std::string cuda_cell_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t head_dim) {
   if (!device.is_cuda()) return str("the tensors are on ", device.str(), ", not on a GPU");
   if (dtype != torch::kFloat32 && dtype != torch::kFloat16 && dtype != torch::kBFloat16) {
     return str("dtype ", c10::toString(dtype), " is not float32, float16 or bfloat16");

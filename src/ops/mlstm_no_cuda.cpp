@@ -11,14 +11,14 @@ constexpr const char* kObstacle = "this build has no CUDA kernels";
 
 }  // namespace
 
-std::string cell_kernel_obstacle(const torch::Device&, torch::ScalarType, std::int64_t) { return kObstacle; }
+std::string cuda_cell_obstacle(const torch::Device&, torch::ScalarType, std::int64_t) { return kObstacle; }
 
 torch::Tensor mlstm_cell_kernel(const torch::Tensor&, const torch::Tensor&, const torch::Tensor&, const torch::Tensor&,
                                 const torch::Tensor&, const MlstmOptions&) {
   throw Error(str("mlstm: ", kObstacle));
 }
 
-std::string fused_block_obstacle(const torch::Device&, torch::ScalarType, std::int64_t, std::int64_t, std::int64_t) {
+std::string cuda_block_obstacle(const torch::Device&, torch::ScalarType, std::int64_t, std::int64_t, std::int64_t) {
   return kObstacle;
 }
 
@@ -29,7 +29,7 @@ Isa resolve_isa(Isa wanted, const torch::Device&, torch::ScalarType, std::int64_
   return Isa::kPortable;
 }
 
-ResidualStream fused_mlstm_block(const ResidualStream&, const BlockWeights&, const BlockOptions&) {
+ResidualStream cuda_mlstm_block(const ResidualStream&, const BlockWeights&, const BlockOptions&) {
   throw Error(str("mlstm_block: ", kObstacle));
 }
 

@@ -1,6 +1,7 @@
 // The fused block against the module through LibTorch's operators in float64; held to twice the error of those
-// operators in the same type, in the median of some draws. Compiled twice: into cuda_test for the GPU, and, with
-// AXLSTM_EMULATED, into kernels_test, where the emulator runs the kernels on the CPU.
+// operators in the same type, in the median of some draws. Compiled three times: into cuda_test for the GPU, with
+// AXLSTM_EMULATED into kernels_test, where the emulator runs the CUDA kernels, and with AXLSTM_ON_CPU into cpu_test for
+// what computes the block on the CPU.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -19,17 +20,28 @@ namespace {
 #ifdef AXLSTM_EMULATED
 const torch::Device kDevice = torch::kCPU;
 constexpr std::uint64_t kSeeds = 3;
+#elif defined(AXLSTM_ON_CPU)
+const torch::Device kDevice = torch::kCPU;
+constexpr std::uint64_t kSeeds = 5;
 #else
 const torch::Device kDevice = torch::kCUDA;
 constexpr std::uint64_t kSeeds = 15;
 #endif
 
 struct Case {
-  std::int64_t B, S, D, E;
-  bool delta, reverse_delta, reverse;
-  ops::InputGate gate;
-  torch::ScalarType dtype;
+  std::int64_t B = 0, S = 0, D = 0, E = 0;
+  bool delta = false, reverse_delta = false, reverse = false;
+  ops::InputGate gate = ops::InputGate::kExponential;
+  torch::ScalarType dtype = torch::kFloat32;
 };
+
+/// On the CPU all of them in float32.
+std::vector<Case> cases(std::vector<Case> all) {
+#ifdef AXLSTM_ON_CPU
+  for (Case& c : all) c.dtype = torch::kFloat32;
+#endif
+  return all;
+}
 
 std::string name_of(const testing::TestParamInfo<Case>& info) {
   const auto& c = info.param;
@@ -149,7 +161,7 @@ std::map<std::string, Errors> errors_of(const Case& c, std::uint64_t seed) {
 /// so are those of the few numbers of a bias.
 TEST_P(FusedBlock, EqualsTheModule) {
   const auto& c = GetParam();
-  const double rounding = c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
+  const double rounding = c.dtype == torch::kFloat32 ? 1e-6 : c.dtype == torch::kBFloat16 ? 8e-3 : 1e-3;
   std::map<std::string, std::vector<double>> shares;  // of the allowed error
   std::map<std::string, std::uint64_t> without_measure;
   for (std::uint64_t seed = 7; seed < 7 + kSeeds; ++seed) {
@@ -191,7 +203,7 @@ TEST(FusedBlockWeights, MayBeginAnywhereButHaveTheirShapes) {
         &views.igate_weight, &views.igate_bias, &views.fgate_weight, &views.fgate_bias, &views.outnorm, &views.skip}) {
     *x = moved(*x);
   }
-  const ops::BlockOptions options{.dtype = torch::kBFloat16};
+  const ops::BlockOptions options{.dtype = cases({{.dtype = torch::kBFloat16}}).front().dtype};
   const auto expected = ops::fused_mlstm_block(in, weights, options);
   EXPECT_TRUE(ops::fused_mlstm_block(in, views, options).delta.equal(expected.delta));
   views.fgate_weight = views.fgate_weight.narrow(0, 0, 1);
@@ -201,27 +213,29 @@ TEST(FusedBlockWeights, MayBeginAnywhereButHaveTheirShapes) {
 constexpr auto kExponential = ops::InputGate::kExponential;
 constexpr auto kSigmoid = ops::InputGate::kSigmoid;
 
-INSTANTIATE_TEST_SUITE_P(Small, FusedBlock,
-                         testing::Values(Case{2, 9, 32, 2, true, false, false, kExponential, torch::kFloat16},
-                                         Case{1, 70, 80, 4, false, false, true, kExponential, torch::kBFloat16},
-                                         Case{2, 67, 32, 2, true, true, false, kSigmoid, torch::kBFloat16},
-                                         // Lengths about those of steps and blocks of the kernels.
-                                         Case{3, 1, 32, 2, true, false, false, kExponential, torch::kBFloat16},
-                                         Case{1, 17, 32, 2, true, false, true, kExponential, torch::kFloat16},
-                                         Case{1, 129, 32, 2, true, false, false, kExponential, torch::kBFloat16},
-                                         Case{1, 257, 32, 2, true, false, false, kExponential, torch::kFloat16},
-                                         Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16},
-                                         // Heads that 8 and 16 lanes share.
-                                         Case{1, 5, 208, 4, true, false, false, kExponential, torch::kBFloat16},
-                                         Case{1, 3, 416, 4, true, false, true, kExponential, torch::kBFloat16}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Small, FusedBlock,
+    testing::ValuesIn(cases({Case{2, 9, 32, 2, true, false, false, kExponential, torch::kFloat16},
+                             Case{1, 70, 80, 4, false, false, true, kExponential, torch::kBFloat16},
+                             Case{2, 67, 32, 2, true, true, false, kSigmoid, torch::kBFloat16},
+                             // Lengths about those of steps and blocks of the kernels.
+                             Case{3, 1, 32, 2, true, false, false, kExponential, torch::kBFloat16},
+                             Case{1, 17, 32, 2, true, false, true, kExponential, torch::kFloat16},
+                             Case{1, 129, 32, 2, true, false, false, kExponential, torch::kBFloat16},
+                             Case{1, 257, 32, 2, true, false, false, kExponential, torch::kFloat16},
+                             Case{1, 300, 64, 3, true, true, true, kExponential, torch::kFloat16},
+                             // Heads that 8 and 16 lanes share.
+                             Case{1, 5, 208, 4, true, false, false, kExponential, torch::kBFloat16},
+                             Case{1, 3, 416, 4, true, false, true, kExponential, torch::kBFloat16}})),
+    name_of);
 #ifndef AXLSTM_EMULATED
-INSTANTIATE_TEST_SUITE_P(Large, FusedBlock,
-                         testing::Values(Case{2, 251, 192, 3, true, false, false, kExponential, torch::kBFloat16},
-                                         Case{2, 251, 384, 2, true, true, true, kExponential, torch::kFloat16},
-                                         Case{1, 126, 768, 3, true, false, false, kExponential, torch::kBFloat16},
-                                         Case{1, 1100, 192, 4, true, false, false, kSigmoid, torch::kBFloat16}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Large, FusedBlock,
+    testing::ValuesIn(cases({Case{2, 251, 192, 3, true, false, false, kExponential, torch::kBFloat16},
+                             Case{2, 251, 384, 2, true, true, true, kExponential, torch::kFloat16},
+                             Case{1, 126, 768, 3, true, false, false, kExponential, torch::kBFloat16},
+                             Case{1, 1100, 192, 4, true, false, false, kSigmoid, torch::kBFloat16}})),
+    name_of);
 #endif
 
 }  // namespace

@@ -1,20 +1,34 @@
 // The cell's kernels against float64, held to twice the error of the same formula through LibTorch's operators in the
-// same type. Compiled twice: into cuda_test for the GPU, and, with AXLSTM_EMULATED, into kernels_test, where the
-// emulator runs the kernels on the CPU.
+// same type. Compiled three times: into cuda_test for the GPU, with AXLSTM_EMULATED into kernels_test, where the
+// emulator runs the CUDA kernels, and with AXLSTM_ON_CPU into cpu_test for what computes the cell on the CPU.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <tuple>
 
 #include "../src/ops/mlstm_backends.h"
 #include "axlstm/core/error.h"
 #include "axlstm/ops/mlstm_block.h"
+#include "support/expect_error.h"
 
 namespace axlstm::ops {
 namespace {
 
-#ifdef AXLSTM_EMULATED
+#if defined(AXLSTM_EMULATED)
 const torch::Device kDevice = torch::kCPU;
+const auto kCell = mlstm_cell_kernel;
+constexpr std::size_t kDraws = 1;
+#elif defined(AXLSTM_ON_CPU)
+const torch::Device kDevice = torch::kCPU;
+const auto kCell = mlstm_cell_cpu;
+constexpr std::size_t kDraws = 5;
 #else
 const torch::Device kDevice = torch::kCUDA;
+const auto kCell = mlstm_cell_kernel;
+constexpr std::size_t kDraws = 1;
 #endif
 
 struct Case {
@@ -51,8 +65,8 @@ class CellKernel : public testing::TestWithParam<Case> {
   }
 
   /// q, k, v as views of one tensor, so that strides count, i and f; then the gradient of h.
-  static std::vector<torch::Tensor> draw(const Case& c) {
-    torch::manual_seed(static_cast<std::uint64_t>(c.S * 1000 + c.DH));
+  static std::vector<torch::Tensor> draw(const Case& c, std::size_t number = 0) {
+    torch::manual_seed(static_cast<std::uint64_t>(c.S * 1000 + c.DH) + number);
     const auto normal = [](at::IntArrayRef sizes) { return torch::randn(sizes).to(kDevice); };
     auto inputs = normal({c.B, c.S, 3, c.NH, c.DH}).to(c.dtype).unbind(2);
     inputs.push_back(normal({c.B, c.S, c.NH}) * c.gate_scale);
@@ -69,7 +83,7 @@ class CellKernel : public testing::TestWithParam<Case> {
       leaves.push_back(inputs[n].to(n < 3 ? dtype : gate_dtype).detach().requires_grad_());
     }
     const MlstmOptions options{.input_gate = c.gate, .backend = Backend::kReference, .isa = c.isa};
-    const auto h = kernels ? mlstm_cell_kernel(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], options)
+    const auto h = kernels ? kCell(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], options)
                            : mlstm(leaves[0], leaves[1], leaves[2], leaves[3], leaves[4], options);
     h.backward(inputs[5].to(h.dtype()));
     std::vector<torch::Tensor> results{h.detach()};
@@ -79,26 +93,34 @@ class CellKernel : public testing::TestWithParam<Case> {
   }
 };
 
+/// The median draw counts, where there are several: one token whose normaliser happens to be all but 0 rules the error.
 TEST_P(CellKernel, IsAsExactAsLibTorchInTheSameType) {
   const auto& c = GetParam();
-  const auto inputs = draw(c);
-  const auto exact = run(c, inputs, false, torch::kFloat64, torch::kFloat64);
-  const auto eager = run(c, inputs, false, c.dtype, torch::kFloat32);
-  const auto kernel = run(c, inputs, true, c.dtype, torch::kFloat32);
-  const char* names[] = {"h", "dq", "dk", "dv", "di", "df"};
-  for (std::size_t n = 0; n < exact.size(); ++n) {
-    // By root mean square, and, so that one wrong token shows, by maximum, which is little more than a draw.
-    for (const bool by_maximum : {false, true}) {
-      const auto size = [&](const torch::Tensor& x) {
-        return by_maximum ? x.abs().max().item<double>() : x.norm().item<double>();
-      };
-      // One token's forget gate has no effect: a gate's gradient is measured on the scale of both gates'.
-      const double scale = n < 4 ? size(exact[n]) : std::max(size(exact[4]), size(exact[5]));
-      const double factor = by_maximum ? 4 : 2;
-      EXPECT_LE(size(kernel[n] - exact[n]) / scale,
-                std::max(factor * size(eager[n] - exact[n]) / scale, rounding(c.dtype)))
-          << names[n] << (by_maximum ? ", maximum" : "");
+  std::map<std::string, std::vector<double>> shares;  // of the allowed error
+  for (std::size_t number = 0; number < kDraws; ++number) {
+    const auto inputs = draw(c, number);
+    const auto exact = run(c, inputs, false, torch::kFloat64, torch::kFloat64);
+    const auto eager = run(c, inputs, false, c.dtype, torch::kFloat32);
+    const auto kernel = run(c, inputs, true, c.dtype, torch::kFloat32);
+    const char* names[] = {"h", "dq", "dk", "dv", "di", "df"};
+    for (std::size_t n = 0; n < exact.size(); ++n) {
+      // By root mean square, and, so that one wrong token shows, by maximum, which is little more than a draw.
+      for (const bool by_maximum : {false, true}) {
+        const auto size = [&](const torch::Tensor& x) {
+          return by_maximum ? x.abs().max().item<double>() : x.norm().item<double>();
+        };
+        // One token's forget gate has no effect: a gate's gradient is measured on the scale of both gates'.
+        const double scale = n < 4 ? size(exact[n]) : std::max(size(exact[4]), size(exact[5]));
+        const double factor = by_maximum ? 4 : 2;
+        const double allowed = std::max(factor * size(eager[n] - exact[n]) / scale, rounding(c.dtype));
+        const double share = size(kernel[n] - exact[n]) / scale / allowed;
+        shares[str(names[n], by_maximum ? ", maximum" : "")].push_back(std::isfinite(share) ? share : INFINITY);
+      }
     }
+  }
+  for (auto& [name, of_draws] : shares) {
+    std::sort(of_draws.begin(), of_draws.end());
+    EXPECT_LE(of_draws[kDraws / 2], 1.0) << name;
   }
 }
 
@@ -116,8 +138,15 @@ TEST_P(CellKernel, StridedViewsGiveTheBitsOfCopiesAndTwiceTheSame) {
 constexpr auto kExponential = InputGate::kExponential;
 constexpr auto kSigmoid = InputGate::kSigmoid;
 
-/// The narrow ones with the instructions of Hopper too.
+/// The narrow ones with the instructions of Hopper too; on the CPU all of them in float32.
 std::vector<Case> with_all_instructions(std::vector<Case> cases) {
+#ifdef AXLSTM_ON_CPU
+  for (Case& c : cases) c.dtype = torch::kFloat32;
+  const auto same = [](const Case& a, const Case& b) { return std::tie(a.S, a.DH) == std::tie(b.S, b.DH); };
+  std::sort(cases.begin(), cases.end(),
+            [](const Case& a, const Case& b) { return std::tie(a.S, a.DH) < std::tie(b.S, b.DH); });
+  cases.erase(std::unique(cases.begin(), cases.end(), same), cases.end());
+#endif
   const std::size_t count = cases.size();
   for (std::size_t n = 0; n < count; ++n) {
     if (cases[n].dtype == torch::kFloat32) continue;
@@ -162,7 +191,7 @@ INSTANTIATE_TEST_SUITE_P(Large, CellKernel,
                          name_of);
 #endif
 
-#ifndef AXLSTM_EMULATED
+#if !defined(AXLSTM_EMULATED) && !defined(AXLSTM_ON_CPU)
 class CellKernelInputs : public CellKernel {};
 
 TEST_P(CellKernelInputs, OtherHeadDimsAreRefusedWithTheReason) {
@@ -180,9 +209,10 @@ INSTANTIATE_TEST_SUITE_P(One, CellKernelInputs, testing::Values(Case{2, 70, 2, 3
                          name_of);
 #endif
 
-TEST(CellKernelOnTheCpu, IsRefusedWithTheReason) {
-  const auto q = torch::randn({1, 5, 2, 16}), gate = torch::randn({1, 5, 2});
-  EXPECT_THROW(mlstm(q, q, q, gate, gate, {.backend = Backend::kCell}), Error);
+TEST(CellKernelOnTheCpu, IsRefusedInNarrowTypesWithTheReason) {
+  const auto q = torch::randn({1, 5, 2, 16}).to(torch::kBFloat16), gate = torch::randn({1, 5, 2});
+  test::expect_error([&] { mlstm(q, q, q, gate, gate, {.backend = Backend::kCell}); },
+                     {"'cell' cannot be used", "BFloat16 is not float32"});
 }
 
 #ifndef AXLSTM_EMULATED

@@ -32,8 +32,8 @@ torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const
                            const torch::Tensor& i, const torch::Tensor& f, MlstmState& state,
                            const MlstmOptions& options = {});
 
-/// Why the CUDA cell kernels cannot take inputs of this kind (they need a build with CUDA, a GPU, float32, float16 or
-/// bfloat16 and a head dim that is a multiple of 16 up to 768); empty if they can.
+/// Why the backend kCell cannot take inputs of this kind; empty if it can. On the CPU it needs float32; on a GPU a
+/// build with CUDA, float32, float16 or bfloat16 and a head dim that is a multiple of 16 up to 768.
 std::string cell_kernel_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t head_dim);
 
 }  // namespace axlstm::ops

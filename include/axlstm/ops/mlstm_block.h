@@ -1,5 +1,5 @@
-// A whole block of AxLSTM in one operation: everything between its two matrix products in fused CUDA kernels, which
-// move a fraction of the bytes that one LibTorch operator after the other does.
+// A whole block of AxLSTM in one operation: everything between its two matrix products in fused CUDA kernels, or on the
+// CPU in vector code, which move a fraction of the bytes that one LibTorch operator after the other does.
 //
 //   sum = x + delta;   u = LN(sum);   [a, z] = W_up u;   c = SiLU(conv(a));   q, k = blockdiag(c);   v = blockdiag(a)
 //   i, f = W_i [q; k; v] + b_i, …;   h = cell(q, k, v, i, f);   delta' = W_down((GN(h) + skip ⊙ c) ⊙ SiLU(z))
@@ -30,14 +30,15 @@ struct BlockWeights {
 struct BlockOptions {
   bool reverse = false;  ///< run from the last token to the first
   InputGate input_gate = InputGate::kExponential;
-  torch::ScalarType dtype = torch::kBFloat16;  ///< of what is stored between the products: bfloat16 or float16
+  torch::ScalarType dtype = torch::kBFloat16;  ///< of what is stored between the products; on the CPU float32
   bool recompute = false;  ///< compute c, q, k, v again in the backward pass instead of keeping them
   Isa isa = Isa::kAuto;    ///< of the cell
   double eps = 1e-6;       ///< added to the cell's normaliser
 };
 
-/// Why the fused block cannot run (it needs a build with CUDA, a GPU, float16 or bfloat16, an even D up to 1280,
-/// four heads of a multiple of 16 channels up to 768); empty if it can.
+/// Why the fused block cannot run; empty if it can. It needs four heads of a multiple of 16 channels, and on a GPU a
+/// build with CUDA, float16 or bfloat16, an even D up to 1280 and heads of up to 768; on the CPU float32 and a D that
+/// is a multiple of 16.
 std::string fused_block_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t dim,
                                  std::int64_t inner_dim, std::int64_t heads);
 
@@ -50,8 +51,9 @@ Backend resolve_backend(Backend wanted, const torch::Device& device, torch::Scal
 /// can run. Throws UsageError naming the key kernel.isa and the obstacle if `wanted` cannot run.
 Isa resolve_isa(Isa wanted, const torch::Device& device, torch::ScalarType dtype, std::int64_t tokens);
 
-/// One block; x float32. Gradients are exact but for rounding: products take weights in the narrow type (those of the
-/// gates in two parts on the way in), gates and sums are float32. Results are deterministic. Only where
+/// One block; x float32. Gradients are exact but for rounding: on a GPU products take weights in the narrow type (those
+/// of the gates in two parts on the way in), gates and sums are float32. Results are deterministic, on the CPU for a
+/// number of threads. Without gradient mode nothing is kept for a backward pass on the CPU. Only where
 /// fused_block_obstacle() is empty. Throws Error where the gates' or q's, k's, v's weights have another shape.
 ResidualStream fused_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
                                  const BlockOptions& options);

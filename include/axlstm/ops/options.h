@@ -12,8 +12,9 @@ enum class InputGate { kExponential, kSigmoid };
 constexpr auto enum_names(InputGate) { return std::array{"exponential", "sigmoid"}; }
 
 /// kReference: stabilised parallel form through LibTorch operators. kRecurrent: one step at a time, carrying a state.
-/// kCell: this project's CUDA kernels for the cell, without an S×S tensor in memory. kFused: CUDA kernels for the whole
-/// block (float16, bfloat16). kAuto: the fastest of fused, cell and reference that can run; in float32 the reference.
+/// kCell: this project's own code for the cell, without an S×S tensor in memory. kFused: for the whole block. Both are
+/// CUDA kernels (kFused in float16 and bfloat16), or on the CPU vector code in float32. kAuto: the fastest of fused,
+/// cell and reference that can run; in float32 on a GPU the reference.
 enum class Backend { kAuto, kReference, kRecurrent, kCell, kFused };
 constexpr auto enum_names(Backend) { return std::array{"auto", "reference", "recurrent", "cell", "fused"}; }
 
