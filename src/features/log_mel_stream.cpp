@@ -3,6 +3,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "axlstm/core/error.h"
+#include "axlstm/features/running_statistics.h"
 
 namespace axlstm::features {
 
@@ -43,6 +47,31 @@ torch::Tensor LogMelStream::complete_frames() {
   kept_.erase(kept_.begin(), kept_.begin() + used);
   next_ -= used;
   return log_mel;
+}
+
+std::int64_t for_each_log_mel(audio::ClipReader& clip, const LogMel& log_mel, const torch::Device& device,
+                              const std::function<void(const torch::Tensor&)>& take) {
+  LogMelStream stream(log_mel, device);
+  const auto give = [&](const torch::Tensor& frames) {
+    if (frames.size(0) > 0) take(frames);
+  };
+  for (auto samples = clip.read(); !samples.empty(); samples = clip.read()) give(stream.push(samples));
+  give(stream.finish());
+  return stream.samples();
+}
+
+ClipSurvey survey(const audio::Recording& recording, const LogMel& log_mel, const torch::Device& device, ClipStd kind) {
+  audio::ClipReader clip(recording, static_cast<int>(log_mel.options().sample_rate));
+  ClipSurvey found{.file_rate = clip.file_rate(), .statistics = {}, .note = {}};
+  RunningStatistics statistics;
+  found.samples = for_each_log_mel(clip, log_mel, device, [&](const torch::Tensor& frames) {
+    statistics.add(frames);
+    found.frames += frames.size(0);
+  });
+  found.statistics = statistics.so_far(kind);
+  check_statistics(found.statistics, recording.path.string());
+  found.note = clip.note();
+  return found;
 }
 
 }  // namespace axlstm::features
