@@ -74,4 +74,24 @@ ClipSurvey survey(const audio::Recording& recording, const LogMel& log_mel, cons
   return found;
 }
 
+torch::Tensor read_log_mel(const audio::Recording& recording, const ClipSurvey& survey, const LogMel& log_mel,
+                           std::int64_t first, std::int64_t count) {
+  const auto& options = log_mel.options();
+  const std::int64_t pad = options.n_fft / 2;
+  const std::int64_t begin = first * options.hop - pad, size = (count - 1) * options.hop + options.n_fft;
+  // With what is reflected at the clip's ends.
+  const auto from = std::clamp<std::int64_t>(begin - pad - 1, 0, survey.samples - 1);
+  const auto to = std::min(begin + size + pad + 1, survey.samples);
+  const auto samples =
+      audio::read_part(recording, survey.file_rate, static_cast<int>(options.sample_rate), from, to - from);
+  AXLSTM_CHECK(static_cast<std::int64_t>(samples.size()) == to - from, recording.path.string(), ": ends at sample ",
+               from + static_cast<std::int64_t>(samples.size()), ", it had ", survey.samples,
+               " when it was read first");
+  const auto padded = torch::empty({size});
+  auto* target = padded.data_ptr<float>();
+  for (std::int64_t n = 0; n < size; ++n)
+    target[n] = samples[static_cast<std::size_t>(reflect(begin + n, survey.samples) - from)];
+  return log_mel.of_padded(padded);
+}
+
 }  // namespace axlstm::features

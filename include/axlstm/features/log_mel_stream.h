@@ -57,4 +57,9 @@ struct ClipSurvey {
 /// rounding. Throws Error naming the clip if it cannot be used.
 ClipSurvey survey(const audio::Recording& recording, const LogMel& log_mel, const torch::Device& device, ClipStd kind);
 
+/// The frames [first, first + count) of a clip, which must be there, to rounding: [count, mels] on the CPU. Only the
+/// sound around them is decoded, where the format can be searched.
+torch::Tensor read_log_mel(const audio::Recording& recording, const ClipSurvey& survey, const LogMel& log_mel,
+                           std::int64_t first, std::int64_t count);
+
 }  // namespace axlstm::features
