@@ -25,8 +25,9 @@ std::optional<Waveform> decode_unless_long(const Recording& recording, double lo
   const std::int64_t likely = sound.likely_frames();
   if (static_cast<double>(likely) > most) return std::nullopt;
   // Grown step by step, a waveform would be there twice. (What is not written takes no memory.)
-  const auto reserved = likely < 0 ? std::numeric_limits<std::uint64_t>::max() : static_cast<std::uint64_t>(likely);
-  wave.samples.reserve(static_cast<std::size_t>(std::min(reserved, kReservedSamplesPerByte * sound.file_bytes())));
+  const double expected = likely < 0 ? most + kBlockFrames : static_cast<double>(likely);
+  wave.samples.reserve(
+      static_cast<std::size_t>(std::min(expected, static_cast<double>(kReservedSamplesPerByte * sound.file_bytes()))));
   // Samples are read in blocks, so that memory follows what the file holds, not what its header claims.
   std::size_t got = 0;
   for (std::int64_t frames = kBlockFrames; frames == kBlockFrames;) {
