@@ -16,6 +16,10 @@ PendingFiles::~PendingFiles() {
 }
 
 void PendingFiles::add(const fs::path& path, std::string_view bytes) {
+  add(path, [&](SyncedWriter& writer) { writer.append(bytes); });
+}
+
+void PendingFiles::add(const fs::path& path, const std::function<void(SyncedWriter&)>& write) {
   std::error_code failure;
   fs::create_directories(path.parent_path(), failure);
   AXLSTM_CHECK(!failure, path.parent_path().string(), ": cannot be created (", failure.message(), ")");
@@ -23,7 +27,7 @@ void PendingFiles::add(const fs::path& path, std::string_view bytes) {
   file.temporary += str(".tmp", ::getpid());
   try {
     file.writer = std::make_unique<SyncedWriter>(file.temporary);
-    file.writer->append(bytes);
+    write(*file.writer);
     file.writer->begin_flush();
   } catch (...) {
     fs::remove(file.temporary, failure);

@@ -2,11 +2,9 @@
 
 #include <torch/torch.h>
 
-#include <cmath>
+#include <algorithm>
 #include <iomanip>
-#include <limits>
 
-#include "axlstm/audio/resample.h"
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -14,6 +12,7 @@
 #include "axlstm/core/ordered_parallel.h"
 #include "axlstm/data/shards/shard.h"
 #include "axlstm/features/log_mel.h"
+#include "clip_encoding.h"
 #include "data/shards/packed_meta.h"
 
 namespace axlstm::data {
@@ -23,19 +22,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr double kLiveSeconds = 0.5, kMilestoneSeconds = 10;
-
-/// A clip ready for its shard, or why it is not.
-struct Packed {
-  ShardClip clip;
-  double seconds = 0;
-  std::string note;  ///< what of it is missing
-  std::string failure;
-};
-
-std::string bytes_of(const torch::Tensor& tensor) {
-  const auto contiguous = tensor.contiguous();
-  return {static_cast<const char*>(contiguous.data_ptr()), contiguous.nbytes()};
-}
 
 /// While it lives operators use one thread: the last bits of their sums depend on the number, and clips are what is
 /// worked on side by side.
@@ -52,8 +38,9 @@ class OneThreadEach {
 
 /// What a clip may take in memory while it is packed, by the size of its encoded form: as float32 at the source's rate
 /// and at the model's, and its log-mel. Of compressed sound, where a byte can be many samples, a common rate is taken.
+/// What is long takes no more than what is nearly long.
 std::uint64_t expected_bytes(const StreamedClip& item) {
-  constexpr std::uint64_t kPlain = 6, kCompressed = 30;
+  constexpr std::uint64_t kPlain = 6, kCompressed = 30, kMostOfAFile = std::uint64_t{1} << 29;
   std::error_code ignored;
   const auto file_bytes = [&] {
     const auto size = fs::file_size(item.clip.path, ignored);
@@ -61,58 +48,8 @@ std::uint64_t expected_bytes(const StreamedClip& item) {
   };
   const std::string extension = item.clip.path.extension().string();
   const bool plain = extension == ".wav" || extension == ".aiff" || extension == ".aif" || extension == ".flac";
-  return (item.bytes ? item.bytes->size() : file_bytes()) * (plain ? kPlain : kCompressed);
-}
-
-/// Rounds `samples` to 16-bit numbers times the scale that is returned; `data` are the numbers, `samples` then what
-/// they stand for. Samples that are such numbers already stay as they are.
-float quantise(torch::Tensor& samples, std::string& data) {
-  const float peak = samples.abs().max().item<float>();
-  auto scale = static_cast<float>(kPcm16Scale);
-  torch::Tensor steps = samples / scale;
-  const bool exact = peak <= 1 && steps.le(32767).all().item<bool>() && steps.equal(steps.round());
-  if (!exact) {
-    scale = std::max(peak / 32767, std::numeric_limits<float>::min());
-    steps = samples.div(scale).round_().clamp_(-32768, 32767);
-  }
-  data = bytes_of(steps.to(torch::kInt16));
-  samples = steps.mul_(scale);
-  return scale;
-}
-
-Packed encode(const StreamedClip& item, const features::LogMel& log_mel, const PackOptions& options) {
-  const torch::NoGradGuard no_grad;
-  const audio::DecodeOptions decoding{options.min_decoded_fraction};
-  Packed packed;
-  packed.clip.id = item.clip.id;
-  packed.clip.labels = item.clip.labels;
-  try {
-    AXLSTM_CHECK(item.failure.empty(), item.failure);
-    auto decoded = item.bytes ? audio::decode_memory(*item.bytes, item.clip.path.string(), item.clip.segment, decoding)
-                              : audio::decode_file(item.clip.path, item.clip.segment, decoding);
-    packed.note = std::move(decoded.note);
-    auto wave = audio::resample(std::move(decoded), static_cast<int>(log_mel.options().sample_rate));
-    packed.seconds = wave.seconds();
-    auto samples = features::as_tensor(std::move(wave));
-    if (options.encoding == Encoding::kPcm16) {
-      packed.clip.scale = quantise(samples, packed.clip.data);  // the statistics are those of what is kept
-      packed.clip.length = static_cast<std::uint64_t>(samples.numel());
-    }
-    const auto features = log_mel(samples);
-    const auto statistics = features::clip_statistics(features, features::ClipStd::kUnbiased);
-    AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), item.clip.path.string(),
-                 ": its spectrogram is not finite; the samples are too large");
-    packed.clip.mean = statistics.mean;
-    packed.clip.std = statistics.std;
-    if (options.encoding == Encoding::kLogMel16) {
-      // Normalised before it is rounded: numbers near 0 keep more digits, and silence stays exactly 0.
-      packed.clip.data = bytes_of(features::normalize(features, statistics).to(torch::kFloat16));
-      packed.clip.length = static_cast<std::uint64_t>(features.size(0));
-    }
-  } catch (const Error& failure) {
-    packed.failure = failure.what();
-  }
-  return packed;
+  if (item.bytes) return item.bytes->size() * (plain ? kPlain : kCompressed);
+  return std::min(file_bytes() * (plain ? kPlain : kCompressed), kMostOfAFile);
 }
 
 /// Writes shard after shard.
@@ -141,7 +78,7 @@ class Packer {
     return position_;
   }
 
-  void add(Packed&& packed) {
+  void add(EncodedClip&& packed) {
     ++position_;
     if (!packed.failure.empty()) {
       log::warn("left out: " + packed.failure);
@@ -288,9 +225,9 @@ PackReport pack(ClipStream& stream, const PackOptions& options, const std::atomi
   const auto workers = static_cast<std::size_t>(options.workers);
   Progress progress(stream, done);
   bool stopped = false;
-  ordered_parallel<StreamedClip, Packed>(
-      [&] { return stream.next(); }, [&](StreamedClip&& item) { return encode(item, log_mel, options); },
-      [&](Packed&& packed) {
+  ordered_parallel<StreamedClip, EncodedClip>(
+      [&] { return stream.next(); }, [&](StreamedClip&& item) { return encode_clip(item, log_mel, options); },
+      [&](EncodedClip&& packed) {
         packer.add(std::move(packed));
         progress.show(packer.report(false), packer.seconds());
         stopped = stop;

@@ -3,10 +3,12 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/torch.h>
 
+#include "axlstm/audio/clip_reader.h"
 #include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
 #include "axlstm/embed/chunks.h"
+#include "axlstm/embed/stream.h"
 
 namespace axlstm::embed {
 namespace {
@@ -99,6 +101,25 @@ std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& wav
     first += count;
   }
   return embeddings;
+}
+
+/// Once for the statistics, once for the chunks.
+LongClip Embedder::embed_long(const audio::Recording& recording, const TakeStep& take) {
+  const torch::InferenceMode inference;
+  const auto survey = features::survey(recording, log_mel_, arithmetic_.device, log_mel_.options().clip_std);
+  std::int64_t steps = 0;
+  const auto give = [&](const StreamEmbedding& step) {
+    const auto values = step.embedding.contiguous();
+    take({values.const_data_ptr<float>(), static_cast<std::size_t>(values.numel())});
+    ++steps;
+  };
+  EmbeddingStream stream(*this, EmbeddingKind::kTimestamp, survey.statistics, give, batch_chunks_);
+  audio::ClipReader clip(recording, sample_rate());
+  for (auto samples = clip.read(); !samples.empty(); samples = clip.read()) stream.push(samples);
+  stream.finish();
+  AXLSTM_CHECK(stream.samples() == survey.samples, recording.path.string(), ": changed while it was read");
+  const double duration_ms = 1000.0 * static_cast<double>(survey.samples) / static_cast<double>(sample_rate());
+  return {duration_ms / static_cast<double>(steps), survey.note};
 }
 
 }  // namespace axlstm::embed

@@ -63,11 +63,12 @@ void check_finite(const ClipEmbedding& embedding, const std::string& file) {
                ": its embedding holds NaN or infinite values");
 }
 
-/// Decodes a whole file; what of it is missing is said.
-audio::Waveform decode(const fs::path& file, const ExtractionOptions& options) {
-  auto wave = audio::decode_file(file, {}, {options.min_decoded_fraction});
-  if (!wave.note.empty()) log::warn(str("taken in part: ", file.string(), ": ", wave.note));
-  return wave;
+audio::Recording recording(const fs::path& file, const ExtractionOptions& options) {
+  return {.path = file, .decoding = {options.min_decoded_fraction}};
+}
+
+void say_what_is_missing(const fs::path& file, const std::string& note) {
+  if (!note.empty()) log::warn(str("taken in part: ", file.string(), ": ", note));
 }
 
 std::size_t decoding_threads(const ClipEncoder& encoder, const ExtractionOptions& options) {
@@ -77,9 +78,10 @@ std::size_t decoding_threads(const ClipEncoder& encoder, const ExtractionOptions
 /// A file that has been decoded, or why it could not be.
 struct Decoded {
   std::size_t job = 0;
-  torch::Tensor waveform;  ///< at the encoder's rate; undefined: it failed
+  torch::Tensor waveform;  ///< at the encoder's rate; undefined: it failed, or is long
   double seconds = 0;
   bool partial = false;
+  bool is_long = false;
   std::string failure;
 };
 
@@ -132,9 +134,13 @@ class Pipeline {
   Decoded read(std::size_t job) const {
     Decoded decoded{.job = job, .waveform = {}, .failure = {}};
     try {
-      auto wave = decode(jobs_[job].file, options_);
-      decoded.partial = !wave.note.empty();
-      wave = audio::resample(std::move(wave), encoder_.sample_rate());
+      const fs::path& file = jobs_[job].file;
+      auto whole = audio::decode_unless_long(recording(file, options_), options_.long_seconds);
+      decoded.is_long = !whole;
+      if (!whole) return decoded;
+      say_what_is_missing(file, whole->note);
+      decoded.partial = !whole->note.empty();
+      auto wave = audio::resample(std::move(*whole), encoder_.sample_rate());
       decoded.seconds = wave.seconds();
       decoded.waveform = features::as_tensor(std::move(wave));
     } catch (const std::exception& failure) {
@@ -158,6 +164,10 @@ class Pipeline {
     if (decoded.waveform.defined()) {
       seconds_ += decoded.seconds;
       batch_.push_back(std::move(decoded));
+    } else if (decoded.is_long) {
+      embed_batch();
+      finish_writing();
+      embed_long(jobs_[decoded.job]);
     } else {
       fail(decoded.failure);
     }
@@ -180,6 +190,42 @@ class Pipeline {
     seconds_ = 0;
     finish_writing();
     writing_ = std::async(std::launch::async, [this, embedded = std::move(embedded)] { return write(embedded); });
+    log::progress(str("embedded ", report_.written, " of ", jobs_.size(), " files"), /*milestone=*/false);
+  }
+
+  /// Time steps are kept on disk until the last one is there: what fails before leaves nothing behind.
+  void embed_long(const Job& job) {
+    try {
+      const bool scene = options_.kind == EmbeddingKind::kScene;
+      std::optional<Spool> spool;
+      if (!scene) spool.emplace(options_.output_dir);
+      std::vector<double> sum;
+      std::int64_t steps = 0;
+      const auto take = [&](std::span<const float> step) {
+        sum.resize(step.size());
+        ++steps;
+        for (std::size_t n = 0; n < step.size(); ++n) sum[n] += static_cast<double>(step[n]);
+        if (spool) spool->append({reinterpret_cast<const char*>(step.data()), step.size_bytes()});
+      };
+      const LongClip clip = encoder_.embed_long(recording(job.file, options_), take);
+      say_what_is_missing(job.file, clip.note);
+      report_.partial += clip.note.empty() ? 0 : 1;
+      AXLSTM_CHECK(std::all_of(sum.begin(), sum.end(), [](double value) { return std::isfinite(value); }),
+                   job.file.string(), ": its embedding holds NaN or infinite values");
+      if (spool) {
+        output_->write_steps(job, *spool, sum.size(), clip.step_ms);
+      } else {
+        const auto mean = torch::tensor(sum, torch::kFloat64) / static_cast<double>(steps);
+        output_->write(job, {.scene = mean.to(torch::kFloat32), .timestamps = {}, .timestamps_ms = {}});
+      }
+      Written written{1, {}};
+      flush(written);
+      report(written);
+    } catch (const SharedFileError&) {
+      throw;
+    } catch (const std::exception& failure) {
+      fail(describe(job, failure));
+    }
     log::progress(str("embedded ", report_.written, " of ", jobs_.size(), " files"), /*milestone=*/false);
   }
 
@@ -209,18 +255,25 @@ class Pipeline {
         written.failures.push_back(describe(*job, failure));
       }
     }
+    flush(written);
+    return written;
+  }
+
+  /// Makes what was written safe; `written` loses the clips for which that failed.
+  void flush(Written& written) const {
     std::set<fs::path> lost;  // a clip of time steps has two files
     for (const auto& failure : output_->flush()) {
       written.failures.push_back(failure.message);
       lost.insert(failure.path);
     }
     written.count -= static_cast<std::int64_t>(lost.size());
-    return written;
   }
 
   void finish_writing() {
-    if (!writing_.valid()) return;
-    const Written written = writing_.get();
+    if (writing_.valid()) report(writing_.get());
+  }
+
+  void report(const Written& written) {
     report_.written += written.count;
     for (const std::string& failure : written.failures) fail(failure);
   }
@@ -270,7 +323,8 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
     std::vector<torch::Tensor> waveforms(files.size());
     for_each_index(files.size(), decoding_threads(encoder, options), [&](std::size_t) {
       return [&](std::size_t n) {
-        auto wave = decode(files[n], options);
+        auto wave = audio::decode(recording(files[n], options));
+        say_what_is_missing(files[n], wave.note);
         AXLSTM_CHECK(wave.sample_rate == rate, files[n].string(), ": is at ", wave.sample_rate, " Hz in the folder of ",
                      rate, " Hz");
         waveforms[n] = features::as_tensor(audio::resample(std::move(wave), encoder.sample_rate()));

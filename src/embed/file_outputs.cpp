@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <array>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <sstream>
@@ -38,6 +40,21 @@ class NpyOutput final : public FileOutput {
     if (pending_.size() >= kMostPending) commit();
   }
 
+  void write_steps(const Job& job, Spool& steps, std::size_t width, double step_ms) override {
+    const std::uint64_t count = steps.size() / (width * sizeof(float));
+    pending_.add(options_.output_dir / (job.name + kTimestamps), [&](SyncedWriter& file) {
+      nlohmann::json times = nlohmann::json::array();
+      for (std::uint64_t step = 0; step < count; ++step) times.push_back(static_cast<double>(step) * step_ms);
+      file.append(times.dump());
+      file.append("\n");
+    });
+    pending_.add(options_.output_dir / (job.name + kArray), [&](SyncedWriter& file) {
+      file.append(io::npy_header(std::array{static_cast<std::int64_t>(count), static_cast<std::int64_t>(width)}));
+      steps.for_each_piece([&](std::string_view piece) { file.append(piece); });
+    });
+    commit();  // so that such files do not wait for others
+  }
+
   std::vector<PendingFiles::Failure> flush() override {
     commit();
     return std::exchange(failures_, {});
@@ -71,24 +88,30 @@ class CsvOutput final : public FileOutput {
   void write(const Job& job, const ClipEmbedding& embedding) override {
     const bool scene = options_.kind == EmbeddingKind::kScene;
     const auto rows = (scene ? embedding.scene.unsqueeze(0) : embedding.timestamps).contiguous();
-    std::ostringstream text;
-    if (std::exchange(first_, false)) {
-      text << (scene ? "file" : "file,timestamp_ms");
-      for (std::int64_t column = 0; column < rows.size(1); ++column) text << ",e" << column;
-      text << "\n";
-    }
-    text.precision(9);  // enough to read the same float32 back
+    auto text = header(static_cast<std::size_t>(rows.size(1)));
     for (std::int64_t row = 0; row < rows.size(0); ++row) {
-      text << csv_quoted(job.name);
-      if (!scene) text << "," << embedding.timestamps_ms[static_cast<std::size_t>(row)];
       const auto line = rows[row];
-      for (const float value : values(line)) text << "," << value;
-      text << "\n";
+      add_row(text, job, scene ? 0 : embedding.timestamps_ms[static_cast<std::size_t>(row)], values(line));
     }
+    append(text.str());
+  }
+
+  void write_steps(const Job& job, Spool& steps, std::size_t width, double step_ms) override {
+    append(header(width).str());
+    std::int64_t row = 0;
+    std::vector<float> step(width);
+    const auto write_rows = [&](std::string_view piece) {
+      std::ostringstream text = precise();
+      for (; !piece.empty(); piece.remove_prefix(width * sizeof(float))) {
+        std::memcpy(step.data(), piece.data(), width * sizeof(float));
+        add_row(text, job, static_cast<double>(row++) * step_ms, step);
+      }
+      append(text.str());
+    };
     try {
-      out_.append(text.str());
-    } catch (const Error& failure) {
-      throw SharedFileError(failure.what());
+      steps.for_each_piece(write_rows, width * sizeof(float));
+    } catch (const SpoolError& failure) {
+      throw SharedFileError(failure.what());  // some of the clip's rows are in it
     }
   }
 
@@ -98,6 +121,37 @@ class CsvOutput final : public FileOutput {
   }
 
  private:
+  static std::ostringstream precise() {
+    std::ostringstream text;
+    text.precision(9);  // enough to read the same float32 back
+    return text;
+  }
+
+  /// The names of the columns, above the first row only.
+  std::ostringstream header(std::size_t width) {
+    std::ostringstream text = precise();
+    if (!std::exchange(first_, false)) return text;
+    text << (options_.kind == EmbeddingKind::kScene ? "file" : "file,timestamp_ms");
+    for (std::size_t column = 0; column < width; ++column) text << ",e" << column;
+    text << "\n";
+    return text;
+  }
+
+  void add_row(std::ostringstream& text, const Job& job, double timestamp_ms, std::span<const float> row) const {
+    text << csv_quoted(job.name);
+    if (options_.kind == EmbeddingKind::kTimestamp) text << "," << timestamp_ms;
+    for (const float value : row) text << "," << value;
+    text << "\n";
+  }
+
+  void append(const std::string& text) {
+    try {
+      out_.append(text);
+    } catch (const Error& failure) {
+      throw SharedFileError(failure.what());
+    }
+  }
+
   ExtractionOptions options_;
   fs::path target_, temporary_;
   SyncedWriter out_;

@@ -8,6 +8,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/pending_files.h"
+#include "axlstm/core/spool.h"
 #include "axlstm/embed/extraction.h"
 
 namespace axlstm::embed {
@@ -29,6 +30,9 @@ class FileOutput {
 
   /// Throws Error if this clip's embedding cannot be written.
   virtual void write(const Job& job, const ClipEmbedding& embedding) = 0;
+
+  /// The same of a clip whose time steps are too many for memory: `steps` are rows [W] of float32, `step_ms` apart.
+  virtual void write_steps(const Job& job, Spool& steps, std::size_t width, double step_ms) = 0;
 
   /// Called behind every batch: what was written is safe then, but for the clips of the failures that are returned, one
   /// for each of a clip's files; `path` is the clip's, without the added extension.

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <vector>
 
+#include "axlstm/audio/clip_reader.h"
 #include "axlstm/core/error.h"
 
 namespace axlstm::embed {
@@ -62,11 +63,14 @@ torch::Tensor NaiveEmbedder::log_mel(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.defined() && waveform.dim() == 1 && waveform.numel() > 0 && waveform.device().is_cpu() &&
                    waveform.scalar_type() == torch::kFloat32,
                "HEAR-naive needs a waveform [T] of float32 on the CPU with at least one sample");
+  return of_padded(torch::constant_pad_nd(waveform, {kFrameSamples / 2, kFrameSamples / 2}));
+}
+
+torch::Tensor NaiveEmbedder::of_padded(const torch::Tensor& waveform) const {
   constexpr std::int64_t kFramesAtOnce = 512;  // bounds the memory for minutes of audio
   const torch::NoGradGuard no_grad;
-  const auto padded = torch::constant_pad_nd(waveform, {kFrameSamples / 2, kFrameSamples / 2});
   std::vector<torch::Tensor> parts;
-  for (const auto& frames : padded.unfold(0, kFrameSamples, kHopSamples).split(kFramesAtOnce)) {
+  for (const auto& frames : waveform.unfold(0, kFrameSamples, kHopSamples).split(kFramesAtOnce)) {
     const auto power = torch::fft_rfft(frames * window_).abs().square();
     parts.push_back((power.matmul(mel_filters_) + kLogOffset).log());
   }
@@ -85,6 +89,26 @@ FileEmbedding NaiveEmbedder::timestamps(const torch::Tensor& waveform) const {
     result.timestamps_ms.push_back(static_cast<double>(i * kHopSamples) * 1000.0 / kSampleRate);
   }
   return result;
+}
+
+LongClip NaiveEmbedder::timestamps(const audio::Recording& recording, const ClipEncoder::TakeStep& take) const {
+  audio::ClipReader clip(recording, kSampleRate);
+  std::vector<float> kept(kFrameSamples / 2, 0.0F);  // from where the next frame begins
+  const auto take_frames = [&] {
+    const auto there = static_cast<std::int64_t>(kept.size());
+    if (there < kFrameSamples) return;
+    const auto rows = of_padded(torch::from_blob(kept.data(), {there}, torch::kFloat32)).matmul(projection_);
+    for (std::int64_t row = 0; row < rows.size(0); ++row)
+      take({rows.const_data_ptr<float>() + row * kDimension, static_cast<std::size_t>(kDimension)});
+    kept.erase(kept.begin(), kept.begin() + rows.size(0) * kHopSamples);
+  };
+  for (auto samples = clip.read(); !samples.empty(); samples = clip.read()) {
+    kept.insert(kept.end(), samples.begin(), samples.end());
+    take_frames();
+  }
+  kept.insert(kept.end(), kFrameSamples / 2, 0.0F);
+  take_frames();
+  return {static_cast<double>(kHopSamples) * 1000.0 / kSampleRate, clip.note()};
 }
 
 }  // namespace axlstm::embed

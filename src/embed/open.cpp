@@ -36,6 +36,9 @@ class NaiveEncoder final : public ClipEncoder {
     }
     return embeddings;
   }
+  LongClip embed_long(const audio::Recording& recording, const TakeStep& take) override {
+    return naive_.timestamps(recording, take);
+  }
   int sample_rate() const override { return NaiveEmbedder::kSampleRate; }
   bool takes_any_rate() const override { return true; }
   std::string description() const override { return "HEAR-naive"; }

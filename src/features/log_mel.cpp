@@ -117,6 +117,11 @@ ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind) {
   return statistics.so_far(kind);
 }
 
+void check_statistics(const ClipStatistics& statistics, const std::string& clip) {
+  AXLSTM_CHECK(std::isfinite(statistics.mean) && std::isfinite(statistics.std), clip,
+               ": its spectrogram is not finite; the samples are too large");
+}
+
 torch::Tensor normalize(const torch::Tensor& log_mel, const ClipStatistics& statistics) {
   return (log_mel - statistics.mean).div_(statistics.std + kStdOffset);
 }

@@ -3,6 +3,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
+
+#include "axlstm/core/error.h"
+#include "axlstm/features/running_statistics.h"
 
 namespace axlstm::features {
 
@@ -43,6 +47,51 @@ torch::Tensor LogMelStream::complete_frames() {
   kept_.erase(kept_.begin(), kept_.begin() + used);
   next_ -= used;
   return log_mel;
+}
+
+std::int64_t for_each_log_mel(audio::ClipReader& clip, const LogMel& log_mel, const torch::Device& device,
+                              const std::function<void(const torch::Tensor&)>& take) {
+  LogMelStream stream(log_mel, device);
+  const auto give = [&](const torch::Tensor& frames) {
+    if (frames.size(0) > 0) take(frames);
+  };
+  for (auto samples = clip.read(); !samples.empty(); samples = clip.read()) give(stream.push(samples));
+  give(stream.finish());
+  return stream.samples();
+}
+
+ClipSurvey survey(const audio::Recording& recording, const LogMel& log_mel, const torch::Device& device, ClipStd kind) {
+  audio::ClipReader clip(recording, static_cast<int>(log_mel.options().sample_rate));
+  ClipSurvey found{.file_rate = clip.file_rate(), .statistics = {}, .note = {}};
+  RunningStatistics statistics;
+  found.samples = for_each_log_mel(clip, log_mel, device, [&](const torch::Tensor& frames) {
+    statistics.add(frames);
+    found.frames += frames.size(0);
+  });
+  found.statistics = statistics.so_far(kind);
+  check_statistics(found.statistics, recording.path.string());
+  found.note = clip.note();
+  return found;
+}
+
+torch::Tensor read_log_mel(const audio::Recording& recording, const ClipSurvey& survey, const LogMel& log_mel,
+                           std::int64_t first, std::int64_t count) {
+  const auto& options = log_mel.options();
+  const std::int64_t pad = options.n_fft / 2;
+  const std::int64_t begin = first * options.hop - pad, size = (count - 1) * options.hop + options.n_fft;
+  // With what is reflected at the clip's ends.
+  const auto from = std::clamp<std::int64_t>(begin - pad - 1, 0, survey.samples - 1);
+  const auto to = std::min(begin + size + pad + 1, survey.samples);
+  const auto samples =
+      audio::read_part(recording, survey.file_rate, static_cast<int>(options.sample_rate), from, to - from);
+  AXLSTM_CHECK(static_cast<std::int64_t>(samples.size()) == to - from, recording.path.string(), ": ends at sample ",
+               from + static_cast<std::int64_t>(samples.size()), ", it had ", survey.samples,
+               " when it was read first");
+  const auto padded = torch::empty({size});
+  auto* target = padded.data_ptr<float>();
+  for (std::int64_t n = 0; n < size; ++n)
+    target[n] = samples[static_cast<std::size_t>(reflect(begin + n, survey.samples) - from)];
+  return log_mel.of_padded(padded);
 }
 
 }  // namespace axlstm::features

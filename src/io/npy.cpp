@@ -36,6 +36,8 @@ std::optional<std::int64_t> element_count(std::span<const std::int64_t> shape) {
   return count;
 }
 
+}  // namespace
+
 std::string npy_header(std::span<const std::int64_t> shape) {
   std::string dictionary = "{'descr': '<f4', 'fortran_order': False, 'shape': (";
   for (std::size_t i = 0; i < shape.size(); ++i) dictionary += str(i == 0 ? "" : ", ", shape[i]);
@@ -47,8 +49,6 @@ std::string npy_header(std::span<const std::int64_t> shape) {
   header += {'\x01', '\x00', static_cast<char>(dictionary.size() & 0xff), static_cast<char>(dictionary.size() >> 8)};
   return header + dictionary;
 }
-
-}  // namespace
 
 std::string npy_bytes(std::span<const std::int64_t> shape, std::span<const float> values) {
   constexpr std::size_t kMaxDimensions = 32;  // NumPy's own limit; keeps the header length within 16 bits

@@ -113,6 +113,88 @@ TEST(Dataset, BadClipsAreCountedOnceAndTooManyStopTheRun) {
       {"3 of 10 clips", clips.folder().path().string(), "data.max_bad_fraction", "0.2", "broken.wav: truncated"});
 }
 
+/// A dataset over `folder` whose clips are all long, or none.
+std::shared_ptr<Dataset> files_of(const test::TemporaryFolder& folder, bool long_ones, std::int64_t cache_mb = 0) {
+  DataOptions options;
+  options.root = folder.path().string();
+  options.cache_mb = cache_mb;
+  return std::make_shared<Dataset>(load_manifest(options), features::LogMelOptions{}, options, long_ones ? 1e-5 : 1e6);
+}
+
+torch::Tensor crop_of(Dataset& dataset, std::int64_t clip, std::uint64_t seed) {
+  auto batch = dataset.allocate(1, 200, false);
+  dataset.read_crop(clip, seed, batch, 0);
+  return batch.data[0];
+}
+
+TEST(LongClips, TheirCropsAreThoseOfShortOnes) {
+  // Of one sample, shorter than a window, than a crop; a crop; longer.
+  const test::Clips clips({0.0001, 0.005, 0.02, 0.7, 1.99, 2.0, 2.5, 6.0, 20.0});
+  std::vector<std::int16_t> stereo;
+  for (const std::int16_t sample : test::sine(7.3, 300, 44100)) stereo.insert(stereo.end(), {sample, 0});
+  clips.folder().write("stereo.wav", test::wav_bytes(stereo, {.sample_rate = 44100, .channels = 2}));
+  clips.folder().write("telephone.wav", test::wav_bytes(test::sine(7.3, 300, 8000), {.sample_rate = 8000}));
+  const auto audio = std::filesystem::path(AXLSTM_TEST_DATA) / "data" / "audio" / "music";
+  for (const char* file : {"loops/loop_garzul.mp3", "drums/drum_roll.opus", "percussion/perc_till.flac"})
+    std::filesystem::copy(audio / file, clips.folder().path() / std::filesystem::path(file).filename());
+  const auto brief = files_of(clips.folder(), false);
+  for (const std::int64_t cache_mb : {0, 1, 100}) {  // without the cache, with room for some, for all
+    const auto lengthy = files_of(clips.folder(), true, cache_mb);
+    for (std::int64_t clip = 0; clip < brief->size(); ++clip) {
+      for (std::uint64_t seed = 0; seed < 12; ++seed) {
+        const auto a = crop_of(*brief, clip, derive_seed({seed})), b = crop_of(*lengthy, clip, derive_seed({seed}));
+        // Digital silence and pure tones have bins of next to no power, whose logarithm magnifies rounding.
+        EXPECT_LE((a - b).abs().mean().item<double>(), 1e-4) << brief->id(clip) << ", seed " << seed;
+        EXPECT_LE((a - b).abs().max().item<double>(), 5e-3) << brief->id(clip) << ", seed " << seed;
+      }
+    }
+    EXPECT_EQ(lengthy->features(8).defined(), cache_mb == 100);
+  }
+}
+
+TEST(LongClips, SegmentsAreThatPartOfTheFile) {
+  const test::Clips clips({9.0});
+  const auto dataset = [&](double long_seconds) {
+    Manifest manifest = load_manifest(clips.options());
+    const Clip whole = manifest.clips[0];
+    manifest.clips = ClipList();
+    manifest.clips.add(whole.path.string(), whole.id, {1.0, 5.5});
+    DataOptions options;
+    options.cache_mb = 0;
+    return std::make_shared<Dataset>(manifest, features::LogMelOptions{}, options, long_seconds);
+  };
+  const auto brief = dataset(600), lengthy = dataset(1);
+  for (std::uint64_t seed = 0; seed < 30; ++seed)
+    EXPECT_LE((crop_of(*brief, 0, seed) - crop_of(*lengthy, 0, seed)).abs().max().item<double>(), 2e-4) << seed;
+}
+
+TEST(LongClips, BadOnesAreNamedEachTimeAndPartialOnesCountedOnce) {
+  const test::TemporaryFolder folder;
+  std::vector<float> samples(100'000, 0.1F);
+  samples[90'000] = NAN;
+  folder.write("a.wav", test::wav_bytes(samples));
+  folder.write("b.wav", test::wav_bytes(test::sine(4.0, 300), {.claimed_data_bytes = 130'000}));
+  folder.write("c.wav", test::wav_bytes(std::vector<float>(100'000, 1e30F)));
+  const auto dataset = files_of(folder, true);
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    test::expect_error([&] { crop_of(*dataset, 0, 1); }, {"a.wav", "not finite", "at 5.625 s"});
+    test::expect_error([&] { crop_of(*dataset, 2, 1); }, {"c.wav", "not finite"});
+    crop_of(*dataset, 1, 1);
+  }
+  EXPECT_EQ(dataset->partial_count(), 1);
+}
+
+TEST(LongClips, ManyThreadsReadThemOnce) {
+  const test::Clips clips({8.0, 9.0});
+  const auto dataset = files_of(clips.folder(), true);
+  const auto expected = crop_of(*files_of(clips.folder(), true), 1, 3);
+  std::vector<torch::Tensor> crops(6);
+  std::vector<std::thread> threads;
+  for (auto& crop : crops) threads.emplace_back([&] { crop = crop_of(*dataset, 1, 3); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& crop : crops) EXPECT_TRUE(crop.equal(expected));
+}
+
 TEST(RandomCrop, StaysWithinTheClip) {
   const auto features = torch::arange(250, torch::kFloat32).unsqueeze(1).expand({250, 3});
   for (std::uint64_t seed = 0; seed < 500; ++seed) {

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -171,6 +173,100 @@ TEST_F(PackerTest, ClipsPackedInPartAreCountedAndListedAlsoAfterAnInterruption) 
   options.min_decoded_fraction = 0.01;
   options.output = folder_.path() / "all";
   EXPECT_EQ(pack(options).partial, 3);
+}
+
+/// Clips that are no 16-bit numbers, of other rates and formats, and one of which something is missing.
+void add_other_formats(const test::TemporaryFolder& folder) {
+  std::vector<float> loud;
+  for (int n = 0; n < 50'000; ++n) loud.push_back(3.0F * std::sin(static_cast<float>(n) * 0.05F));
+  folder.write("loud.wav", test::wav_bytes(loud));
+  std::vector<std::int16_t> stereo;
+  for (const std::int16_t sample : test::sine(3.3, 300, 44100)) stereo.insert(stereo.end(), {sample, 0});
+  folder.write("stereo.wav", test::wav_bytes(stereo, {.sample_rate = 44100, .channels = 2}));
+  const fs::path audio = fs::path(AXLSTM_TEST_DATA) / "data" / "audio" / "music";
+  for (const char* file : {"loops/loop_garzul.mp3", "drums/drum_roll.opus", "percussion/perc_till.flac"})
+    fs::copy(audio / file, folder.path() / fs::path(file).filename());
+  folder.write("nearly.wav", test::wav_bytes(test::sine(4.0, 300), {.claimed_data_bytes = 130'000}));
+}
+
+std::vector<double> numbers_of(const ShardView& view, Encoding encoding, std::int64_t mels) {
+  const bool pcm = encoding == Encoding::kPcm16;
+  const auto size = static_cast<std::int64_t>(view.length) * (pcm ? 1 : mels);
+  const auto kept = torch::empty({size}, pcm ? torch::kInt16 : torch::kFloat16);
+  view.read(0, kept.data_ptr(), kept.nbytes());
+  const auto numbers = kept.to(torch::kFloat64);
+  return {numbers.data_ptr<double>(), numbers.data_ptr<double>() + size};
+}
+
+TEST_F(PackerTest, LongClipsArePackedAsShortOnes) {
+  add_other_formats(clips_.folder());
+  for (const Encoding encoding : {Encoding::kPcm16, Encoding::kLogMel16}) {
+    auto options = this->options(str("short", static_cast<int>(encoding)));
+    options.encoding = encoding;
+    EXPECT_EQ(pack(options).partial, 1);
+    const PackedSet brief(options.output);
+    options.output = folder_.path() / str("long", static_cast<int>(encoding));
+    options.long_seconds = 0.001;
+    EXPECT_EQ(pack(options).partial, 1);
+    const PackedSet lengthy(options.output);
+    ASSERT_EQ(brief.size(), 16);
+    ASSERT_EQ(lengthy.size(), 16);
+    for (std::int64_t n = 0; n < brief.size(); ++n) {
+      const ShardView a = brief.clip(n), b = lengthy.clip(n);
+      ASSERT_EQ(a.id, b.id);
+      ASSERT_EQ(a.length, b.length) << a.id;
+      EXPECT_NEAR(a.mean, b.mean, 1e-4) << a.id;
+      EXPECT_NEAR(a.std, b.std, 1e-4) << a.id;
+      EXPECT_NEAR(a.scale, b.scale, 1e-6 * a.scale) << a.id;
+      EXPECT_TRUE(b.is_whole()) << b.id;
+      // Of what is not resampled the samples are the same, of the rest one in a few thousand is rounded to its
+      // neighbour.
+      const bool resampled =
+          a.id.find("stereo") != a.id.npos || a.id.find(".mp3") != a.id.npos || a.id.find(".opus") != a.id.npos;
+      if (encoding == Encoding::kPcm16 && !resampled) {
+        EXPECT_EQ(a.checksum, b.checksum) << a.id;
+        EXPECT_EQ(a.scale, b.scale) << a.id;
+      }
+      const auto x = numbers_of(a, encoding, 80), y = numbers_of(b, encoding, 80);
+      double most = 0;
+      for (std::size_t k = 0; k < x.size(); ++k) most = std::max(most, std::abs(x[k] - y[k]));
+      EXPECT_LE(most, encoding == Encoding::kPcm16 ? 1 : 0.02) << a.id;
+    }
+  }
+}
+
+TEST_F(PackerTest, BytesOfLongClipsDoNotDependOnTheThreadsAndInterruptions) {
+  for (const Encoding encoding : {Encoding::kPcm16, Encoding::kLogMel16}) {
+    std::vector<std::map<std::string, std::string>> packed;
+    for (const std::int64_t workers : {1, 5}) {
+      auto options = this->options(str("w", workers, static_cast<int>(encoding)), workers);
+      options.encoding = encoding;
+      options.long_seconds = 1;
+      std::atomic<bool> stop{false};
+      StoppingStream stopping(stream(), stop, 6);
+      EXPECT_FALSE(data::pack(stopping, options, stop).finished);
+      EXPECT_TRUE(pack(options).finished);
+      packed.push_back(files(options.output));
+    }
+    EXPECT_TRUE(packed[1] == packed[0]);
+  }
+}
+
+TEST_F(PackerTest, BrokenLongClipsCostThemselvesOnly) {
+  std::vector<float> samples(100'000, 0.1F);
+  samples[90'000] = std::numeric_limits<float>::quiet_NaN();
+  clips_.folder().write("01.wav", test::wav_bytes(samples));
+  clips_.folder().write("02.wav", test::wav_bytes(test::sine(4.0, 300), {.claimed_data_bytes = 1'000'000}));
+  clips_.folder().write("03.wav", test::wav_bytes(std::vector<float>(100'000, 1e30F)));
+  auto options = this->options("p");
+  options.long_seconds = 0.001;
+  const auto report = pack(options);
+  EXPECT_EQ(report.clips, 7);
+  EXPECT_EQ(report.broken, 3);
+  const std::string list = read_file(options.output / "broken.jsonl");
+  for (const char* part : {"01.wav", "at 5.625 s", "02.wav", "truncated", "03.wav", "not finite"})
+    EXPECT_NE(list.find(part), std::string::npos) << list;
+  EXPECT_TRUE(verify(PackedSet(options.output), 2).empty());
 }
 
 TEST_F(PackerTest, LittleMemoryChangesNothingOfTheShards) {

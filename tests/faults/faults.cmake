@@ -15,3 +15,7 @@ axlstm_fault_test(disk --count 2 full-pretrain full-pack full-extract full-hear-
 axlstm_fault_test(read --count 1 read-error damage)
 axlstm_fault_test(processes --count 1 ranks signals two-processes)
 axlstm_fault_test(limits clock numbers no-gpu full-output locales)
+
+add_test(NAME load_long_wav COMMAND ${AXLSTM_TEST_PYTHON} -B ${CMAKE_CURRENT_SOURCE_DIR}/faults/load.py --bin ${PROJECT_BINARY_DIR}/bin
+         --scale 0.2 long-wav)
+set_tests_properties(load_long_wav PROPERTIES LABELS faults TIMEOUT 600)

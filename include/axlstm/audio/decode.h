@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,10 +29,26 @@ struct DecodeOptions {
   double min_decoded_fraction = 0.9;
 };
 
+/// A clip: where its sound is, and which part of it.
+struct Recording {
+  std::filesystem::path path;                  ///< of the file; beside `bytes` only its name in errors
+  std::optional<std::string_view> bytes = {};  ///< of the file, where they are in memory; they must outlive its use
+  Segment segment = {};
+  DecodeOptions decoding = {};
+};
+
+/// What lasts longer is read block by block (clip_reader.h) instead of being held in memory (docs/data.md).
+inline constexpr double kLongSeconds = 600;
+
 /// Decodes WAV, AIFF, AU, CAF, FLAC, Ogg (Vorbis, Opus) by libsndfile, MPEG audio by libmpg123 and, where the build has
 /// FFmpeg's libraries, MP4, WebM, AAC and the like; what a file is its first bytes say, not its name. Channels are
 /// averaged. docs/data.md tells how each length is known. Throws Error naming the file for: missing, unreadable, empty,
 /// no audio, truncated, or samples that are not finite.
+Waveform decode(const Recording& recording);
+
+/// The same, but nothing of a clip that promises to last longer than `long_seconds` or is found to.
+std::optional<Waveform> decode_unless_long(const Recording& recording, double long_seconds);
+
 Waveform decode_file(const std::filesystem::path& path, const Segment& segment = {}, const DecodeOptions& options = {});
 
 /// The same from memory; `name` stands for the file in errors.

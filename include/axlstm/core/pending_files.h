@@ -1,9 +1,10 @@
-// Small files that are flushed to disk together: one by one, a thousand of them would wait for the disk a thousand
+// Files that are flushed to disk together: one by one, a thousand of them would wait for the disk a thousand
 // times.
 #pragma once
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,9 @@ class PendingFiles {
   /// Writes a file under a temporary name beside `path`, and makes its folder. Throws Error naming it if that fails;
   /// the others stay as they are.
   void add(const std::filesystem::path& path, std::string_view bytes);
+
+  /// The same of what `write` appends.
+  void add(const std::filesystem::path& path, const std::function<void(SyncedWriter&)>& write);
 
   struct Failure {
     std::filesystem::path path;

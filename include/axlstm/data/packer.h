@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 
+#include "axlstm/audio/decode.h"
 #include "axlstm/data/lists/clip_stream.h"
 #include "axlstm/data/options.h"
 #include "axlstm/features/options.h"
@@ -15,10 +16,11 @@ struct PackOptions {
   std::filesystem::path output;
   Encoding encoding = Encoding::kPcm16;
   features::LogMelOptions audio;
-  std::int64_t workers = 1;           ///< threads that decode
-  std::int64_t memory_mb = 2048;      ///< of the clips under way, as their files' sizes let expect
-  double min_decoded_fraction = 0.9;  ///< data.min_decoded_fraction
-  std::int64_t shard_mb = 1024;       ///< a shard ends with the clip that fills it
+  std::int64_t workers = 1;                   ///< threads that decode
+  std::int64_t memory_mb = 2048;              ///< of the clips under way, as their files' sizes let expect
+  double min_decoded_fraction = 0.9;          ///< data.min_decoded_fraction
+  std::int64_t shard_mb = 1024;               ///< a shard ends with the clip that fills it
+  double long_seconds = audio::kLongSeconds;  ///< clips that last longer are packed in constant memory
 };
 
 struct PackReport {

@@ -28,6 +28,7 @@ class Embedder final : public ClipEncoder {
 
   /// Clips of different lengths share batches.
   std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override;
+  LongClip embed_long(const audio::Recording& recording, const TakeStep& take) override;
   int sample_rate() const override { return static_cast<int>(log_mel_.options().sample_rate); }
   int decoding_threads() const override;
   std::string description() const override { return description_; }

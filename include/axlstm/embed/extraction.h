@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "axlstm/audio/decode.h"
 #include "axlstm/embed/clip_encoder.h"
 #include "axlstm/embed/options.h"
 
@@ -22,11 +23,12 @@ struct ExtractionOptions {
   std::filesystem::path output_dir;
   EmbeddingKind kind = EmbeddingKind::kScene;
   OutputFormat format = OutputFormat::kNpy;
-  double batch_seconds = kBatchSeconds;  ///< audio that goes through the encoder at once
-  bool per_file = false;                 ///< HEAR tasks: also write each clip's own .npy
-  double min_decoded_fraction = 0.9;     ///< of what a file promises; one with less is not embedded
-  bool resample = false;                 ///< HEAR tasks: allow audio of another rate than the encoder's
-  int side_by_side = 1;                  ///< extractions that share this machine's cores
+  double batch_seconds = kBatchSeconds;       ///< audio that goes through the encoder at once
+  bool per_file = false;                      ///< HEAR tasks: also write each clip's own .npy
+  double min_decoded_fraction = 0.9;          ///< of what a file promises; one with less is not embedded
+  bool resample = false;                      ///< HEAR tasks: allow audio of another rate than the encoder's
+  int side_by_side = 1;                       ///< extractions that share this machine's cores
+  double long_seconds = audio::kLongSeconds;  ///< files that last longer are embedded in constant memory
 };
 
 struct ExtractionReport {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "axlstm/embed/clip_encoder.h"
 #include "axlstm/embed/task_embeddings.h"
 
 namespace axlstm::embed {
@@ -26,8 +27,13 @@ class NaiveEmbedder {
   /// As scene: [L, 4096] with L = 1 + T / 1102, and the times at which the frames are centred.
   FileEmbedding timestamps(const torch::Tensor& waveform) const;
 
+  /// The same of a clip of any length, in constant memory: `take` gets the embedding of each frame.
+  LongClip timestamps(const audio::Recording& recording, const ClipEncoder::TakeStep& take) const;
+
  private:
   torch::Tensor log_mel(const torch::Tensor& waveform) const;  // [L, 256]
+  torch::Tensor of_padded(
+      const torch::Tensor& waveform) const;  // its frames [L, 256] begin every hop from its start on
 
   torch::Tensor window_;       // [4096]
   torch::Tensor mel_filters_;  // [2049, 256]

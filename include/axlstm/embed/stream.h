@@ -29,9 +29,10 @@ class EmbeddingStream {
   using Take = std::function<void(const StreamEmbedding&)>;
 
   /// kScene: a vector for each chunk, the mean over its time steps; kTimestamp: one for each time step. Without
-  /// `statistics` a chunk is normalised by those of all frames up to its end. `embedder` must outlive this.
+  /// `statistics` a chunk is normalised by those of all frames up to its end. Chunks are encoded when `together` of
+  /// them are there; with more than one they come later, but cost less. `embedder` must outlive this.
   EmbeddingStream(Embedder& embedder, EmbeddingKind kind, const std::optional<features::ClipStatistics>& statistics,
-                  Take take);
+                  Take take, std::int64_t together = 1);
 
   /// Samples at the embedder's rate. Throws Error for embeddings that are not finite.
   void push(std::span<const float> samples);
@@ -41,22 +42,34 @@ class EmbeddingStream {
 
   /// Of the log-mel of all frames so far; not before the first.
   features::ClipStatistics statistics() const;
-  std::int64_t frames() const { return frames_; }  ///< so far
+  std::int64_t frames() const { return frames_; }              ///< so far
+  std::int64_t samples() const { return log_mel_.samples(); }  ///< so far
 
  private:
+  /// A chunk that was not encoded yet.
+  struct Chunk {
+    torch::Tensor input;      ///< [1, 1, L, F]
+    std::int64_t start = 0;   ///< frames before it
+    std::int64_t frames = 0;  ///< without the zeros behind them
+  };
+
   void take_frames(const torch::Tensor& log_mel);
-  void embed_chunk();
+  void end_chunk();
+  void embed_chunks();
+  void give_steps(const Chunk& chunk, const torch::Tensor& steps);
 
   Embedder& embedder_;
   EmbeddingKind kind_;
   std::optional<features::ClipStatistics> fixed_;
   Take take_;
+  std::size_t together_;
   features::LogMelStream log_mel_;
   features::RunningStatistics running_;
   std::int64_t frames_ = 0;        ///< in all
   std::int64_t chunk_start_ = 0;   ///< frames before the chunk
   std::int64_t chunk_frames_ = 0;  ///< of the chunk that are there
   std::vector<torch::Tensor> chunk_;
+  std::vector<Chunk> chunks_;  ///< that are there and not encoded yet
 };
 
 }  // namespace axlstm::embed

@@ -4,6 +4,8 @@
 
 #include <torch/types.h>
 
+#include <string>
+
 #include "axlstm/audio/decode.h"
 #include "axlstm/features/options.h"
 
@@ -52,6 +54,9 @@ struct ClipStatistics {
 
 /// Mean and standard deviation of a whole clip's log-mel [L', mels], in float64.
 ClipStatistics clip_statistics(const torch::Tensor& log_mel, ClipStd kind);
+
+/// Throws Error naming the clip if they are not finite.
+void check_statistics(const ClipStatistics& statistics, const std::string& clip);
 
 /// (x − mean) / (std + 1e-8)
 torch::Tensor normalize(const torch::Tensor& log_mel, const ClipStatistics& statistics);

@@ -14,6 +14,9 @@
 
 namespace axlstm::io {
 
+/// What stands in an .npy file before the values.
+std::string npy_header(std::span<const std::int64_t> shape);
+
 /// The bytes of an .npy file. Throws Error if the shape's product is not the number of values.
 std::string npy_bytes(std::span<const std::int64_t> shape, std::span<const float> values);
 

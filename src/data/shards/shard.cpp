@@ -39,12 +39,26 @@ void ShardWriter::append(std::string_view bytes) {
   bytes_ += bytes.size();
 }
 
+std::uint64_t ShardWriter::append_data(const ShardClip& clip) {
+  std::uint64_t checksum = kFnv1a64Start;
+  const auto take = [&](std::string_view piece) {
+    checksum = fnv1a64(piece, checksum);
+    append(piece);
+  };
+  if (clip.spool) {
+    clip.spool->for_each_piece(take);
+  } else {
+    take(clip.data);
+  }
+  return checksum;
+}
+
 void ShardWriter::add(const ShardClip& clip) {
   append(std::string(padding(bytes_), '\0'));
-  records_.push_back({bytes_, clip.length, clip.mean, clip.std, fnv1a64(clip.data), text_.size(),
+  const std::uint64_t offset = bytes_, checksum = append_data(clip);
+  records_.push_back({offset, clip.length, clip.mean, clip.std, checksum, text_.size(),
                       static_cast<std::uint32_t>(clip.id.size()), static_cast<std::uint32_t>(clip.labels.size()),
-                      clip.data.size(), clip.scale});
-  append(clip.data);
+                      bytes_ - offset, clip.scale});
   text_ += clip.id + clip.labels;
 }
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include <cstring>
 #include <random>
 
@@ -63,6 +65,22 @@ TEST_F(ShardTest, WhatIsWrittenIsRead) {
   test::expect_error([&] { shard.clip(3); }, {path_.string(), "3 clips"});
   char byte = 0;
   test::expect_error([&] { shard.clip(0).read(62, &byte, 1); }, {path_.string(), "clip 1", "62 bytes"});
+}
+
+TEST_F(ShardTest, SpooledDataAreWrittenAsDataInMemoryAre) {
+  write();
+  const std::string whole = read_file(path_);
+  {
+    ShardWriter writer(path_);
+    for (int n = 1; n <= 3; ++n) {
+      ShardClip spooled = clip(n, 2 + 60 * static_cast<std::size_t>(n));
+      spooled.spool = std::make_shared<Spool>(folder_.path());
+      spooled.spool->append(std::exchange(spooled.data, ""));
+      writer.add(spooled);
+    }
+    writer.finish("{\"what\": \"ever\"}");
+  }
+  EXPECT_TRUE(read_file(path_) == whole);
 }
 
 TEST_F(ShardTest, AShardCutShortWhileItIsReadIsAnError) {

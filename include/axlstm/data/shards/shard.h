@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "axlstm/core/files.h"
+#include "axlstm/core/spool.h"
 
 namespace axlstm::data {
 
@@ -47,6 +48,7 @@ static_assert(sizeof(ShardFooter) == 48);
 struct ShardClip {
   std::string id, labels;
   std::string data;
+  std::shared_ptr<Spool> spool;  ///< the data, where they are too many for memory
   std::uint64_t length = 0;
   double mean = 0, std = 0;
   double scale = kPcm16Scale;
@@ -69,6 +71,7 @@ class ShardWriter {
 
  private:
   void append(std::string_view bytes);
+  std::uint64_t append_data(const ShardClip& clip);  ///< returns its checksum
 
   std::filesystem::path path_, temporary_;
   SyncedWriter writer_;
