@@ -1,9 +1,11 @@
 // Ogg: its pages tell where one stream ends and the next begins. libsndfile reads one stream, so each link of a chain
 // is given to it alone.
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <set>
 #include <string_view>
+#include <utility>
 
 #include "axlstm/core/error.h"
 #include "decoder.h"
@@ -18,6 +20,7 @@ constexpr std::uint8_t kBegins = 2, kEnds = 4;
 struct Page {
   std::uint64_t begin = 0, end = 0;
   std::uint8_t flags = 0;
+  std::int64_t position = -1;  ///< in frames, of the end of the last packet that ends in it; -1: none does
   std::uint32_t serial = 0;
   std::string start;  ///< of its content
 };
@@ -39,7 +42,10 @@ bool find_page(const ByteSource& bytes, std::uint64_t at, Page& page) {
     if (header.size() < kPageHeader + segments) return false;
     std::uint64_t size = kPageHeader + segments;
     for (std::size_t n = 0; n < segments; ++n) size += byte(kPageHeader + n);
-    page = {at, at + size, byte(5), 0, {}};
+    page = {at, at + size, byte(5), 0, 0, {}};
+    std::uint64_t position = 0;
+    for (std::size_t n = 14; n-- > 6;) position = position << 8 | byte(n);
+    page.position = static_cast<std::int64_t>(position);
     for (std::size_t n = 4; n-- > 0;) page.serial = page.serial << 8 | byte(14 + n);
     if ((page.flags & kBegins) != 0) page.start = bytes.text(at + kPageHeader + segments, 8);
     return true;
@@ -50,8 +56,9 @@ bool find_page(const ByteSource& bytes, std::uint64_t at, Page& page) {
 struct Link {
   std::uint64_t begin = 0, end = 0;
   std::set<std::uint32_t> streams;
-  bool is_read = true;  ///< by libsndfile: one stream, of Vorbis or Opus
-  bool ended = false;   ///< its last page is there, whole
+  bool is_read = true;                         ///< by libsndfile: one stream, of Vorbis or Opus
+  bool ended = false;                          ///< its last page is there, whole
+  std::int64_t last_page = 0, after_last = 0;  ///< position where the last page begins, and where it ends
 };
 
 std::vector<Link> find_links(const ByteSource& bytes) {
@@ -72,11 +79,38 @@ std::vector<Link> find_links(const ByteSource& bytes) {
     if (links.empty()) continue;  // cut off at its start
     links.back().end = std::min(page.end, bytes.size());
     if ((page.flags & kEnds) != 0 && page.end <= bytes.size()) links.back().ended = true;
+    if (page.position > 0) links.back().last_page = std::exchange(links.back().after_last, page.position);
   }
   return links;
 }
 
-std::unique_ptr<Decoder> open_link(const ByteSource& bytes) { return open_sndfile(bytes); }
+/// A link by libsndfile, which seeks wrongly within the last page: what the encoder filled up its last block with
+/// counts as sound that comes before, so that all of the page comes too early (1.2.0 and 1.2.2). So the decoder seeks
+/// to before that page and reads on.
+class LinkDecoder final : public Decoder {
+ public:
+  LinkDecoder(const ByteSource& bytes, const Link& link)
+      : decoder_(open_sndfile(bytes)),
+        sought_(decoder_->promised() - (link.after_last - link.last_page) - kLongestBlock) {}
+
+  int sample_rate() const override { return decoder_->sample_rate(); }
+  std::int64_t read(float* target, std::int64_t count) override { return decoder_->read(target, count); }
+  std::int64_t skip(std::int64_t count) override {
+    const std::int64_t skipped = decoder_->skip(std::clamp<std::int64_t>(sought_, 0, count));
+    return skipped + Decoder::skip(count - skipped);
+  }
+  std::int64_t promised() const override { return decoder_->promised(); }
+
+ private:
+  static constexpr std::int64_t kLongestBlock = 8192;  // frames, of Vorbis
+
+  std::unique_ptr<Decoder> decoder_;
+  std::int64_t sought_;  ///< how far may be sought
+};
+
+std::unique_ptr<Decoder> open_link(const ByteSource& bytes) {
+  return std::make_unique<LinkDecoder>(bytes, find_links(bytes).at(0));
+}
 
 /// A stream whose end is missing: all that decodes is taken, and said to be a part.
 class CutDecoder final : public Decoder {
@@ -107,7 +141,7 @@ std::unique_ptr<Decoder> open_ogg(const ByteSource& bytes) {
   }
   std::unique_ptr<Decoder> decoder;
   if (links.size() == 1) {
-    decoder = open_sndfile(bytes);
+    decoder = std::make_unique<LinkDecoder>(bytes, links.front());
   } else {
     std::vector<std::unique_ptr<ByteSource>> parts;
     parts.reserve(links.size());

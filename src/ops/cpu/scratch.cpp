@@ -27,7 +27,10 @@ at::Tensor Scratch::take(at::IntArrayRef sizes) {
   if (all.out == all.tensors.size()) all.tensors.emplace_back();
   at::Tensor& tensor = all.tensors[all.out++];
   const std::int64_t size = c10::multiply_integers(sizes);
-  if (!tensor.defined() || tensor.numel() < size) tensor = at::empty({size}, at::kFloat);
+  if (!tensor.defined() || tensor.numel() < size) {
+    const c10::InferenceMode no_inference(false);  // a later call may be in training
+    tensor = at::empty({size}, at::kFloat);
+  }
   return tensor.narrow(0, 0, size).view(sizes);
 }
 
