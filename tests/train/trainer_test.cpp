@@ -288,6 +288,7 @@ class SmallMemory final : public c10::Allocator {
 TEST_F(TrainerTest, OutOfMemoryTellsTheBatchThatFits) {
   auto spec = this->spec("run");
   spec.optim.global_batch = 8;
+  spec.model.backend = ops::Backend::kReference;
   constexpr std::size_t kOneClip = 4 * 251 * 251 * sizeof(float);  // its largest tensor, [NH, S, S]
   const auto attempt = [&](double clips) {
     Trainer trainer(spec);
