@@ -46,8 +46,8 @@ torch::Tensor as_tensor(audio::Waveform wave) {
 
 torch::Tensor mel_filterbank(const LogMelOptions& options) {
   const auto bins = options.n_fft / 2 + 1;
-  const auto frequencies =
-      torch::linspace(0, static_cast<double>(options.sample_rate / 2), bins);  // float32, as torchaudio
+  const std::int64_t half_rate = options.sample_rate / 2;  // a whole number, and float32 below, as torchaudio
+  const auto frequencies = torch::linspace(0, static_cast<double>(half_rate), bins);
   const auto mel_points = torch::linspace(hz_to_mel(options.f_min_hz), hz_to_mel(options.f_max_hz), options.mels + 2);
   const auto corners = 700.0 * (torch::pow(10.0, mel_points / 2595.0) - 1.0);  // [mels + 2] Hz
   const auto widths = corners.slice(0, 1) - corners.slice(0, 0, -1);           // [mels + 1]
