@@ -16,6 +16,12 @@
 
 namespace axlstm::embed {
 
+/// Threads that decode ahead of the encoder, for each of the extractions side by side.
+std::size_t decoding_threads(const ClipEncoder& encoder, const ExtractionOptions& options);
+
+/// Warns if `note` says that something is missing of the clip at `place`.
+void say_what_is_missing(const std::string& place, const std::string& note);
+
 /// A clip in memory.
 struct ReadClip {
   torch::Tensor data;  ///< what Clips::embed takes

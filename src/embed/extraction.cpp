@@ -10,14 +10,10 @@
 #include <span>
 #include <utility>
 
-#include "axlstm/audio/resample.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/core/ordered_parallel.h"
-#include "axlstm/core/parallel.h"
-#include "axlstm/embed/task_embeddings.h"
-#include "axlstm/features/log_mel.h"
 #include "clips.h"
 #include "file_outputs.h"
 
@@ -31,14 +27,6 @@ void check_finite(const ClipEmbedding& embedding, const std::string& place) {
   const std::span values(timestamps.const_data_ptr<float>(), static_cast<std::size_t>(timestamps.numel()));
   AXLSTM_CHECK(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }), place,
                ": its embedding holds NaN or infinite values");
-}
-
-void say_what_is_missing(const std::string& place, const std::string& note) {
-  if (!note.empty()) log::warn(str("taken in part: ", place, ": ", note));
-}
-
-std::size_t decoding_threads(const ClipEncoder& encoder, const ExtractionOptions& options) {
-  return static_cast<std::size_t>(std::max(1, encoder.decoding_threads() / options.side_by_side));
 }
 
 /// A clip that has been read, or why it could not be.
@@ -249,20 +237,6 @@ ExtractionReport extract(Clips& clips, std::size_t threads, const ExtractionOpti
   return report;
 }
 
-/// The folder <task>/<rate> to read: the encoder's rate, or the highest there is when resampling.
-int choose_rate(const fs::path& task_dir, int wanted, bool resample) {
-  if (fs::is_directory(task_dir / std::to_string(wanted))) return wanted;
-  int highest = 0;
-  for (const int rate : {16000, 22050, 32000, 44100, 48000}) {
-    if (fs::is_directory(task_dir / std::to_string(rate))) highest = rate;
-  }
-  AXLSTM_CHECK(highest > 0, task_dir.string(), ": has no audio folder such as ", task_dir.string(), "/", wanted);
-  AXLSTM_CHECK(resample, task_dir.string(), ": has audio at ", highest, " Hz, the model needs ", wanted,
-               " Hz; --resample converts it");
-  log::info(str(task_dir.string(), ": resampling ", highest, " Hz to the model's ", wanted, " Hz"));
-  return highest;
-}
-
 }  // namespace
 
 ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<fs::path>& inputs,
@@ -276,40 +250,6 @@ ExtractionReport extract_packed(ClipEncoder& encoder, const fs::path& folder, co
   ExtractionReport report;
   const auto clips = packed_clips(encoder, folder, options, report.failures);
   return extract(*clips, decoding_threads(encoder, options), options, std::move(report));
-}
-
-bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const ExtractionOptions& options) {
-  const hear::TaskMetadata metadata = hear::load_task_metadata(task_dir);
-  const int rate = choose_rate(task_dir, encoder.sample_rate(), options.resample || encoder.takes_any_rate());
-  const auto embed = [&](const std::vector<fs::path>& files) {
-    std::vector<torch::Tensor> waveforms(files.size());
-    for_each_index(files.size(), decoding_threads(encoder, options), [&](std::size_t) {
-      return [&](std::size_t n) {
-        auto wave = audio::decode({.path = files[n], .decoding = {options.min_decoded_fraction}});
-        say_what_is_missing(files[n].string(), wave.note);
-        AXLSTM_CHECK(wave.sample_rate == rate, files[n].string(), ": is at ", wave.sample_rate, " Hz in the folder of ",
-                     rate, " Hz");
-        waveforms[n] = features::as_tensor(audio::resample(std::move(wave), encoder.sample_rate()));
-      };
-    });
-    std::vector<FileEmbedding> results;
-    for (ClipEmbedding& clip : encoder.embed(waveforms)) {
-      const bool scene = metadata.embedding_type == hear::EmbeddingType::kScene;
-      results.push_back(
-          {scene ? clip.scene : clip.timestamps, scene ? std::vector<double>{} : std::move(clip.timestamps_ms)});
-    }
-    return results;
-  };
-  const double clip_seconds = metadata.sample_duration_seconds.value_or(10.0);
-  LayoutOptions layout;
-  layout.sample_rate = rate;
-  layout.batch_files = std::max(1, static_cast<int>(options.batch_seconds / std::max(clip_seconds, 2.0)));
-  layout.per_file = options.per_file;
-  layout.source = encoder.description();
-  layout.progress = [&](std::int64_t done, std::int64_t total) {
-    log::progress(str(task_dir.filename().string(), ": embedded ", done, " of ", total, " files"), done == total);
-  };
-  return write_task_embeddings(task_dir, options.output_dir, embed, layout);
 }
 
 }  // namespace axlstm::embed
