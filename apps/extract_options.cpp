@@ -5,14 +5,18 @@
 namespace axlstm::cli {
 
 ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
-  auto& [model, inputs, options, stream] = arguments;
+  auto& [model, inputs, packed, options, stream] = arguments;
   options.per_file = true;  // these files are for people too; hear-eval leaves them out unless asked
   app.add_option("-m,--model", model.name,
                  "Checkpoint or run folder, `naive` (HEAR-naive features) or `random:CONFIG.yaml` (untrained)")
       ->required();
   app.add_option("inputs", inputs, "Files, folders, HEAR task folders")->type_name("PATH");
+  CLI::Option& from_packed =
+      *app.add_option("--packed", packed,
+                      "Instead of files: the clips of a folder that pack wrote, named by their ids (docs/data.md)")
+           ->type_name("FOLDER");
   app.add_option("-o,--output", options.output_dir, "Folder to write to");
-  CLI::App& for_files = *app.add_option_group("Sound files and folders of them");
+  CLI::App& for_files = *app.add_option_group("Sound files, folders of them, and --packed");
   for_files.add_option("--kind", options.kind, "One vector a clip (of a stream: a chunk), or one a time step")
       ->transform(one_of<embed::EmbeddingKind>())
       ->option_text(choices(options.kind));
@@ -33,12 +37,14 @@ ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
   app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
       ->check(CLI::Range(0.1, 1e6))
       ->option_text(str("SECONDS [", options.batch_seconds, "]"));
-  app.add_option(
-         "--min-decoded-fraction", options.min_decoded_fraction,
-         "A file of which less than this share of what it promises can be decoded fails; with more it is taken, "
-         "with a warning")
-      ->check(CLI::Range(0.0, 1.0))
-      ->option_text("SHARE [0.9]");
+  CLI::Option& min_decoded_fraction =
+      *app.add_option(
+              "--min-decoded-fraction", options.min_decoded_fraction,
+              "A file of which less than this share of what it promises can be decoded fails; with more it is taken, "
+              "with a warning")
+           ->check(CLI::Range(0.0, 1.0))
+           ->option_text("SHARE [0.9]");
+  from_packed.excludes(&min_decoded_fraction);  // what pack left out is not there
   app.add_option("--seed", model.seed, "Of random: weights")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->option_text("N [0]");

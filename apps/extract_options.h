@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "axlstm/embed/extraction.h"
@@ -14,6 +15,7 @@ namespace axlstm::cli {
 struct ExtractArguments {
   embed::ModelArguments model;
   std::vector<std::filesystem::path> inputs;
+  std::string packed;
   embed::ExtractionOptions extraction;
   StreamArguments stream;
 };

@@ -26,7 +26,7 @@ ALLOWED = {
     "distributed": {"core", "launch", "runtime"},
     "objective": {"core", "io", "config", "data", "model", "nn"},
     "train": {"core", "io", "config", "data", "model", "objective", "checkpoints", "runtime", "distributed"},
-    "embed": {"core", "audio", "io", "features", "model", "runtime", "config", "checkpoints", "hear"},
+    "embed": {"core", "audio", "io", "features", "data", "model", "runtime", "config", "checkpoints", "hear"},
     "downstream": {"core", "io", "audio", "features", "config", "model", "hear", "metrics", "embed"},
     "report": {"core", "hear"},
     "sweep": {"core", "config", "hear", "report"},

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "axlstm/audio/decode.h"
 #include "byte_source.h"
 
 namespace axlstm::audio {
@@ -98,6 +99,9 @@ struct RawFormat {
   bool is_float;
 };
 std::unique_ptr<Decoder> open_raw(const ByteSource& bytes, const RawFormat& format);
+
+/// Samples whose place and scale are known; all of them must be there.
+std::unique_ptr<Decoder> open_pcm16(const ByteSource& bytes, const Pcm16& pcm16);
 
 /// libmpg123 on MPEG audio (MP1, MP2, MP3), joined files too. Null if there is none or, unless `certain`, if it does
 /// not begin near the start and fill at least half of the rest: sound within another container is not for it.

@@ -50,10 +50,14 @@ auto naming(const std::string& name, const Work& work) {
 Sound::Sound(const Recording& recording)
     : segment_(recording.segment),
       options_(recording.decoding),
-      name_(recording.path.string()),
+      name_(recording.path.string() + (recording.pcm16 ? ": clip " + recording.pcm16->clip : "")),
       bytes_(open_bytes(recording)) {
   naming(name_, [&] {
-    opened_ = open_decoder(*bytes_);
+    if (recording.pcm16) {
+      opened_.decoder = open_pcm16(*bytes_, *recording.pcm16);
+    } else {
+      opened_ = open_decoder(*bytes_);
+    }
     go_to_segment();
   });
 }

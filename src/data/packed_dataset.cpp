@@ -2,11 +2,11 @@
 
 #include <torch/torch.h>
 
-#include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "axlstm/core/random.h"
+#include "axlstm/data/packed_clip.h"
 
 namespace axlstm::data {
 namespace {
@@ -60,9 +60,6 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
   const std::int64_t wanted = holds_samples() ? (row_values - audio.n_fft) / audio.hop + 1 : row_values;
   const std::int64_t length = set_.frames(view), count = std::min(wanted, length);
   const auto start = static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(length - count + 1)));
-  const double values = static_cast<double>(length * audio.mels);
-  const double std =
-      audio.clip_std == features::ClipStd::kUnbiased ? view.std : view.std * std::sqrt(1.0 - 1.0 / values);
   double mean = 0, deviation = 1;
   auto* target = static_cast<char*>(batch.data.data_ptr()) + row * batch.data.stride(0) * batch.data.itemsize();
   if (holds_samples()) {
@@ -70,6 +67,7 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
     const std::int64_t needed = (count - 1) * audio.hop + audio.n_fft;
     read_reflected(view, start * audio.hop - audio.n_fft / 2, needed, samples);
     std::fill(samples + needed, samples + row_values, std::int16_t{0});
+    const double std = deviation_of(view, length, audio);
     mean = view.mean;
     deviation = std < kSilence ? std::numeric_limits<double>::infinity() : std + features::kStdOffset;
   } else {
@@ -77,7 +75,7 @@ void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& 
     view.read(static_cast<std::size_t>(start) * frame_bytes, target, static_cast<std::size_t>(count) * frame_bytes);
     std::memset(target + static_cast<std::size_t>(count) * frame_bytes, 0,
                 static_cast<std::size_t>(wanted - count) * frame_bytes);
-    deviation = (std + features::kStdOffset) / (view.std + features::kStdOffset);  // packed with the unbiased one
+    deviation = log_mel_divisor(view, audio);
   }
   batch.mean.data_ptr<float>()[row] = static_cast<float>(mean);
   batch.deviation.data_ptr<float>()[row] = static_cast<float>(deviation);

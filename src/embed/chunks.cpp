@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "axlstm/core/error.h"
 
@@ -17,21 +18,38 @@ constexpr std::int64_t kFramesAtOnce = 16'384;
 /// Frames that are missing in the last chunk of a clip.
 std::int64_t missing(std::int64_t frames, std::int64_t chunk) { return (chunk - frames % chunk) % chunk; }
 
+/// The chunks of clips of which each is cut by itself.
+class Cut {
+ public:
+  explicit Cut(std::int64_t frames) : frames_(frames) {}
+
+  /// `x`: normalised log-mel [L', F].
+  void add(const torch::Tensor& x) {
+    const auto pad = missing(x.size(0), frames_);
+    inputs_.push_back(torch::constant_pad_nd(x, {0, 0, 0, pad}).view({-1, 1, frames_, x.size(1)}));
+    chunks_.counts.push_back(inputs_.back().size(0));
+    chunks_.padded_frames.push_back(pad);
+  }
+
+  Chunks all() {
+    chunks_.input = inputs_.size() == 1 ? inputs_.front() : torch::cat(inputs_);  // one alone is perhaps of hours
+    return std::move(chunks_);
+  }
+
+ private:
+  std::int64_t frames_;
+  Chunks chunks_;
+  std::vector<torch::Tensor> inputs_;
+};
+
 Chunks one_by_one(const std::vector<torch::Tensor>& waveforms, const features::LogMel& log_mel, std::int64_t frames,
                   const torch::Device& device) {
-  Chunks chunks;
-  std::vector<torch::Tensor> inputs;
+  Cut cut(frames);
   for (const auto& waveform : waveforms) {
-    auto x = log_mel(waveform.to(device));
-    x = features::normalize(x, features::clip_statistics(x, log_mel.options().clip_std));
-    const auto pad = missing(x.size(0), frames);
-    x = torch::constant_pad_nd(x, {0, 0, 0, pad});
-    inputs.push_back(x.view({-1, 1, frames, log_mel.options().mels}));
-    chunks.counts.push_back(inputs.back().size(0));
-    chunks.padded_frames.push_back(pad);
+    const auto x = log_mel(waveform.to(device));
+    cut.add(features::normalize(x, features::clip_statistics(x, log_mel.options().clip_std)));
   }
-  chunks.input = inputs.size() == 1 ? inputs.front() : torch::cat(inputs);  // one alone is perhaps of hours
-  return chunks;
+  return cut.all();
 }
 
 /// Many clips behind each other in one signal, each with its reflected ends and beginning at a multiple of the hop: the
@@ -153,6 +171,19 @@ Chunks chunks_of(const std::vector<torch::Tensor>& waveforms, const features::Lo
   }
   if (batching == Batching::kOneByOne) return one_by_one(waveforms, log_mel, frames, device);
   return Joined(waveforms, log_mel, device).chunks(frames);
+}
+
+Chunks chunks_of_log_mel(const std::vector<torch::Tensor>& log_mels, std::int64_t mels, std::int64_t frames,
+                         const torch::Device& device) {
+  Cut cut(frames);
+  for (const auto& log_mel : log_mels) {
+    AXLSTM_CHECK(log_mel.dim() == 2 && log_mel.size(0) > 0 && log_mel.size(1) == mels,
+                 "embed: log-mel must be [frames, ", mels, "], got ", log_mel.sizes());
+    cut.add(log_mel);
+  }
+  Chunks chunks = cut.all();
+  chunks.input = chunks.input.to(device);  // at once: a transfer for each clip would cost more than its bytes
+  return chunks;
 }
 
 }  // namespace axlstm::embed

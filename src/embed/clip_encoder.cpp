@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include "axlstm/audio/resample.h"
+#include "axlstm/core/error.h"
 #include "axlstm/features/log_mel.h"
 
 namespace axlstm::embed {
@@ -17,6 +18,10 @@ LongClip ClipEncoder::embed_long(const audio::Recording& recording, const TakeSt
     take({steps.const_data_ptr<float>() + static_cast<std::size_t>(step) * width, width});
   const auto& times = clips.at(0).timestamps_ms;
   return {times.size() > 1 ? times[1] - times[0] : 0, std::move(note)};
+}
+
+std::vector<ClipEmbedding> ClipEncoder::embed_log_mel(const std::vector<torch::Tensor>&) {
+  throw Error("this model's embeddings are made of samples, not of log-mel");
 }
 
 }  // namespace axlstm::embed

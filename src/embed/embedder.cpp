@@ -76,27 +76,41 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
 
 std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& waveforms) {
   const torch::InferenceMode inference;
-  const auto& options = encoder_->options();
-  const bool gpu = !arithmetic_.device.is_cpu();
-  const Chunks chunks = chunks_of(waveforms, log_mel_, options.frames, arithmetic_.device,
-                                  gpu ? Batching::kTogether : Batching::kOneByOne);
-  const auto all = encode(chunks.input);
+  std::vector<double> durations_ms;
+  for (const auto& waveform : waveforms)
+    durations_ms.push_back(1000.0 * static_cast<double>(waveform.numel()) / static_cast<double>(sample_rate()));
+  return embed(chunks_of(waveforms, log_mel_, encoder_->options().frames, arithmetic_.device,
+                         arithmetic_.device.is_cpu() ? Batching::kOneByOne : Batching::kTogether),
+               durations_ms);
+}
 
+std::optional<FrontEnd> Embedder::front_end() const { return FrontEnd{log_mel_.options(), encoder_->options().frames}; }
+
+std::vector<ClipEmbedding> Embedder::embed_log_mel(const std::vector<torch::Tensor>& log_mels) {
+  const torch::InferenceMode inference;
+  const Chunks chunks =
+      chunks_of_log_mel(log_mels, log_mel_.options().mels, encoder_->options().frames, arithmetic_.device);
+  std::vector<double> durations_ms;
+  for (const auto& log_mel : log_mels) durations_ms.push_back(1000.0 * front_end()->seconds(log_mel.size(0)));
+  return embed(chunks, durations_ms);
+}
+
+std::vector<ClipEmbedding> Embedder::embed(const Chunks& chunks, const std::vector<double>& durations_ms) {
+  const auto& options = encoder_->options();
+  const auto all = encode(chunks.input);
   std::vector<ClipEmbedding> embeddings;
   std::int64_t first = 0;
-  for (std::size_t clip = 0; clip < waveforms.size(); ++clip) {
+  for (std::size_t clip = 0; clip < durations_ms.size(); ++clip) {
     const auto count = chunks.counts[clip];
     const auto steps = count * options.grid_rows() - options.grid_rows() * chunks.padded_frames[clip] / options.frames;
     ClipEmbedding embedding;
     embedding.timestamps = all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps);
-    if (waveforms.size() > 1)
-      embedding.timestamps = embedding.timestamps.clone();  // or all clips would live as long as one
+    if (durations_ms.size() > 1)
+      embedding.timestamps = embedding.timestamps.clone();  // or all would live as long as one
     embedding.scene = embedding.timestamps.mean(0);
-    const double duration_ms =
-        1000.0 * static_cast<double>(waveforms[clip].numel()) / static_cast<double>(sample_rate());
-    for (std::int64_t step = 0; step < steps; ++step) {
-      embedding.timestamps_ms.push_back(static_cast<double>(step) * (duration_ms / static_cast<double>(steps)));
-    }
+    const double step_ms = durations_ms[clip] / static_cast<double>(steps);
+    for (std::int64_t step = 0; step < steps; ++step)
+      embedding.timestamps_ms.push_back(static_cast<double>(step) * step_ms);
     embeddings.push_back(std::move(embedding));
     first += count;
   }

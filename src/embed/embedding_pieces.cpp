@@ -39,6 +39,10 @@ fs::path EmbeddingPieces::index_path(const std::string& split, std::size_t index
   return directory_ / str(split, ".", index, ".json");
 }
 
+bool EmbeddingPieces::holds(const std::string& split, std::size_t index) const {
+  return fs::exists(index_path(split, index));
+}
+
 void EmbeddingPieces::save(const std::string& split, std::size_t index,
                            const std::vector<FileEmbedding>& embedded) const {
   fs::create_directories(directory_);
@@ -59,7 +63,7 @@ void EmbeddingPieces::save(const std::string& split, std::size_t index,
 std::optional<std::vector<FileEmbedding>> EmbeddingPieces::load(const std::string& split, std::size_t index,
                                                                 std::size_t files) const {
   const fs::path path = index_path(split, index);
-  if (!fs::exists(path)) return {};
+  if (!holds(split, index)) return {};
   std::string reason;
   try {
     return read(split, index, files);

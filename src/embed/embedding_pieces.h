@@ -22,6 +22,9 @@ class EmbeddingPieces {
   /// at most, and a new piece takes its place.
   std::optional<std::vector<FileEmbedding>> load(const std::string& split, std::size_t index, std::size_t files) const;
 
+  /// Whether there is such a piece, whole or not.
+  bool holds(const std::string& split, std::size_t index) const;
+
   void save(const std::string& split, std::size_t index, const std::vector<FileEmbedding>& embedded) const;
 
  private:

@@ -30,25 +30,24 @@ class NpyOutput final : public FileOutput {
  public:
   explicit NpyOutput(const ExtractionOptions& options) : options_(options) {}
 
-  void write(const Job& job, const ClipEmbedding& embedding) override {
+  void write(const std::string& name, const ClipEmbedding& embedding) override {
     const auto chosen = (options_.kind == EmbeddingKind::kScene ? embedding.scene : embedding.timestamps).contiguous();
     if (options_.kind == EmbeddingKind::kTimestamp) {
-      pending_.add(options_.output_dir / (job.name + kTimestamps),
-                   nlohmann::json(embedding.timestamps_ms).dump() + "\n");
+      pending_.add(options_.output_dir / (name + kTimestamps), nlohmann::json(embedding.timestamps_ms).dump() + "\n");
     }
-    pending_.add(options_.output_dir / (job.name + kArray), io::npy_bytes(chosen.sizes().vec(), values(chosen)));
+    pending_.add(options_.output_dir / (name + kArray), io::npy_bytes(chosen.sizes().vec(), values(chosen)));
     if (pending_.size() >= kMostPending) commit();
   }
 
-  void write_steps(const Job& job, Spool& steps, std::size_t width, double step_ms) override {
+  void write_steps(const std::string& name, Spool& steps, std::size_t width, double step_ms) override {
     const std::uint64_t count = steps.size() / (width * sizeof(float));
-    pending_.add(options_.output_dir / (job.name + kTimestamps), [&](SyncedWriter& file) {
+    pending_.add(options_.output_dir / (name + kTimestamps), [&](SyncedWriter& file) {
       nlohmann::json times = nlohmann::json::array();
       for (std::uint64_t step = 0; step < count; ++step) times.push_back(static_cast<double>(step) * step_ms);
       file.append(times.dump());
       file.append("\n");
     });
-    pending_.add(options_.output_dir / (job.name + kArray), [&](SyncedWriter& file) {
+    pending_.add(options_.output_dir / (name + kArray), [&](SyncedWriter& file) {
       file.append(io::npy_header(std::array{static_cast<std::int64_t>(count), static_cast<std::int64_t>(width)}));
       steps.for_each_piece([&](std::string_view piece) { file.append(piece); });
     });
@@ -85,18 +84,18 @@ class CsvOutput final : public FileOutput {
         temporary_(target_.string() + ".tmp"),
         out_(temporary_) {}
 
-  void write(const Job& job, const ClipEmbedding& embedding) override {
+  void write(const std::string& name, const ClipEmbedding& embedding) override {
     const bool scene = options_.kind == EmbeddingKind::kScene;
     const auto rows = (scene ? embedding.scene.unsqueeze(0) : embedding.timestamps).contiguous();
     auto text = header(static_cast<std::size_t>(rows.size(1)));
     for (std::int64_t row = 0; row < rows.size(0); ++row) {
       const auto line = rows[row];
-      add_row(text, job, scene ? 0 : embedding.timestamps_ms[static_cast<std::size_t>(row)], values(line));
+      add_row(text, name, scene ? 0 : embedding.timestamps_ms[static_cast<std::size_t>(row)], values(line));
     }
     append(text.str());
   }
 
-  void write_steps(const Job& job, Spool& steps, std::size_t width, double step_ms) override {
+  void write_steps(const std::string& name, Spool& steps, std::size_t width, double step_ms) override {
     append(header(width).str());
     std::int64_t row = 0;
     std::vector<float> step(width);
@@ -104,7 +103,7 @@ class CsvOutput final : public FileOutput {
       std::ostringstream text = precise();
       for (; !piece.empty(); piece.remove_prefix(width * sizeof(float))) {
         std::memcpy(step.data(), piece.data(), width * sizeof(float));
-        add_row(text, job, static_cast<double>(row++) * step_ms, step);
+        add_row(text, name, static_cast<double>(row++) * step_ms, step);
       }
       append(text.str());
     };
@@ -137,8 +136,9 @@ class CsvOutput final : public FileOutput {
     return text;
   }
 
-  void add_row(std::ostringstream& text, const Job& job, double timestamp_ms, std::span<const float> row) const {
-    text << csv_quoted(job.name);
+  void add_row(std::ostringstream& text, const std::string& name, double timestamp_ms,
+               std::span<const float> row) const {
+    text << csv_quoted(name);
     if (options_.kind == EmbeddingKind::kTimestamp) text << "," << timestamp_ms;
     for (const float value : row) text << "," << value;
     text << "\n";

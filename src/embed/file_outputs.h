@@ -1,7 +1,6 @@
 // Where extraction writes the embeddings of files (private to embed/).
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,11 +12,6 @@
 
 namespace axlstm::embed {
 
-struct Job {
-  std::filesystem::path file;
-  std::string name;  ///< relative path under the output folder, without the added extension
-};
-
 /// Raised when the one file of all embeddings cannot be written: none of the clips to come can be either.
 class SharedFileError : public Error {
  public:
@@ -28,11 +22,11 @@ class FileOutput {
  public:
   virtual ~FileOutput() = default;
 
-  /// Throws Error if this clip's embedding cannot be written.
-  virtual void write(const Job& job, const ClipEmbedding& embedding) = 0;
+  /// Throws Error if the embedding of the clip `name` (Clips::name) cannot be written.
+  virtual void write(const std::string& name, const ClipEmbedding& embedding) = 0;
 
   /// The same of a clip whose time steps are too many for memory: `steps` are rows [W] of float32, `step_ms` apart.
-  virtual void write_steps(const Job& job, Spool& steps, std::size_t width, double step_ms) = 0;
+  virtual void write_steps(const std::string& name, Spool& steps, std::size_t width, double step_ms) = 0;
 
   /// Called behind every batch: what was written is safe then, but for the clips of the failures that are returned, one
   /// for each of a clip's files; `path` is the clip's, without the added extension.

@@ -182,8 +182,9 @@ class TaskWriter {
     ordered_json frames = ordered_json::array();
     const std::size_t piece_files = is_event_task() ? kEventPieceFiles : kScenePieceFiles;
     for (std::size_t first = 0; first < clips.size(); first += piece_files) {
-      const auto piece = std::span(clips).subspan(first, std::min(piece_files, clips.size() - first));
-      const std::vector<FileEmbedding> embedded = embed_piece(split, first / piece_files, piece);
+      const auto piece = part(clips, first, piece_files);
+      const auto next = part(clips, first + piece.size(), piece_files);
+      const std::vector<FileEmbedding> embedded = embed_piece(split, first / piece_files, piece, next);
       for (std::size_t i = 0; i < piece.size(); ++i) {
         const torch::Tensor embedding = embedded[i].embedding.contiguous();
         const hear::LabelLists rows = row_labels(piece[i], embedded[i].timestamps_ms);
@@ -203,8 +204,14 @@ class TaskWriter {
     }
   }
 
-  /// The embeddings of consecutive clips: those of an earlier, killed run, or new ones.
-  std::vector<FileEmbedding> embed_piece(const std::string& split, std::size_t index, std::span<const Clip> clips) {
+  static std::span<const Clip> part(std::span<const Clip> clips, std::size_t first, std::size_t most) {
+    return clips.subspan(first, std::min(most, clips.size() - first));
+  }
+
+  /// The embeddings of consecutive clips: those of an earlier, killed run, or new ones. `next`: clips of the next
+  /// piece.
+  std::vector<FileEmbedding> embed_piece(const std::string& split, std::size_t index, std::span<const Clip> clips,
+                                         std::span<const Clip> next) {
     const auto report = [this](std::size_t files) {
       done_files_ += static_cast<std::int64_t>(files);
       if (options_.progress) options_.progress(done_files_, total_files_);
@@ -217,7 +224,10 @@ class TaskWriter {
     std::vector<FileEmbedding> embedded;
     const auto batch_files = static_cast<std::size_t>(std::max(1, options_.batch_files));
     for (std::size_t first = 0; first < clips.size(); first += batch_files) {
-      const auto batch = clips.subspan(first, std::min(batch_files, clips.size() - first));
+      const auto batch = part(clips, first, batch_files);
+      auto after = part(clips, first + batch.size(), batch_files);
+      if (after.empty() && !pieces_.holds(split, index + 1)) after = part(next, 0, batch_files);
+      if (options_.announce) options_.announce(audio_files(split, after));
       for (FileEmbedding& file : embed_batch(split, batch)) embedded.push_back(std::move(file));
       report(batch.size());
     }
@@ -225,9 +235,14 @@ class TaskWriter {
     return embedded;
   }
 
-  std::vector<FileEmbedding> embed_batch(const std::string& split, std::span<const Clip> batch) {
+  std::vector<fs::path> audio_files(const std::string& split, std::span<const Clip> clips) const {
     std::vector<fs::path> files;
-    for (const Clip& clip : batch) files.push_back(audio_dir_ / split / clip.file);
+    for (const Clip& clip : clips) files.push_back(audio_dir_ / split / clip.file);
+    return files;
+  }
+
+  std::vector<FileEmbedding> embed_batch(const std::string& split, std::span<const Clip> batch) {
+    const std::vector<fs::path> files = audio_files(split, batch);
     std::vector<FileEmbedding> embedded = embed_(files);
     AXLSTM_CHECK(embedded.size() == files.size(), files.front().string(), ": ", embedded.size(), " embeddings for ",
                  files.size(), " files");

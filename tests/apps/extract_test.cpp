@@ -121,6 +121,41 @@ TEST_F(Extract, TwoInputsForOneOutputAreRefused) {
   EXPECT_NE(result.err.find("tone1.wav"), std::string::npos) << result.err;
 }
 
+TEST_F(Extract, PackedClipsGiveTheEmbeddingsOfTheirFiles) {
+  ASSERT_EQ(run({"pack", "--output", path("packed"), "data.root=" + path("audio")}).exit_code, 0);
+  ASSERT_EQ(extract({path("audio")}).exit_code, 0);
+  const std::string of_file = read_file(folder_.path() / "out/tone3.wav.npy");
+  fs::remove_all(path("out"));
+  const auto result = extract({"--packed", path("packed")});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("12 clips embedded"), std::string::npos) << result.err;
+  EXPECT_EQ(read_file(folder_.path() / "out/tone3.wav.npy"), of_file);
+
+  const fs::path shard = folder_.path() / "packed/shard-00000.axs";
+  std::string bytes = read_file(shard);
+  bytes[200] = static_cast<char>(bytes[200] ^ 1);
+  write_file_atomic(shard, bytes);
+  const auto damaged = extract({"--packed", path("packed")});
+  EXPECT_EQ(damaged.exit_code, 3);
+  EXPECT_NE(damaged.err.find("tone0.wav"), std::string::npos) << damaged.err;
+
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong{
+      {{path("audio")}, path("audio")},
+      {{"--resample"}, "--resample"},
+      {{"--min-decoded-fraction", "0.5"}, "--min-decoded-fraction"},
+      {{"--rate", "16000"}, "--rate"}};
+  for (const auto& [more, named] : wrong) {
+    std::vector<std::string> arguments{"--packed", path("packed")};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const auto refused = extract(arguments);
+    EXPECT_EQ(refused.exit_code, 2) << named;
+    EXPECT_NE(refused.err.find(named), std::string::npos) << refused.err;
+  }
+  const auto stream = run({"extract", "--model", path("run"), "--stream", "--packed", path("packed")});
+  EXPECT_EQ(stream.exit_code, 2);
+  EXPECT_NE(stream.err.find("--packed means nothing beside --stream"), std::string::npos) << stream.err;
+}
+
 TEST_F(Extract, FromTaskToScore) {
   const std::string task = std::string(AXLSTM_TEST_DATA) + "/data/hear/tasks/instruments-v1-full";
   for (const std::string& model : {path("run"), std::string("naive")}) {

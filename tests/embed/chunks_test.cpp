@@ -52,6 +52,26 @@ TEST(Chunks, PaddingIsZeros) {
   EXPECT_GT(chunks.input[1][0].narrow(0, 0, 51).abs().min().item<float>(), 0);
 }
 
+TEST(Chunks, OfLogMelAreThoseOfItsWaveforms) {
+  const features::LogMel log_mel(features::LogMelOptions{});
+  const auto waveforms = clips({1, 31'840, 32'000, 40'000});
+  std::vector<torch::Tensor> log_mels;
+  for (const auto& waveform : waveforms) {
+    const auto x = log_mel(waveform);
+    log_mels.push_back(features::normalize(x, features::clip_statistics(x, features::ClipStd::kUnbiased)));
+  }
+  const auto expected = of(waveforms, Batching::kOneByOne),
+             chunks = chunks_of_log_mel(log_mels, 80, kFrames, torch::kCPU);
+  EXPECT_EQ(chunks.counts, expected.counts);
+  EXPECT_EQ(chunks.padded_frames, expected.padded_frames);
+  EXPECT_TRUE(chunks.input.equal(expected.input));
+  test::expect_error(
+      [&] {
+        chunks_of_log_mel({torch::zeros({7, 64})}, 80, kFrames, torch::kCPU);
+      },
+      {"[frames, 80]", "[7, 64]"});
+}
+
 TEST(Chunks, OtherShapesAreRefused) {
   for (const auto batching : {Batching::kOneByOne, Batching::kTogether}) {
     test::expect_error([&] { of({torch::zeros({2, 100})}, batching); }, {"[samples]", "[2, 100]"});

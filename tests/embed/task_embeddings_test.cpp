@@ -235,6 +235,36 @@ TEST_F(EmbeddingsTest, ContinuesAKilledExtraction) {
   EXPECT_FALSE(fs::exists(written / ".pieces"));
 }
 
+TEST_F(EmbeddingsTest, FilesAreAnnouncedOneCallAhead) {
+  const fs::path task = make_task(kEvent, 20, "[]");  // three pieces of eight files at most in each split
+  std::vector<Files> announced, calls;
+  bool killed = true;
+  const auto embed = [&](const Files& files) {
+    calls.push_back(files);
+    AXLSTM_CHECK(!killed || calls.size() < 4, "killed");
+    return embed_frames(files);
+  };
+  LayoutOptions options{.batch_files = 5, .source = "test"};
+  options.announce = [&](Files files) { announced.push_back(std::move(files)); };
+  const auto expect_ahead = [&] {
+    ASSERT_EQ(announced.size(), calls.size());
+    for (std::size_t n = 0; n + 1 < calls.size(); ++n) {
+      const bool same_split = calls[n][0].parent_path() == calls[n + 1][0].parent_path();
+      EXPECT_EQ(announced[n], same_split ? calls[n + 1] : Files{}) << n;
+    }
+  };
+  expect_error([&] { write_task_embeddings(task, output_, embed, options); }, {"killed"});
+  expect_ahead();
+  EXPECT_EQ(announced.back().size(), 4U) << "of the third piece";
+  announced.clear();
+  calls.clear();
+  killed = false;
+  ASSERT_TRUE(write_task_embeddings(task, output_, embed, options));
+  EXPECT_EQ(calls.size(), 5 * 3 - 2U) << "the first piece was there";
+  expect_ahead();
+  EXPECT_TRUE(announced.back().empty());
+}
+
 TEST_F(EmbeddingsTest, LeavesFoldersAloneThatHoldNoEmbeddings) {
   const fs::path task = make_task(kScene, 2, R"(["bark"])");
   const auto refused = [&](const fs::path& output, const std::string& reason) {

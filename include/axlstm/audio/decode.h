@@ -1,6 +1,7 @@
 // Audio files → mono samples. Free of LibTorch.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -29,12 +30,23 @@ struct DecodeOptions {
   double min_decoded_fraction = 0.9;
 };
 
+/// Samples without a header: 16-bit little-endian numbers at a place in a file, as shards of packed audio hold them.
+struct Pcm16 {
+  std::string clip;            ///< its name in errors, behind the file's
+  int sample_rate = 0;         ///< Hz
+  double scale = 0;            ///< of one step of the numbers
+  std::uint64_t offset = 0;    ///< bytes before the first
+  std::uint64_t samples = 0;   ///< how many there are
+  std::uint64_t checksum = 0;  ///< FNV-1a of their bytes; a clip that is read to its end is compared with it
+};
+
 /// A clip: where its sound is, and which part of it.
 struct Recording {
   std::filesystem::path path;                  ///< of the file; beside `bytes` only its name in errors
   std::optional<std::string_view> bytes = {};  ///< of the file, where they are in memory; they must outlive its use
   Segment segment = {};
   DecodeOptions decoding = {};
+  std::optional<Pcm16> pcm16 = {};  ///< for what is no audio file, but holds samples
 };
 
 /// What lasts longer is read block by block (clip_reader.h) instead of being held in memory (docs/data.md).

@@ -24,4 +24,8 @@ enum class Batching { kOneByOne, kTogether };
 Chunks chunks_of(const std::vector<torch::Tensor>& waveforms, const features::LogMel& log_mel, std::int64_t frames,
                  const torch::Device& device, Batching batching);
 
+/// The same of log-mel [L', mels] that is normalised already, any L' ≥ 1: clips one by one or together give the same.
+Chunks chunks_of_log_mel(const std::vector<torch::Tensor>& log_mels, std::int64_t mels, std::int64_t frames,
+                         const torch::Device& device);
+
 }  // namespace axlstm::embed

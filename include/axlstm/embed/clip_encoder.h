@@ -4,11 +4,13 @@
 #include <torch/types.h>
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "axlstm/audio/decode.h"
+#include "axlstm/features/options.h"
 
 namespace axlstm::embed {
 
@@ -25,6 +27,17 @@ struct LongClip {
   std::string note;    ///< what of the file is missing
 };
 
+/// Of an encoder that sees log-mel: which, and how much of it at once.
+struct FrontEnd {
+  features::LogMelOptions log_mel;
+  std::int64_t chunk_frames = 0;
+
+  /// What `frames` frames of a clip last, to a hop: how many samples lie behind the last one is not known of them.
+  double seconds(std::int64_t frames) const {
+    return static_cast<double>((frames - 1) * log_mel.hop) / static_cast<double>(log_mel.sample_rate);
+  }
+};
+
 class ClipEncoder {
  public:
   virtual ~ClipEncoder() = default;
@@ -38,6 +51,14 @@ class ClipEncoder {
   /// Embeds a clip of any length and gives `take` the rows of ClipEmbedding::timestamps, to rounding; in constant
   /// memory where an encoder overrides it. Throws Error naming the clip if it cannot be used, perhaps after some steps.
   virtual LongClip embed_long(const audio::Recording& recording, const TakeStep& take);
+
+  /// Nothing of an encoder that makes something else of samples.
+  virtual std::optional<FrontEnd> front_end() const { return {}; }
+
+  /// As embed(), of clips that are log-mel [L', mels] as front_end() says already, normalised, float32 on the CPU, any
+  /// L' ≥ 1. Times are to a hop. Throws Error where there is no front end.
+  virtual std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels);
+
   virtual int sample_rate() const = 0;
 
   /// Threads by which clips are decoded ahead of it: few where it needs the cores itself.

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "axlstm/embed/chunks.h"
 #include "axlstm/embed/clip_encoder.h"
 #include "axlstm/embed/options.h"
 #include "axlstm/features/log_mel.h"
@@ -29,6 +30,8 @@ class Embedder final : public ClipEncoder {
   /// Clips of different lengths share batches.
   std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override;
   LongClip embed_long(const audio::Recording& recording, const TakeStep& take) override;
+  std::optional<FrontEnd> front_end() const override;
+  std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels) override;
   int sample_rate() const override { return static_cast<int>(log_mel_.options().sample_rate); }
   int decoding_threads() const override;
   std::string description() const override { return description_; }
@@ -41,6 +44,8 @@ class Embedder final : public ClipEncoder {
   const torch::Device& device() const { return arithmetic_.device; }  ///< where chunks are encoded
 
  private:
+  std::vector<ClipEmbedding> embed(const Chunks& chunks, const std::vector<double>& durations_ms);
+
   model::Encoder encoder_;
   features::LogMel log_mel_;
   EmbeddingLayout layout_;

@@ -1,4 +1,4 @@
-// Embeddings of files, folders and HEAR tasks, written to disk.
+// Embeddings of files, folders, packed clips and HEAR tasks, written to disk.
 #pragma once
 
 #include <array>
@@ -44,6 +44,13 @@ struct ExtractionReport {
 /// folder, no room for the csv.
 ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<std::filesystem::path>& inputs,
                                const ExtractionOptions& options);
+
+/// Embeds the clips of a folder that `pack` wrote (data/shards/packed.h) as extract_files does files, named by their
+/// ids and in their order: from samples what their files give, to their rounding to 16 bits. A clip or a shard that is
+/// damaged is reported and passed over. Throws UsageError if it was packed with another front end than the encoder's,
+/// or if ids name one output twice or, with npy, none within output_dir.
+ExtractionReport extract_packed(ClipEncoder& encoder, const std::filesystem::path& folder,
+                                const ExtractionOptions& options);
 
 /// Embeds a HEAR task folder into `output_dir`/<task> in the official layout (task_embeddings.h). False if this encoder
 /// did it already.

@@ -37,6 +37,8 @@ struct LayoutOptions {
   bool per_file = false;    ///< also write the copies for each clip, which the evaluation does not read
   std::string source = {};  ///< what makes the embeddings, to notice those of another model; empty: not noticed
   std::function<void(std::int64_t done, std::int64_t total)> progress = nullptr;  ///< in files; may be empty
+  /// Told the files of the next call of EmbedFiles before each call, as far as they are known; may be empty.
+  std::function<void(std::vector<std::filesystem::path> files)> announce = nullptr;
 };
 
 /// Embeds a task into `output_dir`/<name of the task folder>. Rows come in the official order: the keys of each

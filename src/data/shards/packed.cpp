@@ -15,7 +15,7 @@ namespace axlstm::data {
 
 namespace fs = std::filesystem;
 
-PackedSet::PackedSet(const fs::path& folder) : first_clip_{0} {
+PackedSet::PackedSet(const fs::path& folder, std::vector<std::string>* damaged) : first_clip_{0} {
   const fs::path index = folder / kPackFile;
   std::error_code failure;
   AXLSTM_CHECK(fs::is_directory(folder, failure), folder.string(), ": no such folder of packed clips");
@@ -32,21 +32,32 @@ PackedSet::PackedSet(const fs::path& folder) : first_clip_{0} {
       AXLSTM_CHECK(file.filename() == file, index.string(), ": lists ", file.string(),
                    ", which is no file of the folder; pack again");
       const fs::path path = folder / file;
-      shards_.emplace_back(path);
-      AXLSTM_CHECK(shards_.back().checksum() == whole_number<std::uint64_t>(entry, "checksum", index.string()),
-                   path.string(), ": is not the shard that ", kPackFile, " lists; pack again");
-      first_clip_.push_back(first_clip_.back() + shards_.back().size());
-      const std::uint64_t values =
-          info_.encoding == Encoding::kPcm16 ? 1 : static_cast<std::uint64_t>(info_.audio.mels);
-      for (std::int64_t clip = 0; clip < shards_.back().size(); ++clip) {
-        const ShardView view = shards_.back().clip(clip);
-        AXLSTM_CHECK(view.bytes % (2 * values) == 0 && view.bytes / (2 * values) == view.length, path.string(),
-                     ": clip ", view.id, " has ", view.bytes, " bytes for a length of ", view.length, "; pack again");
+      const auto checksum = whole_number<std::uint64_t>(entry, "checksum", index.string());
+      try {
+        shards_.push_back(open_shard(path, checksum));
+      } catch (const Error& failure) {
+        if (damaged == nullptr) throw;
+        damaged->push_back(str(failure.what(), " (", entry.at("clips").get<std::int64_t>(), " clips)"));
+        continue;
       }
+      first_clip_.push_back(first_clip_.back() + shards_.back().size());
     }
   } catch (const nlohmann::json::exception& reason) {
     throw Error(str(index.string(), ": is not what pack writes (", reason.what(), ")"));
   }
+}
+
+ShardReader PackedSet::open_shard(const fs::path& path, std::uint64_t checksum) const {
+  ShardReader shard(path);
+  AXLSTM_CHECK(shard.checksum() == checksum, path.string(), ": is not the shard that ", kPackFile,
+               " lists; pack again");
+  const std::uint64_t values = info_.encoding == Encoding::kPcm16 ? 1 : static_cast<std::uint64_t>(info_.audio.mels);
+  for (std::int64_t clip = 0; clip < shard.size(); ++clip) {
+    const ShardView view = shard.clip(clip);
+    AXLSTM_CHECK(view.bytes % (2 * values) == 0 && view.bytes / (2 * values) == view.length, path.string(), ": clip ",
+                 view.id, " has ", view.bytes, " bytes for a length of ", view.length, "; pack again");
+  }
+  return shard;
 }
 
 ShardView PackedSet::clip(std::int64_t index) const {
@@ -68,11 +79,12 @@ double PackedSet::seconds() const {
   return samples / static_cast<double>(info_.audio.sample_rate);
 }
 
-void check_front_end(const PackedInfo& info, const features::LogMelOptions& wanted, const std::string& folder) {
+void check_front_end(const PackedInfo& info, const features::LogMelOptions& wanted, const std::string& folder,
+                     const std::string& fix) {
   const auto check = [&](const char* key, auto packed, auto asked) {
     if (packed != asked)
       throw UsageError(str(folder, ": was packed with audio.", key, " ", packed, ", audio.", key, " is ", asked,
-                           " here; set it to ", packed, " or pack again"));
+                           " here; ", fix.empty() ? str("set it to ", packed, " or pack again") : fix));
   };
   check("sample_rate", info.audio.sample_rate, wanted.sample_rate);
   check("n_fft", info.audio.n_fft, wanted.n_fft);

@@ -29,8 +29,8 @@ struct PackedInfo {
 class PackedSet {
  public:
   /// Opens all shards and verifies their indices. Throws Error naming the folder or file if packing is not finished or
-  /// something is missing or damaged.
-  explicit PackedSet(const std::filesystem::path& folder);
+  /// something is missing or damaged. With `damaged`, shards that cannot be used are left out, and why is said there.
+  explicit PackedSet(const std::filesystem::path& folder, std::vector<std::string>* damaged = nullptr);
 
   const PackedInfo& info() const { return info_; }
   std::int64_t size() const { return first_clip_.back(); }
@@ -45,13 +45,17 @@ class PackedSet {
   double seconds() const;
 
  private:
+  ShardReader open_shard(const std::filesystem::path& path, std::uint64_t checksum) const;
+
   PackedInfo info_;
   std::vector<ShardReader> shards_;
   std::vector<std::int64_t> first_clip_;  ///< of each shard, and the number of all clips
 };
 
-/// Throws UsageError naming the key of `wanted` (audio.…) in which `info` differs.
-void check_front_end(const PackedInfo& info, const features::LogMelOptions& wanted, const std::string& folder);
+/// Throws UsageError naming the key of `wanted` (audio.…) in which `info` differs. `fix` says what can be done where
+/// `wanted` cannot be changed.
+void check_front_end(const PackedInfo& info, const features::LogMelOptions& wanted, const std::string& folder,
+                     const std::string& fix = {});
 
 /// Compares every clip's data with its checksum, by `threads` threads. Returns the ids of damaged or unreadable clips.
 /// `progress` is told how many are done.
