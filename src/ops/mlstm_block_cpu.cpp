@@ -115,7 +115,7 @@ class BlockBackward {
   }
 
   /// Through the cell and its gates. Adds to dc, writes a's half of dup.
-  void gates(const Kept& kept, std::int64_t part, const at::Tensor& dh, cpu::CellGradients cell, at::Tensor dc,
+  void gates(const Kept& kept, std::int64_t part, const at::Tensor& dh, cpu::CellGradients cell, const at::Tensor& dc,
              const at::Tensor& dup) {
     cpu::Scratch scratch;
     const auto dgates = scratch.take({clip_.S, cpu::kGates});
