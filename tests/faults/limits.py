@@ -75,7 +75,7 @@ def numbers(space: Workspace) -> int:
 def no_gpu(space: Workspace) -> int:
     """Without a GPU, or with its driver missing: the reference path with a warning; asked for by name, an error."""
     hidden = {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": ""}
-    space.expect(space.pretrain(space.output(), train__device="auto"), 0, "no usable GPU", "mLSTM backend reference",
+    space.expect(space.pretrain(space.output(), train__device="auto"), 0, "no usable GPU", "mLSTM backend cell",
                  environment=hidden)
     space.expect(space.pretrain(space.output(), train__device="cuda"), 2, "device cuda", "--doctor", environment=hidden)
     embed = ("--model", f"random:{space.folder}/nano.yaml", "--output", space.output(), space.folder / "audio/tone03.wav")
