@@ -58,6 +58,7 @@ Sound::Sound(const Recording& recording)
     } else {
       opened_ = open_decoder(*bytes_);
     }
+    rate_ = opened_.decoder->sample_rate();
     go_to_segment();
   });
 }

@@ -15,7 +15,7 @@ class Sound {
   /// Opens the clip and goes to its segment.
   explicit Sound(const Recording& recording);
 
-  int sample_rate() const { return opened_.decoder->sample_rate(); }
+  int sample_rate() const { return rate_; }
 
   /// Frames of the clip as far as the file tells before it is decoded; negative if it does not.
   std::int64_t likely_frames() const;
@@ -39,6 +39,7 @@ class Sound {
   std::string name_;
   std::unique_ptr<ByteSource> bytes_;
   Opened opened_;
+  int rate_ = 0;  ///< as the file begins: damaged MPEG audio may tell another one later
   std::int64_t skipped_ = 0, wanted_ = 0, got_ = 0;  ///< frames
   bool ended_ = false;
   std::string note_;
