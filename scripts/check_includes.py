@@ -38,7 +38,7 @@ TORCH_FREE_ROOMS = {"core", "audio", "io", "launch", "hear", "config", "report",
 TORCH_FREE_FILES = {"options", "architecture", "architectures"}
 # A configuration is made of the rooms' plain values.
 CONFIG_MAY_INCLUDE = re.compile(r"(axlstm/)?(core/\w+|config/\w+|\w+/(options|architecture))\.h")
-THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp|xxhash)\b")
+THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp|xxhash|hwy)\b")
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 

@@ -15,22 +15,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from peers import HEADS, mlstm
 from torch import nn
 
-HEADS, KERNEL, BLOCK, EPS = 4, 4, 4, 1e-6
+KERNEL, BLOCK = 4, 4
 WIDTHS = {"tiny": 192, "small": 384, "base": 768}
-
-
-def cell(q, k, v, i, f):
-    """h [B, NH, S, DH] from q, k, v [B, NH, S, DH] and gate preactivations i, f [B, NH, S]."""
-    cumulative = F.logsigmoid(f.float()).cumsum(-1)
-    log_d = cumulative.unsqueeze(-1) - cumulative.unsqueeze(-2) + i.float().unsqueeze(-2)
-    causal = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool, device=q.device).tril()
-    log_d = log_d.masked_fill(~causal, -torch.inf)
-    m = log_d.max(-1, keepdim=True).values
-    c = (q @ (k * q.shape[-1] ** -0.5).transpose(-1, -2)) * (log_d - m).exp()
-    n = torch.maximum(c.sum(-1, keepdim=True).abs(), (-m).exp()) + EPS
-    return (c / n).to(v.dtype) @ v
 
 
 class Block(nn.Module):
@@ -59,7 +48,7 @@ class Block(nn.Module):
         q, k, v = blocks(c, self.q), blocks(c, self.k), blocks(a, self.v)
         gates = torch.cat([q, k, v], -1)
         heads = [y.unflatten(-1, (HEADS, -1)).transpose(1, 2) for y in (q, k, v)]
-        h = cell(*heads, self.igate(gates).transpose(1, 2), self.fgate(gates).transpose(1, 2))
+        h = mlstm(*heads, self.igate(gates).float().transpose(1, 2), self.fgate(gates).float().transpose(1, 2))
         h = h.transpose(1, 2).flatten(-2)
         h = self.outnorm(h.flatten(0, 1)).view_as(h)
         y = self.down((h + self.skip * c) * F.silu(z))
