@@ -46,8 +46,8 @@ class MlstmBlockImpl : public Block {
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
 
   /// The same on a residual stream whose last addition is still open, which the fused kernels take as it is. They are
-  /// used where the backend allows them and type and shapes fit: a narrow type under autocast on a GPU, float32 on the CPU.
-  /// Throws UsageError if the backend is kFused and they cannot be.
+  /// used where the backend allows them and type and shapes fit: a narrow type under autocast on a GPU, float32 on the
+  /// CPU. Throws UsageError if the backend is kFused and they cannot be.
   ops::ResidualStream forward(const ops::ResidualStream& stream) override;
 
   ops::BlockWeights weights() const;
