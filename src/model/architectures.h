@@ -4,11 +4,12 @@
 #include <tuple>
 
 #include "axlstm/architecture.h"
+#include "ssam/architecture.h"
 #include "ssast/architecture.h"
 
 namespace axlstm::model {
 
-using Architectures = std::tuple<Axlstm, Ssast>;
+using Architectures = std::tuple<Axlstm, Ssam, Ssast>;
 
 /// Calls `visit` with an empty tuple element of each type in turn.
 template <typename Visit>

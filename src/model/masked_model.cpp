@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include "axlstm/model/architecture.h"
 #include "axlstm/model/masking.h"
 
 namespace axlstm::model {
@@ -31,6 +32,11 @@ MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
       pred_(torch::nn::Linear(options.dim, options.dim), torch::nn::GELU(),
             torch::nn::Linear(options.dim, options.patch_pixels())) {
   register_module("pred", pred_);
+  if (architecture(options.arch).zero_head_biases) {
+    for (auto& parameter : pred_->named_parameters()) {
+      if (parameter.key().ends_with("bias")) torch::nn::init::zeros_(parameter.value());
+    }
+  }
 }
 
 torch::Tensor MaskedModelImpl::reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask) {

@@ -136,7 +136,8 @@ void visit(EncoderOptions& model, Visitor& v) {
   const std::string heads = of_sizes([](const SizeRow& row) { return str(row.attention_heads); });
   v.integer("attention_heads", model.attention_heads, {0, 1024}, str("ssast only; 0: by size (", heads, ")").c_str());
   v.integer("expansion", model.expansion, {1, 64},
-            "axlstm only: inner width / D. The paper's best models: 3; released configs: 2");
+            "axlstm, ssam: inner width / D. The paper's best models: 3; released configs: AxLSTM 2, SSAM 3");
+  v.integer("state", model.state, {1, 4096}, "ssam only: numbers that each channel remembers");
   v.boolean(
       "flip", model.flip,
       "axlstm only: every second block runs backwards in time. The paper's best models: false; released configs: true");

@@ -1,10 +1,10 @@
 #include "axlstm/nn/attention_block.h"
 
-#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
 #include "axlstm/nn/init.h"
+#include "axlstm/nn/residual_norm.h"
 
 namespace axlstm::nn {
 namespace {
@@ -62,20 +62,9 @@ AttentionBlockImpl::AttentionBlockImpl(const AttentionBlockOptions& options)
 torch::Tensor AttentionBlockImpl::forward(const torch::Tensor& x) { return forward(ops::ResidualStream{x, {}}).sum(); }
 
 ops::ResidualStream AttentionBlockImpl::forward(const ops::ResidualStream& stream) {
-  const auto [x, u1] = normed(stream, norm1_);
-  const auto [attended, u2] = normed({x, attn_->forward(u1)}, norm2_);
+  const auto [x, u1] = residual_norm(stream, norm1_, backend_);
+  const auto [attended, u2] = residual_norm({x, attn_->forward(u1)}, norm2_, backend_);
   return {attended, mlp_->forward(u2)};
-}
-
-ops::NormedSum AttentionBlockImpl::normed(const ops::ResidualStream& stream, const torch::nn::LayerNorm& norm) const {
-  const double eps = norm->options.eps();
-  if (backend_ != ops::Backend::kReference && at::autocast::is_autocast_enabled(at::kCUDA)) {
-    const auto dtype = at::autocast::get_autocast_dtype(at::kCUDA);
-    if (ops::add_norm_obstacle(stream.x.device(), dtype, stream.x.size(-1)).empty()) {
-      return ops::fused_add_norm(stream, norm->weight, norm->bias, eps, dtype);
-    }
-  }
-  return ops::add_norm(stream, norm->weight, norm->bias, eps);
 }
 
 }  // namespace axlstm::nn

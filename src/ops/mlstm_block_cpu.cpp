@@ -1,16 +1,17 @@
 // The fused block on the CPU, in float32: clip after clip through all steps. Threads take different clips; of a few
 // clips each step is spread over the threads.
-#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
 #include "cpu/clip.h"
+#include "cpu/parts.h"
 #include "mlstm_backends.h"
 
 namespace axlstm::ops {
 namespace {
 
 using cpu::Clip;
+using cpu::each_clip;
 using cpu::Flags;
 using cpu::kArguments;
 using cpu::Kept;
@@ -19,34 +20,6 @@ using torch::autograd::tensor_list;
 
 const float* in(const at::Tensor& x) { return x.const_data_ptr<float>(); }
 float* out(const at::Tensor& x) { return x.data_ptr<float>(); }
-
-/// Operators of this thread record no gradients and cast nothing while it lives.
-struct PlainOperators {
-  at::AutoDispatchBelowADInplaceOrView no_gradients;
-  c10::impl::ExcludeDispatchKeyGuard no_autocast{c10::autocast_dispatch_keyset};
-};
-
-/// Parts that the clips are shared out in, one a thread; so that sums over them repeat to the last bit it is the same
-/// for a number of threads.
-std::int64_t part_count(std::int64_t clips) {
-  constexpr std::int64_t kFew = 4;  // less than the heads of one, which threads can share
-  const std::int64_t threads = at::get_num_threads();
-  return clips < std::min(kFew, threads) ? 1 : std::min(threads, clips);
-}
-
-/// Calls work(part, clip) for each clip, those of a part one after the other.
-template <typename Work>
-void each_clip(std::int64_t clips, const Work& work) {
-  const std::int64_t parts = part_count(clips);
-  const auto run = [&](std::int64_t part) {
-    const PlainOperators plain;
-    for (std::int64_t clip = clips * part / parts; clip < clips * (part + 1) / parts; ++clip) work(part, clip);
-  };
-  if (parts == 1) return run(0);
-  at::parallel_for(0, parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t part = begin; part < end; ++part) run(part);
-  });
-}
 
 /// The backward pass, a step for each step of the forward pass, last to first.
 class BlockBackward {
@@ -93,7 +66,7 @@ class BlockBackward {
 
  private:
   at::Tensor zeros(std::int64_t rows, std::int64_t columns) const {
-    return at::zeros({part_count(clip_.B), rows, columns});
+    return at::zeros({cpu::part_count(clip_.B), rows, columns});
   }
 
   /// Through the down-projection and what the cell's output goes through before it. Writes z's half of dup_.

@@ -31,12 +31,17 @@ torch::Tensor gradient_norm(const torch::nn::Module& module) {
 }
 
 AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options) : options_(options) {
+  bool has_A_log = false;
   for (const auto& item : module.named_parameters()) {
     const auto& parameter = item.value();
     Slot slot{item.key(), parameter, torch::zeros_like(parameter), torch::zeros_like(parameter),
               torch::zeros({}, parameter.options().dtype(torch::kFloat32).requires_grad(false))};
-    (parameter.dim() > 1 ? decayed_ : plain_).push_back(std::move(slot));
+    const bool is_A_log = item.key().ends_with(".A_log");
+    has_A_log |= is_A_log;
+    (parameter.dim() > 1 && (options.decay_A_log || !is_A_log) ? decayed_ : plain_).push_back(std::move(slot));
   }
+  need(options.decay_A_log || has_A_log,
+       "optim.decay_A_log is false, but the model has no A_log; remove it, or set model.arch=ssam");
 }
 
 void AdamW::step(double lr) {

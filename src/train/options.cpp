@@ -10,6 +10,10 @@ void visit(OptimOptions& optim, Visitor& v) {
   v.number("epochs", optim.epochs, {1e-6, 1e9}, "length of the schedule");
   v.number("warmup_epochs", optim.warmup_epochs, {0, 1e9}, "part of it that warms up");
   v.number("weight_decay", optim.weight_decay, kFraction, "not on biases and one-dimensional parameters");
+  v.boolean(
+      "decay_A_log", optim.decay_A_log,
+      "ssam only: decay A_log as well. true as in the released code, whose optimiser overlooks the mark that Mamba "
+      "sets against it: without an opposing gradient all time constants of a full run shrink together");
   v.number("beta1", optim.beta1, {0, 0.999999}, "decay of the first moment");
   v.number("beta2", optim.beta2, {0, 0.999999}, "decay of the second moment");
   v.number("eps", optim.eps, {0, 1}, "added to the root of the second moment");

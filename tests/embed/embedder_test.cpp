@@ -45,5 +45,30 @@ TEST(EmbedderTest, EqualsTheReleasedCodeForClipsOfAllLengthsTogether) {
   }
 }
 
+/// Normalised spectrograms of clips shorter than a chunk, as long as one, and longer.
+TEST(EmbedderTest, EqualsSsamsReleasedCode) {
+  constexpr auto kName = "ssam_chunks_d32";
+  const auto golden = test::load_golden(kName);
+  const auto options = test::options_of(golden.config);
+  for (const auto layout : {EmbeddingLayout::kTimeFrequency, EmbeddingLayout::kReleased}) {
+    model::Encoder encoder(options);
+    checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, {"pred."});
+    Embedder embedder(encoder, {}, layout, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
+    const std::string layout_name = layout == EmbeddingLayout::kReleased ? "released" : "time_frequency";
+    for (const std::string frames : {"51", "200", "374"}) {
+      const auto spectrogram = golden["in." + frames + ".spectrogram"];
+      const std::int64_t L = options.frames, length = spectrogram.size(2), chunks = (length + L - 1) / L;
+      const auto padded = torch::constant_pad_nd(spectrogram, {0, 0, 0, chunks * L - length});
+      const auto steps = embedder.encode(padded.view({chunks, 1, L, -1})).flatten(0, 1);
+      const auto timestamps = steps.narrow(0, 0, (length + options.patch_frames - 1) / options.patch_frames);
+      const std::string prefix = "out." + frames + "." + layout_name + ".";
+      test::expect_golden(kName, "scene " + layout_name,
+                          test::relative_error(timestamps.mean(0), golden[prefix + "scene"][0]), kLimit);
+      test::expect_golden(kName, "timestamp " + layout_name,
+                          test::relative_error(timestamps, golden[prefix + "timestamp"][0]), kLimit);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace axlstm::embed

@@ -125,7 +125,7 @@ TEST(Architectures, AllHaveBlocksWithTheFlopsOfTheirParametersAndMarkers) {
     ASSERT_TRUE(block) << each.name;
     // Nearly all weights are of matrices. These use them once for each token, and attention or cell come on top; what
     // a block does once for a clip counts once.
-    const bool for_each_token = each.name == "axlstm" || each.name == "ssast";
+    const bool for_each_token = each.name == "axlstm" || each.name == "ssam" || each.name == "ssast";
     const double parameters = static_cast<double>(parameter_count(*block));
     EXPECT_GT(each.block_flops(options, 251), 2 * (for_each_token ? 251 : 1) * 0.9 * parameters) << each.name;
     std::vector<std::string> names;
@@ -144,6 +144,9 @@ TEST(Architectures, KeysOfAnotherOneAreRefusedNamingBoth) {
   options.expansion = 3;
   options.flip = true;
   test::expect_usage_error([&] { resolve(options); }, {"model.flip is true", "axlstm", "ssast"});
+  options.flip = false;
+  options.state = 16;
+  test::expect_usage_error([&] { resolve(options); }, {"model.state is 16", "ssam", "model.arch is ssast"});
   options = {};
   options.attention_heads = 7;
   test::expect_usage_error([&] { resolve(options); }, {"model.attention_heads is 7"});

@@ -63,10 +63,12 @@ TEST_P(GoldenModel, OutputsLossesGradients) {
 
 INSTANTIATE_TEST_SUITE_P(Models, GoldenModel,
                          testing::Values("model_axlstm_e2_flip", "model_axlstm_e3_noflip", "model_axlstm_e3_patch8x16",
-                                         "model_ssast"));
+                                         "model_ssast", "ssam_model_d32", "ssam_model_d48_n16_e2_patch8x16"));
 
-TEST(GoldenTraining, TwentySteps) {
-  constexpr auto kName = "train_axlstm";
+class GoldenTraining : public testing::TestWithParam<const char*> {};
+
+TEST_P(GoldenTraining, EveryStepAndTheFinalWeights) {
+  const char* const kName = GetParam();
   const auto golden = test::load_golden(kName);
   const auto& config = golden.config;
   config::RunConfig spec;
@@ -76,6 +78,8 @@ TEST(GoldenTraining, TwentySteps) {
   spec.optim.epochs = config.at("epochs");
   spec.optim.warmup_epochs = config.at("warmup_epochs");
   spec.optim.weight_decay = config.at("weight_decay");
+  spec.optim.decay_A_log = config.value("decay_a_log", true);
+  if (config.value("loss", "masked") == "all") spec.loss.region = LossRegion::kAll;
   // Step 15 is ill-conditioned: the stored float32 norm is 5e-4 from that of the same training in float64.
   const double steps_per_epoch = config.at("steps_per_epoch");
   const auto objective = objective::make_objective(spec);
@@ -83,7 +87,8 @@ TEST(GoldenTraining, TwentySteps) {
   checkpoints::load_state_dict(model, golden.with_prefix("param."), kName);
   train::AdamW optimizer(model, spec.optim);
   const train::StepSetup setup{*objective, optimizer, {runtime::Precision::kFp32, torch::kCPU}, spec};
-  for (std::int64_t step = 0; step < 20; ++step) {
+  const std::int64_t steps = golden["out.loss"].size(0);
+  for (std::int64_t step = 0; step < steps; ++step) {
     const double lr = train::learning_rate(spec.optim, static_cast<double>(step) / steps_per_epoch);
     const auto result = train::training_step(setup, {golden["in.spectrogram"][step].to(torch::kFloat32), {}, {}},
                                              golden["in.mask_noise"][step], lr);
@@ -101,6 +106,9 @@ TEST(GoldenTraining, TwentySteps) {
     test::expect_golden(kName, "final weights", test::relative_error(parameters[name], expected), 5e-3);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Trainings, GoldenTraining,
+                         testing::Values("train_axlstm", "ssam_train_d32", "ssam_train_d16_all_nodecay"));
 
 }  // namespace
 }  // namespace axlstm::model

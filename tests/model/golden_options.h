@@ -14,7 +14,10 @@ inline model::EncoderOptions options_of(const nlohmann::json& config) {
   options.size = model::Size::kCustom;
   options.dim = config.at("embed_dim");
   options.depth = config.at("depth");
-  if (options.arch == "ssast") {
+  if (options.arch == "ssam") {
+    options.expansion = config.at("expand");
+    options.state = config.at("d_state");
+  } else if (options.arch == "ssast") {
     options.attention_heads = config.value("num_heads", 3);
   } else {
     options.expansion = config.value("expansion", config.value("expansion_factor", 2));

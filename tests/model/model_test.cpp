@@ -64,6 +64,9 @@ INSTANTIATE_TEST_SUITE_P(
                     Count{"axlstm", Size::kLarge, 2, 154'319'104}, Count{"axlstm", Size::kLarge, 3, 230'873'344},
                     Count{"axlstm", Size::kLarge, 4, 307'427'584}, Count{"axlstm", Size::kHuge, 2, 319'946'560},
                     Count{"axlstm", Size::kHuge, 3, 478'994'240}, Count{"axlstm", Size::kHuge, 4, 638'041'920},
+                    Count{"ssam", Size::kTiny, 3, 4'760'512}, Count{"ssam", Size::kSmall, 3, 17'889'088},
+                    Count{"ssam", Size::kMedium, 3, 31'290'432}, Count{"ssam", Size::kBase, 3, 69'250'624},
+                    Count{"ssam", Size::kLarge, 3, 242'989'120}, Count{"ssam", Size::kHuge, 3, 503'119'424},
                     Count{"ssast", Size::kTiny, 3, 5'401'024}, Count{"ssast", Size::kSmall, 3, 21'492'544},
                     Count{"ssast", Size::kMedium, 3, 38'159'424}, Count{"ssast", Size::kBase, 3, 85'747'264},
                     Count{"ssast", Size::kLarge, 3, 303'495'232}, Count{"ssast", Size::kHuge, 3, 631'488'064}));

@@ -88,6 +88,37 @@ TEST(AdamW, EqualsItsFormulasAndDecaysMatricesAndTokensOnly) {
   }
 }
 
+/// What Mamba has beside NetImpl's.
+struct ScanImpl : torch::nn::Module {
+  ScanImpl() {
+    register_parameter("A_log", torch::ones({2, 3}));
+    register_parameter("weight", torch::ones({2, 3}));
+  }
+};
+
+struct MixerImpl : torch::nn::Module {
+  MixerImpl() { register_module("mixer", scan); }
+  std::shared_ptr<ScanImpl> scan = std::make_shared<ScanImpl>();
+};
+
+TEST(AdamW, DecaysMambasRatesIfAsked) {
+  for (const bool decay : {true, false}) {
+    MixerImpl net;
+    OptimOptions options;
+    options.decay_A_log = decay;
+    AdamW optimizer(net, options);
+    for (auto& item : net.named_parameters()) item.value().mutable_grad() = torch::zeros_like(item.value());
+    optimizer.step(0.1);
+    const auto value = [&](const char* name) { return net.named_parameters()[name][0][0].item<float>(); };
+    EXPECT_NEAR(value("mixer.weight"), 1 - 0.1 * 0.05, 1e-6);
+    EXPECT_NEAR(value("mixer.A_log"), decay ? 1 - 0.1 * 0.05 : 1, 1e-6);
+  }
+  NetImpl without;
+  OptimOptions options;
+  options.decay_A_log = false;
+  test::expect_usage_error([&] { AdamW(without, options); }, {"optim.decay_A_log", "model.arch=ssam"});
+}
+
 TEST(AdamW, ARateOfZeroChangesNothingButTheMoments) {
   NetImpl net;
   const auto before = net.named_parameters()["weight"].detach().clone();

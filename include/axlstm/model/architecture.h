@@ -17,6 +17,9 @@ struct Architecture {
   std::string marker;             ///< of a state dict's names: what only this one has, such as "mlstm_cell"
   std::vector<std::string> keys;  ///< keys of section model that are its own; other architectures refuse them
 
+  /// Whether the biases of a pre-training head on it start at zero, as in its released code; else LibTorch's default.
+  bool zero_head_biases = false;
+
   /// Throws UsageError naming the key for options (as resolve() fills them in) that do not fit together.
   void (*check)(const EncoderOptions& options) = nullptr;
 

@@ -26,6 +26,7 @@ struct EncoderOptions {
   std::int64_t depth = 0;            ///< blocks; 0: from size
   std::int64_t attention_heads = 0;  ///< of attention; 0: from size
   std::int64_t expansion = 3;        ///< I = expansion · D
+  std::int64_t state = 24;           ///< N, of Mamba's channels
   bool flip = false;                 ///< odd blocks run backwards in time
   ops::InputGate input_gate = ops::InputGate::kExponential;
   std::int64_t frames = 200;  ///< L, the frames of one crop or chunk

@@ -7,7 +7,6 @@
 #include <torch/nn/pimpl.h>
 
 #include "axlstm/nn/block.h"
-#include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/options.h"
 
 namespace axlstm::nn {
@@ -48,8 +47,6 @@ class AttentionBlockImpl : public Block {
   ops::ResidualStream forward(const ops::ResidualStream& stream) override;
 
  private:
-  ops::NormedSum normed(const ops::ResidualStream& stream, const torch::nn::LayerNorm& norm) const;
-
   ops::Backend backend_;
   torch::nn::LayerNorm norm1_;
   Attention attn_;

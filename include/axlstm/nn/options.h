@@ -10,4 +10,7 @@ inline constexpr std::int64_t kHeads =
 inline constexpr std::int64_t kQkvBlockSize = 4;
 inline constexpr std::int64_t kConvKernel = 4;
 
+/// R, the rank of the steps Δ of a Mamba block.
+constexpr std::int64_t step_rank(std::int64_t dim) { return (dim + 15) / 16; }
+
 }  // namespace axlstm::nn

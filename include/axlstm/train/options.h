@@ -16,6 +16,7 @@ struct OptimOptions {
   double epochs = 100;
   double warmup_epochs = 10;
   double weight_decay = 0.05;
+  bool decay_A_log = true;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;

@@ -7,32 +7,12 @@
 //
 #include <hwy/highway.h>
 
+#include "ops/cpu/convolution-inl.h"
 #include "ops/cpu/rows.h"
 #include "ops/cpu/vectors-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace axlstm::ops::cpu::HWY_NAMESPACE {
-
-/// The convolution for some channels; taps go from the oldest token to the present one.
-struct Convolution {
-  Vector w0, w1, w2, w3, bias;
-
-  Convolution(const InputWeights& weights, std::int64_t channel, std::int64_t I)
-      : w0(hn::LoadU(Floats(), weights.conv + channel)),
-        w1(hn::LoadU(Floats(), weights.conv + I + channel)),
-        w2(hn::LoadU(Floats(), weights.conv + 2 * I + channel)),
-        w3(hn::LoadU(Floats(), weights.conv + 3 * I + channel)),
-        bias(hn::LoadU(Floats(), weights.conv_bias + channel)) {}
-
-  Vector of(Vector a3, Vector a2, Vector a1, Vector a0) const {
-    return hn::MulAdd(w3, a0, hn::MulAdd(w2, a1, hn::MulAdd(w1, a2, hn::MulAdd(w0, a3, bias))));
-  }
-};
-
-/// Some channels of token t, 0 before the first.
-inline Vector token(const float* a, std::int64_t t, std::int64_t stride) {
-  return t < 0 ? hn::Zero(Floats()) : hn::LoadU(Floats(), a + t * stride);
-}
 
 /// Where channels of [NH, S, DH] begin.
 inline std::int64_t of_heads(std::int64_t channel, std::int64_t S, std::int64_t DH) {
@@ -43,14 +23,14 @@ void BlockInput(const InputRows& p, std::int64_t begin, std::int64_t end) {
   const Floats d;
   const std::int64_t stride = 2 * p.I;
   for (std::int64_t channel = 0; channel < p.I; channel += kLanes) {
-    const Convolution convolution(p.weights, channel, p.I);
+    const Taps taps(p.weights.conv, p.weights.conv_bias, channel, p.I);
     const Diagonals q(p.weights.q + channel, p.I), k(p.weights.k + channel, p.I), v(p.weights.v + channel, p.I);
     const float* a = p.up + channel;
     const std::int64_t head = of_heads(channel, p.S, p.DH);
     auto a3 = token(a, begin - 3, stride), a2 = token(a, begin - 2, stride), a1 = token(a, begin - 1, stride);
     for (std::int64_t t = begin; t < end; ++t) {
       const auto a0 = hn::LoadU(d, a + t * stride);
-      const auto before = convolution.of(a3, a2, a1, a0);
+      const auto before = taps.of(a3, a2, a1, a0);
       const auto c = hn::Mul(before, sigmoid(before));
       hn::StoreU(c, d, p.c + t * p.I + channel);
       hn::StoreU(q.times(c), d, p.q + head + t * p.DH);
@@ -74,19 +54,17 @@ void BlockInputBackward(const InputRowsBackward& p, std::int64_t begin, std::int
   const Floats d;
   const InputRows& f = p.forward;
   const std::int64_t stride = 2 * f.I;
-  const auto zero = hn::Zero(d), one = hn::Set(d, 1.0F);
   for (std::int64_t channel = begin; channel < end; channel += kLanes) {
-    const Convolution convolution(f.weights, channel, f.I);
+    const Taps taps(f.weights.conv, f.weights.conv_bias, channel, f.I);
+    TapsBackward back(taps);
     const Diagonals q(f.weights.q + channel, f.I), k(f.weights.k + channel, f.I), v(f.weights.v + channel, f.I);
     DiagonalSums q_sums, k_sums, v_sums;
-    auto w0_sum = zero, w1_sum = zero, w2_sum = zero, w3_sum = zero, bias_sum = zero;
     const float* a = f.up + channel;
     const std::int64_t head = of_heads(channel, f.S, f.DH);
-    auto later1 = zero, later2 = zero, later3 = zero;  // gradients of the convolution at the next three tokens
     for (std::int64_t t = f.S - 1; t >= 0; --t) {
       const auto a0 = token(a, t, stride), a1 = token(a, t - 1, stride), a2 = token(a, t - 2, stride),
                  a3 = token(a, t - 3, stride);
-      const auto before = convolution.of(a3, a2, a1, a0);
+      const auto before = taps.of(a3, a2, a1, a0);
       const auto gate = sigmoid(before), c = hn::Mul(before, gate);
       const auto dq = hn::LoadU(d, p.dq + head + t * f.DH), dk = hn::LoadU(d, p.dk + head + t * f.DH),
                  dv = hn::LoadU(d, p.dv + head + t * f.DH);
@@ -96,28 +74,11 @@ void BlockInputBackward(const InputRowsBackward& p, std::int64_t begin, std::int
 
       const auto dc =
           hn::Add(hn::LoadU(d, p.dc + t * f.I + channel), hn::Add(q.transposed_times(dq), k.transposed_times(dk)));
-      // SiLU'(x) = σ(x) (1 + x (1 − σ(x)))
-      const auto now = hn::Mul(dc, hn::Mul(gate, hn::Add(one, hn::Sub(before, c))));
-      w0_sum = hn::MulAdd(now, a3, w0_sum);
-      w1_sum = hn::MulAdd(now, a2, w1_sum);
-      w2_sum = hn::MulAdd(now, a1, w2_sum);
-      w3_sum = hn::MulAdd(now, a0, w3_sum);
-      bias_sum = hn::Add(bias_sum, now);
-
-      const auto of_conv = hn::MulAdd(
-          convolution.w3, now,
-          hn::MulAdd(convolution.w2, later1, hn::MulAdd(convolution.w1, later2, hn::Mul(convolution.w0, later3))));
-      add_to(p.dup + t * stride + channel, hn::Add(of_conv, v.transposed_times(dv)));
-      later3 = later2;
-      later2 = later1;
-      later1 = now;
+      const auto da = back.at(dc, before, gate, a3, a2, a1, a0);
+      add_to(p.dup + t * stride + channel, hn::Add(da, v.transposed_times(dv)));
     }
     float* sums = p.sums + channel;
-    add_to(sums + kConvSums * f.I, w0_sum);
-    add_to(sums + (kConvSums + 1) * f.I, w1_sum);
-    add_to(sums + (kConvSums + 2) * f.I, w2_sum);
-    add_to(sums + (kConvSums + 3) * f.I, w3_sum);
-    add_to(sums + kConvBiasSum * f.I, bias_sum);
+    back.add(sums + kConvSums * f.I, sums + kConvBiasSum * f.I, f.I);
     add_diagonals(q_sums, sums + kQSums * f.I, f.I);
     add_diagonals(k_sums, sums + kKSums * f.I, f.I);
     add_diagonals(v_sums, sums + kVSums * f.I, f.I);
