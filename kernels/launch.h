@@ -45,4 +45,10 @@ cudaError_t by_type(DataType type, const Run& run) {
   return cudaErrorInvalidValue;
 }
 
+/// The same of all types.
+template <typename Run>
+cudaError_t by_any_type(DataType type, const Run& run) {
+  return type == DataType::kFloat32 ? run(float{}) : by_type(type, run);
+}
+
 }  // namespace axlstm::kernels

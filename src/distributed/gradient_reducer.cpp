@@ -5,7 +5,7 @@
 #include <torch/csrc/autograd/variable.h>
 #include <torch/torch.h>
 
-#include <ranges>
+#include <algorithm>
 
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
@@ -24,9 +24,10 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, ProcessGroup& 
                                  const DistributedOptions& options)
     : group_(group), overlap_(options.overlap) {
   const auto capacity = static_cast<std::int64_t>(options.bucket_mb * (1 << 20) / sizeof(float));
-  const auto parameters = module.parameters();
+  auto parameters = module.parameters();
+  std::reverse(parameters.begin(), parameters.end());
   std::int64_t size = 0;
-  for (const auto& parameter : std::views::reverse(parameters)) {
+  for (const auto& parameter : parameters) {
     AXLSTM_CHECK(parameter.scalar_type() == torch::kFloat32, "gradient reducer: a parameter is ",
                  parameter.scalar_type(), ", float32 is needed");
     if (buckets_.empty() || size + parameter.numel() > capacity) {

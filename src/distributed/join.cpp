@@ -7,6 +7,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/log.h"
+#include "axlstm/runtime/device.h"
 
 namespace axlstm::distributed {
 
@@ -30,9 +31,9 @@ std::unique_ptr<ProcessGroup> join_ranks(runtime::DeviceChoice device, const Dis
 int start_ranks(runtime::DeviceChoice device, char** argv, std::int64_t count, const launch::LaunchOptions& options) {
   if (const auto launcher = launch::other_launcher(process_environment()))
     throw UsageError(str("--nproc and ", *launcher, " both start ranks; leave one of them away"));
-  const auto gpus = static_cast<std::int64_t>(torch::cuda::device_count());
   const bool on_gpus = device != runtime::DeviceChoice::kCpu && torch::cuda::is_available();
-  if (on_gpus && count > gpus)
+  const std::size_t gpus = on_gpus ? runtime::choose_devices(device).size() : 0;
+  if (on_gpus && static_cast<std::size_t>(count) > gpus)
     throw UsageError(str("--nproc is ", count, ", but there are ", gpus, " GPUs; train.device=cpu takes any number"));
   return launch::launch(argv, count, options);
 }

@@ -211,7 +211,7 @@ std::string process_group_backends() {
 
 torch::Device rank_device(const launch::Rank& rank, runtime::DeviceChoice choice) {
   if (runtime::choose_device(choice).is_cpu()) return torch::kCPU;
-  const auto count = static_cast<std::int64_t>(torch::cuda::device_count());
+  const auto count = static_cast<std::int64_t>(runtime::choose_devices(choice).size());
   if (rank.local_rank >= count && count > 1) {
     throw UsageError(str("rank ", rank.rank, " is number ", rank.local_rank, " on its machine, which has ", count,
                          " GPUs: start one rank a GPU, or set train.device=cpu"));

@@ -22,7 +22,7 @@ Backend resolve_mixer_backend(Backend wanted, const torch::Device& device, torch
 
 torch::Tensor mamba_mixer(const torch::Tensor& az, const MixerWeights& weights, Backend backend) {
   const std::int64_t I = weights.D.size(0), N = weights.A_log.size(1), R = weights.dt_proj_weight.size(1);
-  if (backend == Backend::kFused) return mamba_mixer_cpu(az, weights);
+  if (backend == Backend::kFused) return (az.is_cpu() ? mamba_mixer_cpu : mamba_mixer_cuda)(az, weights);
   const auto halves = az.chunk(2, -1);
   const std::int64_t taps = weights.conv_weight.size(-1);
   const auto padded = torch::constant_pad_nd(halves[0].transpose(1, 2), {taps - 1, 0});

@@ -47,7 +47,7 @@ torch::Tensor selective_scan(const ScanInputs& inputs, Backend backend) {
     const std::string obstacle =
         scan_kernel_obstacle(inputs.u.device(), inputs.u.scalar_type(), inputs.A.size(0), inputs.A.size(1));
     AXLSTM_CHECK(obstacle.empty() || backend == Backend::kAuto, "selective scan: own code cannot be used: ", obstacle);
-    if (obstacle.empty()) return scan_cpu(wide(inputs));
+    if (obstacle.empty()) return inputs.u.is_cpu() ? scan_cpu(wide(inputs)) : scan_cuda(inputs);
   }
   torch::Tensor state;
   return scan_reference(wide(inputs), state).to(inputs.u.scalar_type());
@@ -60,8 +60,12 @@ torch::Tensor selective_scan_stream(const ScanInputs& inputs, torch::Tensor& sta
 
 std::string scan_kernel_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t width,
                                  std::int64_t states) {
-  if (!device.is_cpu()) return str("there is none for ", c10::DeviceTypeName(device.type()), " yet");
-  if (dtype != torch::kFloat32) return str("dtype ", c10::toString(dtype), " is not float32 (on the CPU)");
+  if (!device.is_cpu()) {
+    const std::string obstacle = cuda_scan_obstacle(dtype);
+    if (!obstacle.empty()) return obstacle;
+  } else if (dtype != torch::kFloat32) {
+    return str("dtype ", c10::toString(dtype), " is not float32 (on the CPU)");
+  }
   if (width % cpu::kRowMultiple != 0) return str("the width ", width, " is not a multiple of ", cpu::kRowMultiple);
   if (states > cpu::kMaxStates) return str("a state of ", states, " is larger than ", cpu::kMaxStates);
   return "";

@@ -21,6 +21,10 @@
 #include "mlstm_scans.cuh"
 #include "mlstm_simt_backward.cuh"
 #include "mlstm_simt_plan.h"
+#include "scan_backward.cuh"
+#include "scan_convolution.cuh"
+#include "scan_forward.cuh"
+#include "scan_launch.h"
 
 namespace axlstm::kernels {
 
@@ -205,6 +209,41 @@ cudaError_t block_output_backward(const BlockOutputBackwardParams& params, DataT
     return by_lanes(shape, [&](auto lanes) {
       return launch(block_output_backward_kernel<decltype(lanes)::value, T>, plan_block_output(shape, lanes), params);
     });
+  });
+}
+
+int scan_parts(const ScanShape& shape) { return count_scan_parts(shape); }
+std::int64_t convolution_stretches(const ScanShape& shape) { return count_stretches(shape); }
+std::int64_t kept_chunks(const ScanShape& shape) { return scan_chunks(shape); }
+
+cudaError_t scan_forward(const ScanParams& params, DataType type, cudaStream_t) {
+  return by_any_type(type, [&](auto element) {
+    return by_states(params.shape.N, [&](auto states) {
+      constexpr int kStates = decltype(states)::value;
+      return launch(scan_forward_kernel<kStates, decltype(element)>, plan_scan_forward<kStates>(params.shape), params);
+    });
+  });
+}
+
+cudaError_t scan_backward(const ScanBackwardParams& params, DataType type, cudaStream_t) {
+  return by_any_type(type, [&](auto element) {
+    return by_states(params.forward.shape.N, [&](auto states) {
+      constexpr int kStates = decltype(states)::value;
+      return launch(scan_backward_kernel<kStates, decltype(element)>, plan_scan_backward<kStates>(params.forward.shape),
+                    params);
+    });
+  });
+}
+
+cudaError_t convolution(const ConvolutionParams& params, DataType type, cudaStream_t) {
+  return by_any_type(type, [&](auto element) {
+    return launch(convolution_kernel<decltype(element)>, plan_convolution(params.shape), params);
+  });
+}
+
+cudaError_t convolution_backward(const ConvolutionBackwardParams& params, DataType type, cudaStream_t) {
+  return by_any_type(type, [&](auto element) {
+    return launch(convolution_backward_kernel<decltype(element)>, plan_convolution(params.forward.shape), params);
   });
 }
 

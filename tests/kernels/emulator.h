@@ -321,6 +321,7 @@ float2 unpack(std::uint32_t pair) {
   }
 }
 inline float fast_exp2(float x) { return std::exp2(x); }
+inline float fast_log2(float x) { return std::log2(x); }
 inline float fast_inverse(float x) { return 1.0F / x; }
 
 template <typename T>

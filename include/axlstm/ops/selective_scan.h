@@ -31,8 +31,8 @@ torch::Tensor selective_scan(const ScanInputs& inputs, Backend backend = Backend
 /// last step.
 torch::Tensor selective_scan_stream(const ScanInputs& inputs, torch::Tensor& state);
 
-/// Why own code cannot take inputs of this kind; empty if it can. It needs the CPU, float32, a width I that is a
-/// multiple of 16 and at most 64 states N.
+/// Why own code cannot take inputs of this kind; empty if it can. It needs a width I that is a multiple of 16 and
+/// at most 64 states N; on the CPU float32, on a GPU a build with CUDA and float32, float16 or bfloat16.
 std::string scan_kernel_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t width,
                                  std::int64_t states);
 

@@ -1,8 +1,9 @@
-// Stands for mlstm_cuda.cpp, mlstm_block_cuda.cpp and add_norm_cuda.cpp in a build without CUDA kernels.
+// Stands for the *_cuda.cpp files in a build without CUDA kernels.
 #include "axlstm/core/error.h"
 #include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "mlstm_backends.h"
+#include "scan_backends.h"
 
 namespace axlstm::ops {
 namespace {
@@ -37,6 +38,14 @@ std::string add_norm_obstacle(const torch::Device&, torch::ScalarType, std::int6
 
 NormedSum fused_add_norm(const ResidualStream&, const torch::Tensor&, const torch::Tensor&, double, torch::ScalarType) {
   throw Error(str("add_norm: ", kObstacle));
+}
+
+std::string cuda_scan_obstacle(torch::ScalarType) { return kObstacle; }
+
+torch::Tensor scan_cuda(const ScanInputs&) { throw Error(str("selective scan: ", kObstacle)); }
+
+torch::Tensor mamba_mixer_cuda(const torch::Tensor&, const MixerWeights&) {
+  throw Error(str("mamba mixer: ", kObstacle));
 }
 
 }  // namespace axlstm::ops
