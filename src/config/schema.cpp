@@ -38,10 +38,19 @@ void flatten(const Node& node, const std::string& prefix, std::vector<std::pair<
     const std::string path = prefix.empty() ? key : prefix + "." + key;
     if (value.kind == Node::Kind::kMap) {
       flatten(value, path, out);
-    } else {
-      out.emplace_back(path, value.scalar);
+      continue;
     }
+    std::string text = value.scalar;
+    for (const Node& item : value.items) text += "\n" + item.scalar;
+    out.emplace_back(path, text);
   }
+}
+
+bool same(model::DecoderOptions a, model::DecoderOptions b) {
+  Writer of_a, of_b;
+  visit(a, of_a);
+  visit(b, of_b);
+  return of_a.yaml() == of_b.yaml();
 }
 
 RunConfig read_keys(const Node& root) {
@@ -67,6 +76,15 @@ RunConfig checked(RunConfig config) {
   need(config.train.keep_every_steps % config.train.save_every_steps == 0,
        str("train.keep_every_steps is ", config.train.keep_every_steps,
            ", it must be a multiple of train.save_every_steps ", config.train.save_every_steps));
+  if (config.objective == objective::Kind::kMaskedAutoencoder) {
+    model::checked_windows(config.decoder, config.model);
+    const double visible = (1 - config.mask.ratio) * static_cast<double>(config.model.patches());
+    need(visible >= 1,
+         str("mask.ratio ", config.mask.ratio, " leaves a masked autoencoder no visible patch; lower it"));
+  } else {
+    need(same(config.decoder, model::DecoderOptions()),
+         "section decoder is of objective.name masked_autoencoder; remove it, or set that");
+  }
   const double hidden = config.mask.ratio * static_cast<double>(config.model.patches());
   need(config.loss.region == model::LossRegion::kAll || hidden >= 1,
        str("mask.ratio ", config.mask.ratio,
@@ -78,7 +96,9 @@ RunConfig checked(RunConfig config) {
 
 void visit(RunConfig& config, Visitor& visitor) {
   visit(config.model, visitor);
+  visit(config.objective, visitor);
   visit(config.mask, visitor);
+  visit(config.decoder, visitor);
   visit(config.loss, visitor);
   visit(config.embedding_layout, visitor);
   visit(config.optim, visitor);

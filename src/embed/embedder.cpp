@@ -54,7 +54,8 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
     torch::Tensor steps;
     try {
       const auto autocast = arithmetic_.autocast();
-      steps = arrange_tokens(encoder_->forward(part).narrow(1, 1, options.patches()), options, layout_);
+      steps = arrange_tokens(encoder_->forward(part).narrow(1, options.class_tokens(), options.patches()), options,
+                             layout_);
     } catch (const c10::OutOfMemoryError&) {
       if (batch_chunks_ == 1) throw;
     }

@@ -32,14 +32,16 @@ const Architecture& architecture(std::string_view name) {
   throw UsageError(str("model.arch is '", name, "', it takes one of ", names));
 }
 
-double encoder_flops(const EncoderOptions& options) {
+double encoder_flops(const EncoderOptions& options, std::int64_t seen) {
   const auto N = static_cast<double>(options.patches()), P = static_cast<double>(options.patch_pixels());
   const double patch_embedding = N * 2 * P * static_cast<double>(options.dim);
-  return static_cast<double>(options.depth) * architecture(options.arch).block_flops(options, N + 1) + patch_embedding;
+  const auto tokens = static_cast<double>(seen + options.class_tokens());
+  return static_cast<double>(options.depth) * architecture(options.arch).block_flops(options, tokens) + patch_embedding;
 }
 
 const Architecture* architecture_of(const std::vector<std::string>& tensor_names) {
   for (const Architecture& each : known()) {
+    if (each.marker.empty()) continue;
     const auto has = [&](const std::string& name) { return name.find(each.marker) != std::string::npos; };
     if (std::any_of(tensor_names.begin(), tensor_names.end(), has)) return &each;
   }

@@ -4,12 +4,13 @@
 #include <tuple>
 
 #include "axlstm/architecture.h"
+#include "mae/architecture.h"
 #include "ssam/architecture.h"
 #include "ssast/architecture.h"
 
 namespace axlstm::model {
 
-using Architectures = std::tuple<Axlstm, Ssam, Ssast>;
+using Architectures = std::tuple<Axlstm, Ssam, Ssast, Mae>;
 
 /// Calls `visit` with an empty tuple element of each type in turn.
 template <typename Visit>

@@ -8,14 +8,19 @@
 
 namespace axlstm::model {
 
-EncoderImpl::EncoderImpl(const EncoderOptions& options)
+EncoderImpl::EncoderImpl(const EncoderOptions& options, bool with_mask_token)
     : options_(options),
       patch_embed_(options.dim, options.patch_frames, options.patch_mels),
       encoder_norm_(torch::nn::LayerNormOptions({options.dim}).eps(1e-6)) {
-  cls_token_ = register_parameter("cls_token", torch::empty({1, 1, options.dim}).normal_(0.0, 0.02));
-  mask_token_ = register_parameter("mask_token", torch::empty({1, 1, options.dim}).normal_(0.0, 0.02));
-  pos_embed_ =
-      register_buffer("pos_embed", nn::sincos_positions(options.dim, options.grid_rows(), options.grid_columns()));
+  // Both tokens are drawn in any case, so that the weights behind them do not depend on whether they are there.
+  const auto draw = [&] { return torch::empty({1, 1, options.dim}).normal_(0.0, 0.02); };
+  const auto cls_token = draw(), mask_token = draw();
+  if (options.class_token) cls_token_ = register_parameter("cls_token", cls_token);
+  if (with_mask_token) mask_token_ = register_parameter("mask_token", mask_token);
+  const auto positions = nn::sincos_positions(options.dim, options.grid_rows(), options.grid_columns())
+                             .narrow(1, 1 - options.class_tokens(), options.class_tokens() + options.patches());
+  pos_embed_ = options.train_positions ? register_parameter("pos_embed", positions.clone())
+                                       : register_buffer("pos_embed", positions.clone());
   register_module("patch_embed", patch_embed_);
   torch::nn::ModuleList list;
   for (std::int64_t index = 0; index < options.depth; ++index) {
@@ -26,23 +31,28 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options)
   register_module("encoder_norm", encoder_norm_);
 }
 
-torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
-  return normed(hidden(spectrogram, mask));
-}
+torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram) { return normed(hidden(patches(spectrogram))); }
 
-torch::Tensor EncoderImpl::hidden(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
+torch::Tensor EncoderImpl::patches(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
   AXLSTM_CHECK(spectrogram.dim() == 4 && spectrogram.size(1) == 1 && spectrogram.size(2) == options_.frames &&
                    spectrogram.size(3) == options_.mels,
                "encoder: the spectrogram must be [batch, 1, ", options_.frames, ", ", options_.mels, "], got ",
                spectrogram.sizes());
-  auto patches = patch_embed_->forward(spectrogram) + pos_embed_.narrow(1, 1, options_.patches());
-  if (mask.defined()) {
-    AXLSTM_CHECK(mask.sizes() == patches.sizes().slice(0, 2), "encoder: the mask must be ", patches.sizes().slice(0, 2),
-                 ", got ", mask.sizes());
-    patches = torch::where(mask.unsqueeze(-1), mask_token_.to(patches.dtype()), patches);
+  const auto patches =
+      patch_embed_->forward(spectrogram) + pos_embed_.narrow(1, options_.class_tokens(), options_.patches());
+  if (!mask.defined()) return patches;
+  AXLSTM_CHECK(mask.sizes() == patches.sizes().slice(0, 2), "encoder: the mask must be ", patches.sizes().slice(0, 2),
+               ", got ", mask.sizes());
+  return torch::where(mask.unsqueeze(-1), mask_token_.to(patches.dtype()), patches);
+}
+
+torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches) {
+  auto tokens = patches;
+  if (options_.class_token) {
+    const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
+    tokens = torch::cat({cls, patches}, 1);
   }
-  const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
-  ops::ResidualStream stream{torch::cat({cls, patches}, 1), {}};
+  ops::ResidualStream stream{tokens, {}};
   for (const auto& block : blocks_) stream = block->forward(stream);
   return stream.sum();
 }
@@ -50,7 +60,7 @@ torch::Tensor EncoderImpl::hidden(const torch::Tensor& spectrogram, const torch:
 torch::Tensor EncoderImpl::normed(const torch::Tensor& hidden) { return encoder_norm_->forward(hidden); }
 
 const std::vector<std::string>& head_prefixes() {
-  static const std::vector<std::string> prefixes{"pred."};
+  static const std::vector<std::string> prefixes{"pred.", "mask_token", "decoder_"};
   return prefixes;
 }
 

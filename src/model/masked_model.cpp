@@ -4,31 +4,11 @@
 
 #include "axlstm/model/architecture.h"
 #include "axlstm/model/masking.h"
+#include "select_rows.h"
 
 namespace axlstm::model {
-namespace {
-
-/// Rows of x [R, D], none twice. The gradient is a copy into zeros, without the atomic additions of index_select's.
-class SelectRows : public torch::autograd::Function<SelectRows> {
- public:
-  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
-                               const torch::Tensor& rows) {
-    context->save_for_backward({rows});
-    context->saved_data["size"] = x.size(0);
-    return x.index_select(0, rows);
-  }
-  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context,
-                                               const torch::autograd::tensor_list& gradients) {
-    const auto size = context->saved_data["size"].toInt();
-    const auto dx = torch::zeros({size, gradients[0].size(1)}, gradients[0].options());
-    return {dx.index_copy(0, context->get_saved_variables()[0], gradients[0]), torch::Tensor()};
-  }
-};
-
-}  // namespace
-
 MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
-    : EncoderImpl(options),
+    : EncoderImpl(options, /*with_mask_token=*/true),
       pred_(torch::nn::Linear(options.dim, options.dim), torch::nn::GELU(),
             torch::nn::Linear(options.dim, options.patch_pixels())) {
   register_module("pred", pred_);
@@ -40,7 +20,8 @@ MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
 }
 
 torch::Tensor MaskedModelImpl::reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
-  return pred_->forward(forward(spectrogram, mask).narrow(1, 1, options().patches()));
+  return pred_->forward(
+      normed(hidden(patches(spectrogram, mask))).narrow(1, options().class_tokens(), options().patches()));
 }
 
 torch::Tensor MaskedModelImpl::loss(const torch::Tensor& spectrogram, const torch::Tensor& noise,
@@ -51,17 +32,18 @@ torch::Tensor MaskedModelImpl::loss(const torch::Tensor& spectrogram, const torc
     return reconstruction_loss(reconstruct(spectrogram, mask), target, mask, loss.region);
   }
   const auto rows = masked_rows(mask, masked_patches(options(), mask_options));
-  const auto tokens = hidden(spectrogram, mask).narrow(1, 1, options().patches()).flatten(0, 1);
-  const auto prediction = pred_->forward(normed(SelectRows::apply(tokens, rows)));
+  const auto tokens =
+      hidden(patches(spectrogram, mask)).narrow(1, options().class_tokens(), options().patches()).flatten(0, 1);
+  const auto prediction = pred_->forward(normed(select_rows(tokens, rows)));
   // Of masked patches alone, "all" is the mean over those.
   return reconstruction_loss(prediction, target.flatten(0, 1).index_select(0, rows), {}, LossRegion::kAll);
 }
 
 torch::Tensor reconstruction_target(const torch::Tensor& spectrogram, const EncoderOptions& encoder,
-                                    const LossOptions& loss) {
+                                    const LossOptions& loss, bool unbiased) {
   const auto patches = nn::patchify(spectrogram, encoder.patch_frames, encoder.patch_mels);
   if (!loss.normalize_targets) return patches;
-  const auto [variance, mean] = torch::var_mean(patches, -1, /*unbiased=*/true, /*keepdim=*/true);
+  const auto [variance, mean] = torch::var_mean(patches, -1, unbiased, /*keepdim=*/true);
   return (patches - mean) / (variance + 1e-6).sqrt();  // MAE's constant
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 #include <set>
 #include <variant>
@@ -134,7 +135,7 @@ void visit(EncoderOptions& model, Visitor& v) {
   v.integer("dim", model.dim, {0, 65536}, "width D; 0: by size");
   v.integer("depth", model.depth, {0, 1024}, "blocks; 0: by size");
   const std::string heads = of_sizes([](const SizeRow& row) { return str(row.attention_heads); });
-  v.integer("attention_heads", model.attention_heads, {0, 1024}, str("ssast only; 0: by size (", heads, ")").c_str());
+  v.integer("attention_heads", model.attention_heads, {0, 1024}, str("ssast, mae: 0: by size (", heads, ")").c_str());
   v.integer("expansion", model.expansion, {1, 64},
             "axlstm, ssam: inner width / D. The paper's best models: 3; released configs: AxLSTM 2, SSAM 3");
   v.integer("state", model.state, {1, 4096}, "ssam only: numbers that each channel remembers");
@@ -142,6 +143,11 @@ void visit(EncoderOptions& model, Visitor& v) {
       "flip", model.flip,
       "axlstm only: every second block runs backwards in time. The paper's best models: false; released configs: true");
   v.choice("input_gate", model.input_gate, "axlstm only: sigmoid is the Table 5 ablation");
+  v.boolean("class_token", model.class_token, "mae only: a token in front of the patches");
+  v.choice("activation", model.activation, "mae only: of the MLP; gelu_tanh is the default of JAX");
+  v.boolean(
+      "train_positions", model.train_positions,
+      "mae only: positions start as sines and are trained; with objective.name masked_autoencoder the decoder's too");
   v.integer("frames", model.frames, kPositive, "length of a crop in frames: 200 is two seconds");
   v.integer("patch_frames", model.patch_frames, kPositive, "frames of a patch");
   v.integer("patch_mels", model.patch_mels, kPositive, "mel bins of a patch");
@@ -171,6 +177,18 @@ void visit(MaskOptions& mask, Visitor& v) {
   v.end_section();
 }
 
+void visit(DecoderOptions& decoder, Visitor& v) {
+  v.begin_section("decoder", "What a masked autoencoder predicts the hidden patches by (objective.name).");
+  v.integer("dim", decoder.dim, {4, 65536}, "width");
+  v.integer("depth", decoder.depth, {1, 1024}, "transformer blocks");
+  v.integer("heads", decoder.heads, {1, 1024}, "of attention");
+  v.texts(
+      "windows", decoder.windows,
+      "of MW-MAE: for each head the tokens that it attends among, or global, such as [2, 5, 10, 25, 50, 125, global, "
+      "global]; empty: plain attention");
+  v.end_section();
+}
+
 void visit(LossOptions& loss, Visitor& v) {
   v.begin_section("loss", "Mean squared error of the predicted pixels.");
   v.choice("region", loss.region, "hidden patches only (paper), or every patch (released code)");
@@ -197,6 +215,28 @@ EncoderOptions resolve(EncoderOptions options) {
   need(options.mels % options.patch_mels == 0,
        str("model.patch_mels is ", options.patch_mels, ", it must divide audio.mels ", options.mels));
   return options;
+}
+
+std::vector<std::int64_t> checked_windows(const DecoderOptions& decoder, const EncoderOptions& encoder) {
+  need(decoder.dim % decoder.heads == 0 && decoder.dim % 2 == 0,
+       str("decoder.dim is ", decoder.dim, ", it must be even and a multiple of decoder.heads ", decoder.heads));
+  std::vector<std::int64_t> windows;
+  for (const std::string& text : decoder.windows) {
+    std::int64_t window = 0;
+    if (text != kGlobal) {
+      const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), window);
+      need(failure == std::errc() && end == text.data() + text.size() && window > 0,
+           str("decoder.windows has '", text, "', it takes numbers of tokens and ", kGlobal));
+      need(encoder.patches() % window == 0,
+           str("decoder.windows has ", window, ", it must divide the ", encoder.patches(), " patches of a clip"));
+    }
+    windows.push_back(window);
+  }
+  need(windows.empty() || static_cast<std::int64_t>(windows.size()) == decoder.heads,
+       str("decoder.windows has ", windows.size(), " entries, it needs one for each of the ", decoder.heads, " heads"));
+  need(windows.empty() || !encoder.class_token,
+       "decoder.windows are of patches: set model.class_token=false (with model.arch=mae), or remove the windows");
+  return windows;
 }
 
 std::string describe(const EncoderOptions& options) {

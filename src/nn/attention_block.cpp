@@ -38,21 +38,24 @@ torch::Tensor AttentionImpl::forward(const torch::Tensor& x) {
   return linear(proj_layer_, mixed.transpose(1, 2).flatten(-2));
 }
 
-MlpImpl::MlpImpl(std::int64_t dim, std::int64_t hidden_dim) : layer1_(dim, hidden_dim), layer2_(hidden_dim, dim) {
+MlpImpl::MlpImpl(std::int64_t dim, std::int64_t hidden_dim, Activation activation)
+    : activation_(activation), layer1_(dim, hidden_dim), layer2_(hidden_dim, dim) {
   register_module("layer1", layer1_);
   register_module("layer2", layer2_);
   init_xavier(layer1_);
   init_xavier(layer2_);
 }
 
-torch::Tensor MlpImpl::forward(const torch::Tensor& x) { return linear(layer2_, torch::gelu(linear(layer1_, x))); }
+torch::Tensor MlpImpl::forward(const torch::Tensor& x) {
+  return linear(layer2_, torch::gelu(linear(layer1_, x), activation_ == Activation::kGelu ? "none" : "tanh"));
+}
 
 AttentionBlockImpl::AttentionBlockImpl(const AttentionBlockOptions& options)
     : backend_(options.backend),
       norm1_(layer_norm(options.dim)),
       attn_(options),
       norm2_(layer_norm(options.dim)),
-      mlp_(options.dim, options.mlp_ratio * options.dim) {
+      mlp_(options.dim, options.mlp_ratio * options.dim, options.activation) {
   register_module("norm1", norm1_);
   register_module("attn", attn_);
   register_module("norm2", norm2_);

@@ -1,5 +1,5 @@
-// Cell and scan as operators of PyTorch: torch.ops.load_library("libaxlstm_torch.so"), then torch.ops.axlstm.mlstm(…) or
-// torch.ops.axlstm.selective_scan(…).
+// Cell and scan as operators of PyTorch: torch.ops.load_library("libaxlstm_torch.so"), then torch.ops.axlstm.mlstm(…)
+// or torch.ops.axlstm.selective_scan(…).
 #include <ATen/autocast_mode.h>
 #include <torch/library.h>
 
@@ -33,8 +33,7 @@ torch::Tensor selective_scan_operator(const torch::Tensor& u, const torch::Tenso
   const auto device = u.device().type();
   if (!at::autocast::is_autocast_enabled(device)) return selective_scan({u, delta, A, B, C, D, z, delta_bias});
   const auto dtype = at::autocast::get_autocast_dtype(device);
-  return selective_scan(
-      {u.to(dtype), delta.to(dtype), A, B.to(dtype), C.to(dtype), D, z.to(dtype), delta_bias});
+  return selective_scan({u.to(dtype), delta.to(dtype), A, B.to(dtype), C.to(dtype), D, z.to(dtype), delta_bias});
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options) : opt
               torch::zeros({}, parameter.options().dtype(torch::kFloat32).requires_grad(false))};
     const bool is_A_log = item.key().ends_with(".A_log");
     has_A_log |= is_A_log;
-    (parameter.dim() > 1 && (options.decay_A_log || !is_A_log) ? decayed_ : plain_).push_back(std::move(slot));
+    const bool decays = options.decay == Decay::kAll || parameter.dim() > 1;
+    (decays && (options.decay_A_log || !is_A_log) ? decayed_ : plain_).push_back(std::move(slot));
   }
   need(options.decay_A_log || has_A_log,
        "optim.decay_A_log is false, but the model has no A_log; remove it, or set model.arch=ssam");

@@ -9,7 +9,9 @@ void visit(OptimOptions& optim, Visitor& v) {
   v.integer("global_batch", optim.global_batch, kPositive, "clips per update");
   v.number("epochs", optim.epochs, {1e-6, 1e9}, "length of the schedule");
   v.number("warmup_epochs", optim.warmup_epochs, {0, 1e9}, "part of it that warms up");
-  v.number("weight_decay", optim.weight_decay, kFraction, "not on biases and one-dimensional parameters");
+  v.number("weight_decay", optim.weight_decay, kFraction, "of what optim.decay names");
+  v.choice("decay", optim.decay,
+           "what decays: matrices is not biases and one-dimensional parameters; all is what MW-MAE's code does");
   v.boolean(
       "decay_A_log", optim.decay_A_log,
       "ssam only: decay A_log as well. true as in the released code, whose optimiser overlooks the mark that Mamba "

@@ -159,7 +159,8 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
 
 /// Seconds a clip if memory and matrix units never waited for each other: docs/performance.md.
 double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings& ceilings) {
-  const double S = static_cast<double>(options.patches() + 1), D = static_cast<double>(options.dim);
+  const double S = static_cast<double>(options.patches() + options.class_tokens()),
+               D = static_cast<double>(options.dim);
   const double layers = static_cast<double>(options.depth), I = static_cast<double>(options.expansion) * D;
   if (options.arch == "ssast") {
     return layers * (72 * D * D * S + 14 * S * S * D) / ceilings.flops_per_second;  // arithmetic alone

@@ -82,7 +82,7 @@ TEST(Read, AWrongTypeNamesThePlaceTheValueAndWhatIsNeeded) {
   expect_rejected("model: {depth: }\n", {"x.yaml:1:9", "nothing"});
   expect_rejected("mask: {ratio: half}\n", {"x.yaml:1:8", "mask.ratio", "a number"});
   expect_rejected("model: {flip: yes}\n", {"x.yaml:1:9", "model.flip", "'yes'", "true or false"});
-  expect_rejected("model: {arch: cnn}\n", {"x.yaml:1:9", "model.arch", "axlstm, ssam, ssast"});
+  expect_rejected("model: {arch: cnn}\n", {"x.yaml:1:9", "model.arch", "axlstm, ssam, ssast, mae"});
   expect_rejected("data: {root: [a, b]}\n", {"x.yaml:1:8", "data.root", "a list"});
   expect_rejected("model: tiny\n", {"x.yaml:1:1", "model", "'tiny'"});
   expect_rejected("optim: {eps: {a: 1}}\n", {"x.yaml:1:9", "a section"});
@@ -160,7 +160,7 @@ TEST(Read, SizesAreThoseOfThePaper) {
                                                            {"base", 768, 12, 12},
                                                            {"large", 1024, 24, 16},
                                                            {"huge", 1280, 32, 16}}) {
-    for (const char* arch : {"axlstm", "ssam", "ssast"}) {
+    for (const char* arch : {"axlstm", "ssam", "ssast", "mae"}) {
       const auto model = read_text(str("model: {arch: ", arch, ", size: ", row.name, "}\n")).model;
       EXPECT_EQ(model.dim, row.dim) << row.name;
       EXPECT_EQ(model.depth, row.depth) << row.name;

@@ -116,6 +116,7 @@ TEST(Architectures, AreFoundByNameOnly) {
 }
 
 TEST(Architectures, AllHaveBlocksWithTheFlopsOfTheirParametersAndMarkers) {
+  const std::vector<std::string> own{"axlstm", "ssam", "ssast", "mae"};
   for (const Architecture& each : architectures()) {
     if (each.name == "mean") continue;  // of this test
     EncoderOptions options;
@@ -125,13 +126,13 @@ TEST(Architectures, AllHaveBlocksWithTheFlopsOfTheirParametersAndMarkers) {
     ASSERT_TRUE(block) << each.name;
     // Nearly all weights are of matrices. These use them once for each token, and attention or cell come on top; what
     // a block does once for a clip counts once.
-    const bool for_each_token = each.name == "axlstm" || each.name == "ssam" || each.name == "ssast";
+    const bool for_each_token = std::find(own.begin(), own.end(), each.name) != own.end();
     const double parameters = static_cast<double>(parameter_count(*block));
     EXPECT_GT(each.block_flops(options, 251), 2 * (for_each_token ? 251 : 1) * 0.9 * parameters) << each.name;
     std::vector<std::string> names;
     for (const auto& item : block->named_parameters()) names.push_back("blocks.0." + item.key());
     ASSERT_NE(architecture_of(names), nullptr) << each.name;
-    EXPECT_EQ(architecture_of(names)->name, each.name);
+    if (!each.marker.empty()) EXPECT_EQ(architecture_of(names)->name, each.name);
     EXPECT_NO_THROW(kernel_plan(options, {runtime::Precision::kFp32, torch::kCPU}));
   }
 }

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "axlstm/objective/reconstruction_picture.h"
 #include "support/png.h"
 #include "support/tmpdir.h"
 
@@ -56,7 +57,7 @@ TEST(WriteReconstruction, ShowsInputMaskAndPredictionOneAboveTheOther) {
   prediction[0][4] = 1;            // not hidden: not shown
   auto mask = torch::zeros({1, 250}, torch::kBool);
   mask[0][245] = true;
-  write_reconstruction(path, spectrogram, mask, prediction, encoder, {});
+  write_reconstruction(path, spectrogram, mask, prediction, encoder, {}, true);
   const auto picture = test::read_png(path);
   EXPECT_EQ(picture.width, 3 * 200);
   ASSERT_EQ(picture.height, 3 * 3 * 80 + 2 * 6);
@@ -84,7 +85,7 @@ TEST(WriteReconstruction, TakesNormalizedPredictionsBackToThePatchsOwnScale) {
   prediction[0][0][0] = 2;
   auto mask = torch::zeros({1, 250}, torch::kBool);
   mask[0][0] = true;
-  write_reconstruction(path, spectrogram, mask, prediction, {}, {.normalize_targets = true});
+  write_reconstruction(path, spectrogram, mask, prediction, {}, {.normalize_targets = true}, true);
   const auto picture = test::read_png(path);
   EXPECT_EQ(color_of(picture, 0, 0, 1), test::kBright);
   EXPECT_EQ(color_of(picture, 2, 0, 0), test::kBright);
@@ -95,7 +96,7 @@ TEST(WriteReconstruction, DrawsSilenceToo) {
   const test::TemporaryFolder folder;
   const auto path = folder.path() / "picture.png";
   write_reconstruction(path, torch::zeros({1, 1, 200, 80}), torch::rand({1, 250}).gt(0.5), torch::randn({1, 250, 64}),
-                       {}, {});
+                       {}, {}, true);
   const auto picture = test::read_png(path);
   for (const int frame : {0, 100, 199}) EXPECT_EQ(color_of(picture, 0, frame, 40), test::kDark);
 }

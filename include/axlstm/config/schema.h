@@ -10,6 +10,7 @@
 #include "axlstm/embed/options.h"
 #include "axlstm/features/options.h"
 #include "axlstm/model/options.h"
+#include "axlstm/objective/options.h"
 #include "axlstm/train/options.h"
 
 namespace axlstm::config {
@@ -18,7 +19,9 @@ struct RunConfig {
   features::LogMelOptions audio;
   data::DataOptions data;
   model::EncoderOptions model;
+  objective::Kind objective = objective::Kind::kMaskedTokens;
   model::MaskOptions mask;
+  model::DecoderOptions decoder;
   model::LossOptions loss;
   train::OptimOptions optim;
   train::TrainOptions train;

@@ -12,9 +12,9 @@
 namespace axlstm::model {
 
 struct Architecture {
-  std::string name;               ///< value of model.arch
-  std::string summary;            ///< what it is, for users, such as "mLSTM blocks"
-  std::string marker;             ///< of a state dict's names: what only this one has, such as "mlstm_cell"
+  std::string name;     ///< value of model.arch
+  std::string summary;  ///< what it is, for users, such as "mLSTM blocks"
+  std::string marker;   ///< of a state dict's names: what only this one has, such as "mlstm_cell"; empty: nothing
   std::vector<std::string> keys;  ///< keys of section model that are its own; other architectures refuse them
 
   /// Whether the biases of a pre-training head on it start at zero, as in its released code; else LibTorch's default.
@@ -36,8 +36,9 @@ const std::vector<Architecture>& architectures();
 /// Throws UsageError with the known names.
 const Architecture& architecture(std::string_view name);
 
-/// Multiplications and additions in the encoder's forward pass over one clip: patch embedding and all blocks.
-double encoder_flops(const EncoderOptions& options);
+/// Multiplications and additions in the encoder's forward pass over one clip of which it sees `seen` patches: the
+/// embedding of all patches, and all blocks.
+double encoder_flops(const EncoderOptions& options, std::int64_t seen);
 
 /// The architecture that made a state dict with these names; null if none did. For naming it in errors.
 const Architecture* architecture_of(const std::vector<std::string>& tensor_names);

@@ -18,30 +18,37 @@ namespace axlstm::model {
 class EncoderImpl : public torch::nn::Module {
  public:
   /// `options` as resolve() returns them. Weights are drawn from LibTorch's global generator.
-  explicit EncoderImpl(const EncoderOptions& options);
+  explicit EncoderImpl(const EncoderOptions& options) : EncoderImpl(options, /*with_mask_token=*/false) {}
 
-  /// spectrogram [B, 1, L, F] (normalised log-mel) → tokens [B, 1 + N, D], class token first. Patches where `mask`
-  /// [B, N] is true are replaced, position included, by the mask token; no mask: all are seen.
-  torch::Tensor forward(const torch::Tensor& spectrogram, const torch::Tensor& mask = {});
+  /// spectrogram [B, 1, L, F] (normalised log-mel) → tokens [B, C + N, D], with C = options().class_tokens() first.
+  torch::Tensor forward(const torch::Tensor& spectrogram);
 
   const EncoderOptions& options() const { return options_; }
 
  protected:
-  /// What the blocks make of the tokens [B, 1 + N, D]; `normed` of it is forward()'s result, token by token.
-  torch::Tensor hidden(const torch::Tensor& spectrogram, const torch::Tensor& mask);
+  EncoderImpl(const EncoderOptions& options, bool with_mask_token);
+
+  /// The patches [B, N, D] with their positions; those where `mask` [B, N] is true are replaced, position included, by
+  /// the mask token. No mask: all are seen.
+  torch::Tensor patches(const torch::Tensor& spectrogram, const torch::Tensor& mask = {});
+
+  /// What the blocks make of the class token and of patches [B, K, D], any K ≥ 1; `normed` of it is forward()'s result,
+  /// token by token.
+  torch::Tensor hidden(const torch::Tensor& patches);
   torch::Tensor normed(const torch::Tensor& hidden);
 
  private:
   EncoderOptions options_;
-  torch::Tensor cls_token_, mask_token_;  // [1, 1, D]
-  torch::Tensor pos_embed_;               // [1, 1 + N, D], a buffer
+  torch::Tensor cls_token_, mask_token_;  // [1, 1, D]; undefined if there is none
+  torch::Tensor pos_embed_;               // [1, C + N, D], a buffer unless it is trained
   nn::PatchEmbed patch_embed_;
   std::vector<std::shared_ptr<nn::Block>> blocks_;
   torch::nn::LayerNorm encoder_norm_;
 };
 TORCH_MODULE(Encoder);
 
-/// Tensors whose names begin with one of these belong to the heads of pre-training models; an encoder has none of them.
+/// Tensors whose names begin with one of these belong to the heads of pre-training models; an encoder has none of
+/// them.
 const std::vector<std::string>& head_prefixes();
 
 /// Trainable parameters (positions are not).

@@ -27,9 +27,10 @@ class MaskedModelImpl : public EncoderImpl {
 };
 TORCH_MODULE(MaskedModel);
 
-/// The pixels to be predicted: patches of the spectrogram, each normalised if `loss` says so. [B, N, P]
+/// The pixels to be predicted: patches of the spectrogram, each normalised if `loss` says so, by the variance that
+/// `unbiased` means. [B, N, P]
 torch::Tensor reconstruction_target(const torch::Tensor& spectrogram, const EncoderOptions& encoder,
-                                    const LossOptions& loss);
+                                    const LossOptions& loss, bool unbiased = true);
 
 /// Mean squared error over the masked patches (paper) or over all (released code); a scalar.
 torch::Tensor reconstruction_loss(const torch::Tensor& prediction, const torch::Tensor& target,

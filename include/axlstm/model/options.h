@@ -4,8 +4,10 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "axlstm/core/visitor.h"
+#include "axlstm/nn/options.h"
 #include "axlstm/ops/options.h"
 
 namespace axlstm::model {
@@ -29,6 +31,9 @@ struct EncoderOptions {
   std::int64_t state = 24;           ///< N, of Mamba's channels
   bool flip = false;                 ///< odd blocks run backwards in time
   ops::InputGate input_gate = ops::InputGate::kExponential;
+  bool class_token = true;
+  nn::Activation activation = nn::Activation::kGelu;
+  bool train_positions = false;
   std::int64_t frames = 200;  ///< L, the frames of one crop or chunk
   std::int64_t mels = 80;     ///< F
   std::int64_t patch_frames = 4;
@@ -41,6 +46,7 @@ struct EncoderOptions {
   std::int64_t grid_columns() const { return mels / patch_mels; }
   std::int64_t patches() const { return grid_rows() * grid_columns(); }    ///< N
   std::int64_t patch_pixels() const { return patch_frames * patch_mels; }  ///< P
+  std::int64_t class_tokens() const { return class_token ? 1 : 0; }        ///< in front of the patches
 };
 
 struct MaskOptions {
@@ -53,11 +59,25 @@ struct LossOptions {
   bool normalize_targets = false;
 };
 
+/// The decoder of a masked autoencoder.
+struct DecoderOptions {
+  std::int64_t dim = 384;
+  std::int64_t depth = 4;
+  std::int64_t heads = 8;
+  std::vector<std::string> windows = {};  ///< of each head: tokens, or kGlobal; empty: plain attention
+};
+inline constexpr const char* kGlobal = "global";
+
+/// The windows as numbers, 0: global. Throws UsageError naming decoder.windows if one is neither, or does not divide
+/// the encoder's patches, or there is not one for each head; and for what else of decoder.* does not fit the encoder.
+std::vector<std::int64_t> checked_windows(const DecoderOptions& decoder, const EncoderOptions& encoder);
+
 /// Sections `model` and `kernel`, but for mels, which is audio.mels.
 void visit(EncoderOptions& model, Visitor& v);
 
-/// Sections `mask` and `loss`.
+/// Sections `mask`, `decoder` and `loss`.
 void visit(MaskOptions& mask, Visitor& v);
+void visit(DecoderOptions& decoder, Visitor& v);
 void visit(LossOptions& loss, Visitor& v);
 
 /// Fills dim, depth and attention_heads from `size` and checks that everything fits together, and that no key of

@@ -7,6 +7,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "axlstm/nn/block.h"
+#include "axlstm/nn/options.h"
 #include "axlstm/ops/options.h"
 
 namespace axlstm::nn {
@@ -15,6 +16,7 @@ struct AttentionBlockOptions {
   std::int64_t dim = 192;
   std::int64_t heads = 3;
   std::int64_t mlp_ratio = 4;
+  Activation activation = Activation::kGelu;
   ops::Backend backend = ops::Backend::kAuto;  ///< kReference: LibTorch's operators alone
 };
 
@@ -31,10 +33,11 @@ TORCH_MODULE(Attention);
 
 class MlpImpl : public torch::nn::Module {
  public:
-  MlpImpl(std::int64_t dim, std::int64_t hidden_dim);
+  MlpImpl(std::int64_t dim, std::int64_t hidden_dim, Activation activation);
   torch::Tensor forward(const torch::Tensor& x);  // [..., D] → [..., D]
 
  private:
+  Activation activation_;
   torch::nn::Linear layer1_, layer2_;
 };
 TORCH_MODULE(Mlp);

@@ -24,11 +24,4 @@ class MaskedReconstruction final : public Objective {
   model::LossOptions loss_;
 };
 
-/// Writes input, masked input and reconstruction of one crop, one above the other; low frequencies at the bottom. The
-/// reconstruction shows what the model sees, with the hidden patches filled in by its prediction.
-/// spectrogram [1, 1, L, F], mask [1, N], prediction [1, N, P].
-void write_reconstruction(const std::filesystem::path& path, const torch::Tensor& spectrogram,
-                          const torch::Tensor& mask, const torch::Tensor& prediction,
-                          const model::EncoderOptions& encoder, const model::LossOptions& loss);
-
 }  // namespace axlstm::objective

@@ -10,12 +10,17 @@
 
 namespace axlstm::train {
 
+/// Which parameters decay: kMatrices all but biases and one-dimensional ones; kAll all.
+enum class Decay { kMatrices, kAll };
+constexpr auto enum_names(Decay) { return std::array{"matrices", "all"}; }
+
 struct OptimOptions {
   double base_lr = 1.5e-4;
   std::int64_t global_batch = 1024;
   double epochs = 100;
   double warmup_epochs = 10;
   double weight_decay = 0.05;
+  Decay decay = Decay::kMatrices;
   bool decay_A_log = true;
   double beta1 = 0.9;
   double beta2 = 0.95;

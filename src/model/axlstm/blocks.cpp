@@ -20,7 +20,7 @@ KernelPlan Axlstm::plan(const EncoderOptions& options, const runtime::Arithmetic
   const auto dtype = arithmetic.dtype();
   const std::int64_t inner_dim = options.expansion * options.dim;
   const auto backend = ops::resolve_backend(options.backend, device, dtype, options.dim, inner_dim, nn::kHeads);
-  const auto isa = ops::resolve_isa(options.isa, device, dtype, options.patches() + 1);
+  const auto isa = ops::resolve_isa(options.isa, device, dtype, options.patches() + options.class_tokens());
   const bool kernels = device.is_cuda() && (backend == ops::Backend::kCell || backend == ops::Backend::kFused);
   KernelPlan plan;
   plan.summary = str("mLSTM backend ", enum_name(backend), kernels ? str(" (", enum_name(isa), ")") : "");

@@ -8,7 +8,9 @@ namespace {
 constexpr double kMlpExpansion = 4;
 
 void check(const EncoderOptions& options) {
-  if (options.attention_heads <= 0) throw UsageError("model.size custom of arch ssast needs model.attention_heads");
+  if (options.attention_heads <= 0) {
+    throw UsageError(str("model.size custom of arch ", options.arch, " needs model.attention_heads"));
+  }
   if (options.dim % options.attention_heads != 0) {
     throw UsageError(str("model.dim is ", options.dim, ", it must be a multiple of model.attention_heads ",
                          options.attention_heads));
