@@ -11,7 +11,8 @@ using namespace axlstm;
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Pre-trains an AxLSTM (or the SSAST baseline) on audio by predicting masked spectrogram patches.\n"
+      "Pre-trains an AxLSTM, an Audio Mamba (SSAM) or the SSAST baseline on audio by predicting masked spectrogram "
+      "patches.\n"
       "Example: pretrain --config configs/pretrain/axlstm_tiny.yaml data.root=~/audio train.run_dir=runs/tiny"};
   cli::ConfigArguments arguments;
   arguments.add_to(app);

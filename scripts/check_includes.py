@@ -7,7 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-# Room → rooms it may include, itself and options.h of all rooms always included. A room stands above those it includes.
+# Room → rooms it may include; itself, and options.h and architecture.h of all rooms, always. A room stands above those
+# it includes.
 ALLOWED = {
     "core": set(),
     "audio": {"core"},
@@ -76,7 +77,7 @@ def problems(path: Path) -> list[str]:
         if torch_free and LIBTORCH.match(name):
             found.append(f"{where}: {place}/{path.stem} is free of LibTorch")
         target = re.match(rf"(axlstm/)?({'|'.join(ALLOWED)})/", name)
-        plain = re.fullmatch(r"axlstm/\w+/options\.h", name)
+        plain = re.fullmatch(r"axlstm/\w+/(options|architecture)\.h", name)
         if public and target and not target.group(1):
             found.append(f"{where}: {name} is not installed; a public header takes public ones only")
         if target and not plain and target.group(2) != room and target.group(2) not in ALLOWED[room]:

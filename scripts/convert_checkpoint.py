@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convert a PyTorch checkpoint of the authors' AxLSTM or SSAST code to a checkpoint folder.
+"""Convert a PyTorch checkpoint of the authors' AxLSTM, SSAM or SSAST code to a checkpoint folder.
 
 The weights, from a file of torch.save or of safetensors, are loaded without running any code of the file
 (`weights_only=True`; what else it holds, such as the arguments of training, becomes empty objects), the model's shape is
@@ -26,7 +26,15 @@ SIZES = {  # name: (dim, depth, attention heads of SSAST)
     "tiny": (192, 12, 3), "small": (384, 12, 6), "medium": (512, 12, 8),
     "base": (768, 12, 12), "large": (1024, 24, 16), "huge": (1280, 32, 16),
 }
-MARKERS = {"axlstm": "blocks.0.layer.proj_up.weight", "ssast": "blocks.0.attn.qkv_layer.weight"}
+MARKERS = {"axlstm": "blocks.0.layer.proj_up.weight", "ssam": "blocks.0.mixer.x_proj.weight",
+           "ssast": "blocks.0.attn.qkv_layer.weight"}
+CONV_TAPS = 4
+# Mambas that are not SSAM, by the names that only they have.
+OTHER_MAMBAS = [
+    (r"\.mixer\.(A_b_log$|D_b$|(conv1d|x_proj|dt_proj)_b\.)", "a Mamba that scans in both directions, like Vim"),
+    (r"(^|\.)(lm_head|embeddings?|embed_tokens)\.weight$", "a Mamba language model"),
+    (r"(^|\.)layers\.\d+\.", "a Mamba of other code"),
+]
 CHOICES = {  # what no tensor shows
     "flip": {"true": True, "false": False},
     "input_gate": {"exponential": "exponential", "sigmoid": "sigmoid"},
@@ -186,12 +194,60 @@ def expect(tensors: dict[str, torch.Tensor], name: str, *shape: int | None) -> t
     return actual
 
 
+def refuse_other_mambas(tensors: dict[str, torch.Tensor]) -> None:
+    if not any(name.endswith(".A_log") for name in tensors):
+        return
+    for pattern, kind in OTHER_MAMBAS:
+        if found := next((name for name in tensors if re.search(pattern, name)), None):
+            raise ConversionError(f"is {kind}: it holds {found}. Of Mambas this takes SSAM alone, which scans audio in one "
+                                  f"direction and holds patch_embed.proj.weight, {MARKERS['ssam']} and so on")
+
+
+def axlstm_options(tensors: dict[str, torch.Tensor], dim: int, depth: int) -> dict[str, object]:
+    expansion = None
+    for block in range(depth):
+        name = MARKERS["axlstm"].replace(".0.", f".{block}.")
+        rows, _ = expect(tensors, name, expansion and 2 * expansion * dim, dim)
+        expansion, rest = divmod(rows, 2 * dim)
+        if rest or not expansion:
+            raise ConversionError(f"tensor {name} has {rows} rows, not a multiple of twice the width {dim}")
+    return {"expansion": expansion}
+
+
+def ssam_options(tensors: dict[str, torch.Tensor], dim: int, depth: int) -> dict[str, object]:
+    inner, state = expect(tensors, "blocks.0.mixer.A_log", None, None)
+    if inner == 0 or inner % dim:
+        raise ConversionError(f"tensor blocks.0.mixer.A_log has {inner} rows, not a multiple of the width {dim}")
+    rank = -(-dim // 16)  # of the steps; nothing else is in use
+    shapes = {
+        "norm.weight": (dim,), "norm.bias": (dim,), "mixer.A_log": (inner, state), "mixer.D": (inner,),
+        "mixer.in_proj.weight": (2 * inner, dim), "mixer.out_proj.weight": (dim, inner),
+        "mixer.conv1d.weight": (inner, 1, CONV_TAPS), "mixer.conv1d.bias": (inner,),
+        "mixer.x_proj.weight": (rank + 2 * state, inner),
+        "mixer.dt_proj.weight": (inner, rank), "mixer.dt_proj.bias": (inner,),
+    }
+    for block in range(depth):
+        for name, shape in shapes.items():
+            expect(tensors, f"blocks.{block}.{name}", *shape)
+    return {"expansion": inner // dim, "state": state}
+
+
+def ssast_options(tensors: dict[str, torch.Tensor], dim: int, depth: int) -> dict[str, object]:
+    for block in range(depth):
+        expect(tensors, MARKERS["ssast"].replace(".0.", f".{block}."), 3 * dim, dim)
+    return {}
+
+
+BLOCK_OPTIONS = {"axlstm": axlstm_options, "ssam": ssam_options, "ssast": ssast_options}
+
+
 def infer(tensors: dict[str, torch.Tensor], arguments: argparse.Namespace) -> dict[str, object]:
     """Read the `model:` section off the tensors' shapes."""
+    refuse_other_mambas(tensors)
     arch = next((arch for arch, marker in MARKERS.items() if marker in tensors), None)
     if arch is None:
-        raise ConversionError(f"is neither AxLSTM nor SSAST: it holds none of {', '.join(MARKERS.values())}; its tensors: "
-                              f"{listed(tensors)}")
+        raise ConversionError(f"is neither AxLSTM nor SSAM nor SSAST: it holds none of {', '.join(MARKERS.values())}; its "
+                              f"tensors: {listed(tensors)}")
     if arguments.arch not in (None, arch):
         raise ConversionError(f"is a checkpoint of {arch}, not of {arguments.arch}")
     dim, _, patch_frames, patch_mels = expect(tensors, "patch_embed.proj.weight", None, 1, None, None)
@@ -207,24 +263,14 @@ def infer(tensors: dict[str, torch.Tensor], arguments: argparse.Namespace) -> di
     depth = len(found)
     if found != set(range(depth)):
         raise ConversionError(f"block {min(set(range(max(found))) - found)} is missing")
-    expansion = None
-    for block in range(depth):
-        marker = MARKERS[arch].replace(".0.", f".{block}.")
-        if arch == "ssast":
-            expect(tensors, marker, 3 * dim, dim)
-            continue
-        rows, _ = expect(tensors, marker, expansion and 2 * expansion * dim, dim)
-        expansion, rest = divmod(rows, 2 * dim)
-        if rest or not expansion:
-            raise ConversionError(f"tensor {marker} has {rows} rows, not a multiple of twice the width {dim}")
-
     size = next((name for name, (d, n, _) in SIZES.items() if (d, n) == (dim, depth)), "custom")
     model: dict[str, object] = {"arch": arch, "size": size}
     if size == "custom":
         model |= {"dim": dim, "depth": depth}
+    model |= BLOCK_OPTIONS[arch](tensors, dim, depth)
     if arch == "axlstm":
-        model |= {"expansion": expansion, "flip": arguments.flip, "input_gate": "exponential"}
-    elif size == "custom":
+        model |= {"flip": arguments.flip, "input_gate": "exponential"}
+    elif arch == "ssast" and size == "custom":
         if arguments.attention_heads is None:
             raise ConversionError(f"SSAST of width {dim} and depth {depth} is no standard size: give --attention-heads")
         if arguments.attention_heads < 1 or dim % arguments.attention_heads:

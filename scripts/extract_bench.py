@@ -39,10 +39,11 @@ def write_clips(folder: Path, count: int) -> None:
 
 
 def configuration(folder: Path, model: str) -> Path:
-    """A file for random: weights of "axlstm-tiny-E3" or "ssast-base"."""
+    """A file for random: weights of "axlstm-tiny-E3", "ssam-small" or "ssast-base"."""
     arch, size, *expansion = model.split("-")
     if size not in SIZES:
-        sys.exit(f"--models: {model} is none of axlstm-SIZE-E2, axlstm-SIZE-E3, ssast-SIZE; SIZE is tiny, small or base")
+        sys.exit(f"--models: {model} is none of axlstm-SIZE-E2, axlstm-SIZE-E3, ssam-SIZE, ssast-SIZE; "
+                 "SIZE is tiny, small or base")
     keys = [f"arch: {arch}", f"size: {size}"] + [f"expansion: {int(each[1:])}" for each in expansion]
     path = folder / f"{model}.yaml"
     path.write_text("model:\n" + "".join(f"  {key}\n" for key in keys))

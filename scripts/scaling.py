@@ -27,13 +27,14 @@ from pathlib import Path
 MODELS = {
     "axlstm-tiny-E3": ["model.arch=axlstm", "model.size=tiny", "model.expansion=3"],
     "axlstm-base-E3": ["model.arch=axlstm", "model.size=base", "model.expansion=3"],
+    "ssam-tiny": ["model.arch=ssam", "model.size=tiny"],
     "ssast-base": ["model.arch=ssast", "model.size=base"],
     "nano": ["model.size=custom", "model.dim=16", "model.depth=2", "model.expansion=2"],
 }
 SPEED_MODELS = ["axlstm-tiny-E3", "axlstm-base-E3", "ssast-base"]
-BATCH = {"axlstm-tiny-E3": 1024, "axlstm-base-E3": 512, "ssast-base": 512, "nano": 4}  # clips of one GPU
+BATCH = {"axlstm-tiny-E3": 1024, "axlstm-base-E3": 512, "ssam-tiny": 1024, "ssast-base": 512, "nano": 4}  # clips of one GPU
 # Steps of one timed stretch; the one before it warms up.
-STEPS = {"axlstm-tiny-E3": 16, "axlstm-base-E3": 8, "ssast-base": 8, "nano": 4}
+STEPS = {"axlstm-tiny-E3": 16, "axlstm-base-E3": 8, "ssam-tiny": 8, "ssast-base": 8, "nano": 4}
 QUIET = ["train.save_every_steps=1000000", "train.picture_every_steps=1000000"]
 NAMED = re.compile(r"rank 1 \(process \d+\) was killed|rank 1 \(.*has not been heard of")
 

@@ -11,6 +11,7 @@
 #include "axlstm/core/random.h"
 #include "axlstm/embed/embedder.h"
 #include "axlstm/embed/naive.h"
+#include "axlstm/model/architecture.h"
 #include "axlstm/model/blocks.h"
 
 namespace axlstm::embed {
@@ -46,6 +47,18 @@ class NaiveEncoder final : public ClipEncoder {
  private:
   NaiveEmbedder naive_;
 };
+
+/// Two lists of tensors would differ in every block: naming both architectures says more.
+void check_architecture(const checkpoints::SavedModel& saved, const std::string& arch, const std::string& weights) {
+  if (model::architecture(arch).marker.empty()) return;
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : saved.tensors) {
+    if (name.starts_with("blocks.")) names.push_back(name);
+  }
+  const model::Architecture* found = model::architecture_of(names);
+  AXLSTM_CHECK(found == nullptr || found->name == arch, weights, ": these weights are of model.arch ", found->name,
+               ", but ", (saved.folder / "config.yaml").string(), " says ", arch);
+}
 
 std::unique_ptr<ClipEncoder> embedder(const config::RunConfig& config, model::Encoder encoder,
                                       const ModelArguments& arguments, torch::Device device, const std::string& weights,
@@ -93,6 +106,7 @@ std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device
   adapt_to_extraction();
   const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
   if (announced) log::info("weights of " + weights.string());
+  check_architecture(saved, config.model.arch, weights.string());
   model::Encoder encoder(config.model);
   checkpoints::load_state_dict(*encoder, saved.tensors, weights.string(), model::head_prefixes());
   // FNV-1a, not XXH3: folders of embeddings hold this text, and with another one all that exist would count as made by

@@ -155,9 +155,9 @@ void visit(EncoderOptions& model, Visitor& v) {
   v.begin_section("kernel", "What computes the model; results agree to rounding. docs/kernel.md, docs/performance.md.");
   v.choice(
       "backend", model.backend,
-      "of blocks: LibTorch operators (reference; SSAST too), step by step (recurrent), own code for the cell (cell) "
-      "or for the whole block (fused): CUDA kernels (fused: bf16, fp16), on the CPU in fp32; auto: the fastest that "
-      "can run",
+      "of blocks: LibTorch operators (reference; SSAST too), step by step (recurrent; SSAM both times), own code for "
+      "AxLSTM's cell or SSAM's scan (cell) or for the whole block (fused): on the CPU in fp32, on a GPU CUDA kernels "
+      "(AxLSTM's block: bf16, fp16); auto: the fastest that can run",
       Effect::kNone);
   v.choice("isa", model.isa,
            "instructions of the cell's kernels: of compute capability 8.0 and higher, or of 9.0 (H100, H200); auto: "

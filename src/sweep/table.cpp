@@ -1,9 +1,11 @@
 #include "axlstm/sweep/table.h"
 
+#include <algorithm>
 #include <iomanip>
 #include <map>
 
 #include "axlstm/core/error.h"
+#include "axlstm/model/architecture.h"
 
 namespace axlstm::sweep {
 namespace {
@@ -26,6 +28,16 @@ std::string millions(std::int64_t parameters) {
   return str(std::fixed, std::setprecision(2), static_cast<double>(parameters) / 1e6);
 }
 
+/// Whether `key` is one of other architectures than the cell's, which ignores it.
+bool is_foreign(const std::string& key, const std::string& arch) {
+  const auto has = [&](const model::Architecture& each) {
+    return std::any_of(each.keys.begin(), each.keys.end(),
+                       [&](const std::string& own) { return key == "model." + own; });
+  };
+  const auto& all = model::architectures();
+  return std::any_of(all.begin(), all.end(), has) && !has(model::architecture(arch));
+}
+
 /// What stands beside a cell's name.
 std::vector<std::string> facts_of(const Plan& plan, const Cell& cell, const TableOptions& options) {
   std::vector<std::string> facts;
@@ -34,7 +46,7 @@ std::vector<std::string> facts_of(const Plan& plan, const Cell& cell, const Tabl
   } else {
     const auto values = values_of(cell.config);
     for (const std::string& key : plan.columns) {
-      facts.push_back(values.at(key));
+      facts.push_back(is_foreign(key, cell.config.model.arch) ? "" : values.at(key));
     }
     facts.push_back(millions(options.parameters(cell.config)));
   }

@@ -1,3 +1,7 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "fixture.h"
@@ -51,6 +55,30 @@ TEST_F(Extract, LayoutsDiffer) {
   const auto ours = read_npy(folder_.path() / "out/tone7.wav.npy");
   ASSERT_EQ(extract({"--layout", "released", path("audio/tone7.wav")}).exit_code, 0);
   EXPECT_NE(read_npy(folder_.path() / "out/tone7.wav.npy").values, ours.values);
+}
+
+TEST_F(Extract, AudioMambaInBothLayoutsAndLive) {
+  ASSERT_EQ(run(pretrain("mamba", {"model.arch=ssam", "train.max_steps=2"})).exit_code, 0);
+  const std::string clip = path("audio/tone7.wav");
+  std::vector<std::vector<float>> scenes;
+  for (const std::string layout : {"time_frequency", "released"}) {
+    const auto result = run(
+        {"extract", "--device", "cpu", "--model", path("mamba"), "--output", path(layout), "--layout", layout, clip});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.err.find("ssam custom (D 16, 2 blocks, E 2, state 24"), std::string::npos) << result.err;
+    scenes.push_back(read_npy(folder_.path() / layout / "tone7.wav.npy").values);
+    EXPECT_EQ(scenes.back().size(), 5U * 16);
+  }
+  EXPECT_NE(scenes[0], scenes[1]);
+
+  const int sound = ::open(clip.c_str(), O_RDONLY | O_CLOEXEC);
+  const auto live =
+      Process({"extract", "--device", "cpu", "--model", path("mamba"), "--stream"}, 0, -1, {sound, -1}).wait();
+  ::close(sound);
+  ASSERT_EQ(live.exit_code, 0) << live.err;
+  EXPECT_EQ(std::count(live.out.begin(), live.out.end(), '\n'), 2) << "2.25 s are a chunk and what is left";
+  const auto first = nlohmann::json::parse(live.out.substr(0, live.out.find('\n')));
+  EXPECT_EQ(first["embedding"].size(), 5U * 16);
 }
 
 TEST_F(Extract, CsvHoldsOneRowAFile) {
@@ -107,6 +135,17 @@ TEST_F(Extract, WrongModelsAreNamed) {
   EXPECT_EQ(misfit.exit_code, 1);
   EXPECT_NE(misfit.err.find("blocks.0.layer"), std::string::npos) << misfit.err;
   EXPECT_NE(misfit.err.find("in the file"), std::string::npos) << misfit.err;
+
+  folder_.write("other/config.yaml", "model: {arch: ssam, size: custom, dim: 16, depth: 2}\n");
+  const auto mamba = run({"extract", "--model", other.string(), "--output", path("out"), path("audio")});
+  EXPECT_EQ(mamba.exit_code, 1);
+  EXPECT_NE(mamba.err.find("these weights are of model.arch axlstm, but "), std::string::npos) << mamba.err;
+  EXPECT_NE(mamba.err.find("config.yaml says ssam"), std::string::npos) << mamba.err;
+
+  const auto file =
+      run({"extract", "--model", (other / "model.safetensors").string(), "--output", path("out"), path("audio")});
+  EXPECT_EQ(file.exit_code, 1);
+  EXPECT_NE(file.err.find("is a file, but a checkpoint or a run is a folder"), std::string::npos) << file.err;
 
   fs::resize_file(other / "model.safetensors", 5000);
   const auto damaged = run({"extract", "--model", other.string(), "--output", path("out"), path("audio")});

@@ -37,12 +37,47 @@ class Pretrain : public AppTest {
     return pretrain(name, more);
   }
 
+  /// Over the steps from `first` on.
+  double mean_loss_of_six(const std::string& name, std::size_t first) const {
+    const auto curve = loss_curve(path(name));
+    double sum = 0;
+    for (std::size_t n = first; n < first + 6; ++n) sum += std::stod(curve.at(n).substr(curve.at(n).find(' ')));
+    return sum / 6;
+  }
+
   /// Whole lines of a metrics file that may be written to meanwhile.
   std::int64_t steps_of(const std::string& name) const {
     const auto file = folder_.path() / name / "metrics.jsonl";
     if (!std::filesystem::exists(file)) return 0;
     const std::string lines = read_file(file);
     return std::count(lines.begin(), lines.end(), '\n');
+  }
+
+  /// Runs that are killed once they have come to `kills` steps and a checkpoint go on as one that never was.
+  void expect_kills_change_nothing(const std::vector<std::int64_t>& kills, const std::vector<std::string>& more) const {
+    const auto name_of = [](std::int64_t steps) { return "killed" + std::to_string(steps); };
+    std::int64_t most = 0;
+    for (const std::int64_t steps : kills) {
+      const std::string name = name_of(steps);
+      Process process(endless(name, more));
+      wait_until(process, [&] {
+        return steps_of(name) >= steps && std::filesystem::exists(path(name) + "/checkpoints/step-00000005");
+      });
+      process.signal(SIGKILL);
+      EXPECT_EQ(process.wait().exit_code, 128 + SIGKILL);
+      most = std::max(most, steps_of(name));
+    }
+    auto limited = more;
+    limited.push_back("train.max_steps=" + std::to_string(most + 6));  // behind the next checkpoint of all
+    ASSERT_EQ(run(endless("unbroken", limited)).exit_code, 0);
+    for (const std::int64_t steps : kills) {
+      const auto resumed = run(endless(name_of(steps), limited));
+      ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+      EXPECT_EQ(loss_curve(path(name_of(steps))), loss_curve(path("unbroken"))) << resumed.err;
+      EXPECT_TRUE(last_checkpoint(name_of(steps), most + 6, "model.safetensors") ==
+                  last_checkpoint("unbroken", most + 6, "model.safetensors"))
+          << "weights differ after a kill behind step " << steps;
+    }
   }
 
   std::string last_checkpoint(const std::string& name, std::int64_t steps, const std::string& file) const {
@@ -61,14 +96,9 @@ TEST_F(Pretrain, WritesCheckpointsMetricsAndPictures) {
   for (const char* picture : {"step-00000000.png", "step-00000018.png", "step-00000036.png"}) {
     EXPECT_GT(std::filesystem::file_size(folder_.path() / "run/pictures" / picture), 500U) << picture;
   }
-  const auto curve = loss_curve(path("run"));
-  ASSERT_EQ(curve.size(), 36U);
-  const auto mean_loss = [&](std::size_t from) {  // of six steps
-    double sum = 0;
-    for (std::size_t n = from; n < from + 6; ++n) sum += std::stod(curve[n].substr(curve[n].find(' ')));
-    return sum / 6;
-  };
-  EXPECT_LT(mean_loss(30), 0.9 * mean_loss(0)) << "36 steps on twelve tones must teach something";
+  ASSERT_EQ(loss_curve(path("run")).size(), 36U);
+  EXPECT_LT(mean_loss_of_six("run", 30), 0.9 * mean_loss_of_six("run", 0))
+      << "36 steps on twelve tones must teach something";
   EXPECT_NE(result.err.find("mLSTM backend cell"), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("ETA"), std::string::npos) << result.err;
   const auto again = run(pretrain("run"));  // nothing left to do
@@ -77,28 +107,26 @@ TEST_F(Pretrain, WritesCheckpointsMetricsAndPictures) {
 }
 
 TEST_F(Pretrain, KilledAnywhereEndsAsTheUnbrokenRun) {
-  const std::vector<std::int64_t> kills{5, 8, 11};  // at the first checkpoint, between two, behind the second
-  std::int64_t most = 0;
-  for (const std::int64_t steps : kills) {
-    const std::string name = "killed" + std::to_string(steps);
-    Process process(endless(name));
-    wait_until(process, [&] {
-      return steps_of(name) >= steps && std::filesystem::exists(path(name) + "/checkpoints/step-00000005");
-    });
-    process.signal(SIGKILL);
-    EXPECT_EQ(process.wait().exit_code, 128 + SIGKILL);
-    most = std::max(most, steps_of(name));
-  }
-  const std::string limit = "train.max_steps=" + std::to_string(most + 6);  // behind the next checkpoint of all
-  ASSERT_EQ(run(endless("unbroken", {limit})).exit_code, 0);
-  for (const std::int64_t steps : kills) {
-    const std::string name = "killed" + std::to_string(steps);
-    const auto resumed = run(endless(name, {limit}));
-    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
-    EXPECT_EQ(loss_curve(path(name)), loss_curve(path("unbroken"))) << resumed.err;
-    EXPECT_TRUE(last_checkpoint(name, most + 6, "model.safetensors") ==
-                last_checkpoint("unbroken", most + 6, "model.safetensors"))
-        << "weights differ after a kill behind step " << steps;
+  expect_kills_change_nothing({5, 8, 11}, {});  // at the first checkpoint, between two, behind the second
+}
+
+TEST_F(Pretrain, AudioMambaKilledEndsAsTheUnbrokenRun) {
+  expect_kills_change_nothing({8}, {"model.arch=ssam", "optim.decay_A_log=false"});
+}
+
+TEST_F(Pretrain, AudioMambaLearnsByOwnCodeOrSaysWhyItIsSlow) {
+  const auto result = run(pretrain("run", {"model.arch=ssam"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_LT(mean_loss_of_six("run", 30), 0.9 * mean_loss_of_six("run", 0));
+  EXPECT_NE(result.err.find("scan backend fused"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("slow:"), std::string::npos) << result.err;
+  const std::vector<std::pair<std::string, std::string>> reasons{
+      {"model.dim=20", "the width 40 is not a multiple of 16"}, {"model.state=65", "a state of 65 is larger than 64"}};
+  for (const auto& [setting, reason] : reasons) {
+    const auto slow = run(pretrain(setting, {"model.arch=ssam", setting, "train.max_steps=2"}));
+    EXPECT_EQ(slow.exit_code, 0) << slow.err;
+    EXPECT_NE(slow.err.find("scan backend reference"), std::string::npos) << slow.err;
+    EXPECT_NE(slow.err.find("own code cannot be used: " + reason), std::string::npos) << slow.err;
   }
 }
 
@@ -248,6 +276,12 @@ TEST_F(Pretrain, MistakesAreNamed) {
   expect(pretrain("r", {"optim.global_batch=1000"}), 2, "lower optim.global_batch");
   expect(pretrain("r", {"model.arch=ssast", "model.expansion=3", "model.attention_heads=4", "kernel.backend=fused"}), 2,
          "kernel.backend fused cannot be used");
+  expect(pretrain("r", {"model.arch=ssam", "model.flip=true"}), 2, "model.flip is true, a key of axlstm");
+  expect(pretrain("r", {"model.arch=axlstm", "model.expansion=3", "model.state=16"}), 2,
+         "model.state is 16, a key of ssam, but model.arch is axlstm");
+  expect(pretrain("r", {"model.arch=ssam", "model.state=65", "kernel.backend=fused"}), 2,
+         "kernel.backend fused cannot be used: a state of 65");
+  expect(pretrain("r", {"optim.decay_A_log=false"}), 2, "set model.arch=ssam");
   expect({"pretrain"}, 2, "data.root");
   expect({"pretrain", "--config", path("none.yaml")}, 2, "none.yaml: no such configuration file");
   const auto typo = folder_.write("typo.yaml", "model:\n  size: tiny\n  depht: 3\n");

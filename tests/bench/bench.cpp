@@ -2,7 +2,7 @@
 // PyTorch) and scaled_dot_product_attention, in the same run. Prints a table; --json appends one record a line.
 //
 //   bench cells                         every head dim × sequence length of the paper's models
-//   bench steps                         AxLSTM and SSAST, tiny, small, base
+//   bench steps                         AxLSTM, SSAM and SSAST, tiny, small, base
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -11,6 +11,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/model/masked_model.h"
+#include "axlstm/nn/options.h"
 #include "axlstm/ops/mlstm.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "axlstm/train/step.h"
@@ -24,9 +25,9 @@ using nlohmann::json;
 struct Settings {
   int runs = 20;
   std::string json_file;
-  std::vector<std::string> models{"axlstm-tiny-E2",  "axlstm-tiny-E3", "axlstm-small-E2",
-                                  "axlstm-small-E3", "axlstm-base-E2", "axlstm-base-E3",
-                                  "ssast-tiny",      "ssast-small",    "ssast-base"};
+  std::vector<std::string> models{"axlstm-tiny-E2", "axlstm-tiny-E3", "axlstm-small-E2", "axlstm-small-E3",
+                                  "axlstm-base-E2", "axlstm-base-E3", "ssam-tiny",       "ssam-small",
+                                  "ssam-base",      "ssast-tiny",     "ssast-small",     "ssast-base"};
   std::vector<std::int64_t> head_dims{96, 144, 192, 288, 384, 576, 768};
   std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096, 16384};
   std::int64_t batch = 1024;
@@ -145,7 +146,7 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
   std::getline(parts, arch, '-');
   std::getline(parts, size, '-');
   std::getline(parts, expansion, '-');
-  options.arch = arch == "ssast" ? "ssast" : "axlstm";
+  options.arch = arch;
   options.size = size == "tiny" ? model::Size::kTiny : size == "small" ? model::Size::kSmall : model::Size::kBase;
   if (!expansion.empty()) options.expansion = std::stoll(expansion.substr(1));
   options.flip = options.arch == "axlstm" && options.expansion == 2;  // as the released configs
@@ -164,6 +165,11 @@ double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings
   const double layers = static_cast<double>(options.depth), I = static_cast<double>(options.expansion) * D;
   if (options.arch == "ssast") {
     return layers * (72 * D * D * S + 14 * S * S * D) / ceilings.flops_per_second;  // arithmetic alone
+  }
+  if (options.arch == "ssam") {  // without the scan's exponentials, which no ceiling here is of
+    const double R = static_cast<double>(nn::step_rank(options.dim)), N = static_cast<double>(options.state);
+    const double products = layers * S * (18 * I * D + 12 * I * (R + N)), moved = layers * S * (42 * I + 44 * D);
+    return products / ceilings.flops_per_second + moved / ceilings.bytes_per_second;
   }
   const double flops = layers * (18 * I * D * S + 7 * S * S * I), bytes = layers * S * (38 * I + 44 * D);
   return flops / ceilings.flops_per_second + bytes / ceilings.bytes_per_second;

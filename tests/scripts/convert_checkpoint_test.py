@@ -64,6 +64,26 @@ def ssast(dim: int = 48, depth: int = 2) -> dict[str, torch.Tensor]:
     return draw(common(dim) | {f"blocks.{i}.{k}": v for i in range(depth) for k, v in block.items()})
 
 
+def ssam(dim: int = 40, depth: int = 2, expansion: int = 3, state: int = 24) -> dict[str, torch.Tensor]:
+    inner, rank = expansion * dim, -(-dim // 16)
+    block = {
+        "mixer.A_log": (inner, state), "mixer.D": (inner,), "mixer.in_proj.weight": (2 * inner, dim),
+        "mixer.conv1d.weight": (inner, 1, 4), "mixer.conv1d.bias": (inner,),
+        "mixer.x_proj.weight": (rank + 2 * state, inner), "mixer.dt_proj.weight": (inner, rank),
+        "mixer.dt_proj.bias": (inner,), "mixer.out_proj.weight": (dim, inner), "norm.weight": (dim,), "norm.bias": (dim,),
+    }
+    return draw(common(dim) | {f"blocks.{i}.{k}": v for i in range(depth) for k, v in block.items()})
+
+
+def save_with_config_dict(state: dict[str, torch.Tensor], path: Path) -> None:
+    """As the released training programs save it: beside the weights a Namespace with an ml_collections.ConfigDict."""
+    with pretended_class("ml_collections.config_dict.config_dict.ConfigDict", __setstate__=runs) as config_dict:
+        config = config_dict()
+        config.__dict__["_fields"] = {"base_lr": 1.5e-4}
+        torch.save({"model": state, "optimizer": {"state": {}}, "epoch": 99, "scaler": {"scale": 65536.0},
+                    "args": argparse.Namespace(config=config, resume=None)}, path)
+
+
 class RunsCode:
     """Creates a file when it is unpickled."""
 
@@ -238,6 +258,56 @@ class ConvertCheckpointTest(unittest.TestCase):
         self.assertIn("  size: custom\n  dim: 48\n  depth: 2\n  attention_heads: 3\n",
                       self.convert(ssast(), "--attention-heads", "3"))
 
+    def test_ssam_as_its_training_program_saves_it(self) -> None:
+        state = ssam(192, 12)
+        save_with_config_dict(state, self.checkpoint)
+        code, printed, errors = self.run_script("--arch", "ssam")
+        self.assertEqual((code, errors), (0, ""))
+        self.assertEqual((self.out / "config.yaml").read_text(),
+                         "model:\n  arch: ssam\n  size: tiny\n  expansion: 3\n  state: 24\n"
+                         "  patch_frames: 4\n  patch_mels: 16\n")
+        self.assertNotIn("flip", printed)
+        self.check_weights(state)
+
+    def test_ssam_weights_of_the_released_code(self) -> None:
+        golden = load_file(Path(__file__).resolve().parents[1] / "golden/ssam_model_d48_n16_e2_patch8x16.safetensors")
+        state = {name.removeprefix("param."): value for name, value in golden.items() if name.startswith("param.")}
+        save_with_config_dict(state, self.checkpoint)
+        code, _, errors = self.run_script()
+        self.assertEqual((code, errors), (0, ""))
+        config = (self.out / "config.yaml").read_text()
+        self.assertIn("  arch: ssam\n  size: custom\n  dim: 48\n", config)
+        self.assertIn("  expansion: 2\n  state: 16\n  patch_frames: 8\n  patch_mels: 16\n", config)
+        self.check_weights(state)
+
+    def test_ssam_of_other_shapes_is_refused(self) -> None:
+        state, step, log = ssam(), "blocks.1.mixer.dt_proj.weight", "blocks.0.mixer.A_log"
+        self.assertIn("expected [120, 3]", self.refuse(state | {step: torch.zeros(120, 4)}))
+        self.assertIn(f"{step} is missing", self.refuse({k: v for k, v in state.items() if k != step}))
+        self.assertIn("130 rows, not a multiple of the width 40", self.refuse(state | {log: torch.zeros(130, 24)}))
+        self.assertIn("not of axlstm", self.refuse(state, "--arch", "axlstm"))
+        self.assertIn("must be 24", self.refuse(state, "--config", "state=16"))
+
+    def test_other_mambas_are_named(self) -> None:
+        mixer = {k.removeprefix("blocks.0."): v for k, v in ssam().items() if k.startswith("blocks.0.")}
+        text = {f"backbone.layers.{i}.{k}": v for i in range(2) for k, v in mixer.items()}
+        text |= {"backbone.norm_f.weight": torch.ones(40)}
+        both_ways = {"mixer.A_b_log": torch.zeros(120, 24), "mixer.D_b": torch.ones(120)}
+        cases = [
+            (text | {"backbone.embedding.weight": torch.zeros(9, 40)}, "a Mamba language model: it holds embedding.weight"),
+            (text | {"lm_head.weight": torch.zeros(9, 40)}, "a Mamba language model: it holds lm_head.weight"),
+            (text, "a Mamba of other code: it holds layers.0.mixer.A_log"),
+            (ssam() | {f"blocks.0.{k}": v for k, v in both_ways.items()}, "scans in both directions, like Vim: it holds "
+                                                                          "blocks.0.mixer.A_b_log"),
+            (text | {f"backbone.layers.0.{k}": v for k, v in both_ways.items()}, "scans in both directions"),
+        ]
+        for content, expected in cases:
+            with self.subTest(expected=expected):
+                message = self.refuse({"model": content})
+                self.assertIn(expected, message)
+                self.assertIn("SSAM alone", message)
+                self.assertIn("blocks.0.mixer.x_proj.weight", message)
+
     def test_config_options(self) -> None:
         config = self.convert(axlstm(), "--config", "flip=false", "model.input_gate=sigmoid", "expansion=2")
         self.assertIn("  flip: false\n  input_gate: sigmoid\n", config)
@@ -279,7 +349,7 @@ class ConvertCheckpointTest(unittest.TestCase):
             ({str(n): n for n in range(30)}, "'9' and 20 more"),
             ({}, "its keys: none"),
             ({"model": {"a.weight": torch.zeros(2), "bias": torch.zeros(2)}}, "its tensors: 'a.weight', 'bias'"),
-            ({"model": {"weight": torch.zeros(2)}}, "neither AxLSTM nor SSAST"),
+            ({"model": {"weight": torch.zeros(2)}}, "neither AxLSTM nor SSAM nor SSAST"),
             ({k: v for k, v in state.items() if k != "pos_embed"}, "pos_embed is missing"),
             (missing_block, "block 1 is missing"),
             (state | {"blocks.1.layer.proj_up.weight": torch.zeros(192, 32)}, "[192, 32], expected [128, 32]"),

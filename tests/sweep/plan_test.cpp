@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <iomanip>
+#include <map>
+#include <sstream>
+
 #include "axlstm/core/files.h"
+#include "axlstm/report/published.h"
 #include "support/expect_error.h"
 #include "support/tmpdir.h"
 
@@ -89,9 +94,9 @@ TEST_F(PlanTest, NamesWhatIsWrong) {
 /// Every sweep of configs/ablation: it loads, and has the cells of the paper's table.
 TEST(AblationConfigsTest, Load) {
   const std::filesystem::path folder = std::filesystem::path(AXLSTM_TEST_DATA).parent_path() / "configs" / "ablation";
-  const std::map<std::string, std::size_t> cells{{"table2", 9},  {"table3", 6},     {"table4", 8},
-                                                 {"table5", 10}, {"mask", 6},       {"table5_quick", 10},
-                                                 {"real", 9},    {"real_more", 15}, {"real_long", 11}};
+  const std::map<std::string, std::size_t> cells{
+      {"table2", 13},       {"table3", 6}, {"table4", 8},     {"table5", 10},    {"mask", 6},
+      {"table5_quick", 10}, {"real", 9},   {"real_more", 15}, {"real_long", 11}, {"backbones", 9}};
   for (const auto& [name, count] : cells) {
     SCOPED_TRACE(name);
     EXPECT_EQ(load_plan(folder / (name + ".yaml"), {}).cells.size(), count);
@@ -104,6 +109,28 @@ TEST(AblationConfigsTest, Load) {
   const Plan table4 = load_plan(folder / "table4.yaml", {});
   EXPECT_EQ(table4.cells[0].config.model.patches(), 125);
   EXPECT_EQ(table4.cells[5].config.model.patches(), 500);
+}
+
+/// The paper calls two of them otherwise: "SSAM-Tiny", "HEAR-Naive".
+TEST(AblationConfigsTest, Table2sCellsHaveThePrintedScoresOfTheirRows) {
+  const auto file = std::filesystem::path(AXLSTM_TEST_DATA).parent_path() / "configs" / "ablation" / "table2.yaml";
+  const auto short_name = [](const std::string& model) {
+    if (model == "HEAR-Naive") return std::string("HEAR-naive");
+    return model.starts_with("SSAM-") ? model.substr(0, 6) : model;
+  };
+  std::map<std::string, std::string> printed;
+  for (const report::PublishedRow& row : report::parse_published(report::table2_csv(), "table2.csv")) {
+    std::ostringstream score;
+    score << std::fixed << std::setprecision(1) << row.s.mean << "±" << row.s.half_width;
+    printed[short_name(row.model)] = score.str();
+  }
+  int compared = 0;
+  for (const Cell& cell : load_plan(file, {}).cells) {
+    if (cell.model == CellModel::kUntrained) continue;
+    EXPECT_EQ(cell.published, printed[cell.name]) << cell.name;
+    ++compared;
+  }
+  EXPECT_EQ(compared, 10);
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ class TableTest : public testing::Test {
                   "cells:\n"
                   "  - {name: two, seeds: 2, set: {model.expansion: 2}, published: 70.1}\n"
                   "  - {name: one, set: {model.flip: true}}\n"
+                  "  - {name: mamba, set: {model.arch: ssam}}\n"
                   "  - {name: late}\n"
                   "  - {name: naive, model: naive}\n");
     plan_ = load_plan(folder_.path() / "sweep.yaml", {"sweep.output=" + (folder_.path() / "out").string()});
@@ -41,6 +42,7 @@ TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
     score("two.s0.time_frequency", seed, "bird-v1-full", seed == 0 ? 0.5 : 0.7);
     score("two.s1.time_frequency", seed, "bird-v1-full", seed == 0 ? 0.6 : 1.0);
     score("one.s0.time_frequency", seed, "bird-v1-full", 0.3);
+    score("mamba.s0.time_frequency", seed, "bird-v1-full", 0.3);
   }
   score("naive.s0", 0, "bird-v1-full", 0.1);
   score("stranger.s0", 0, "bird-v1-full", 0.9);
@@ -50,15 +52,16 @@ TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
   const report::ReportTable& table = report.tables[0];
   EXPECT_EQ(table.title, "Gates: Tasks");
   EXPECT_EQ(table.facts, (std::vector<std::string>{"model.expansion", "model.flip", "parameters [M]", "paper s(m)"}));
-  ASSERT_EQ(table.rows.size(), 3U);  // not the stranger, nor what has no scores
+  ASSERT_EQ(table.rows.size(), 4U);  // not the stranger, nor what has no scores
   EXPECT_EQ(table.rows[0].model, "two");
   EXPECT_EQ(table.rows[0].facts, (std::vector<std::string>{"2", "false", "2.00", "70.1"}));
   EXPECT_NEAR(table.rows[0].scores[0]->mean, 70.0, 1e-9);
   EXPECT_EQ(table.rows[0].scores[0]->n, 2U);
   EXPECT_NEAR(*table.rows[0].scores[0]->half_width, 12.706 * 10.0, 0.1);
   EXPECT_EQ(table.rows[1].facts, (std::vector<std::string>{"3", "true", "3.00", ""}));
-  EXPECT_EQ(table.rows[1].scores[0]->n, 2U);  // downstream seeds
-  EXPECT_EQ(table.rows[2].facts, (std::vector<std::string>{"", "", "", ""}));
+  EXPECT_EQ(table.rows[1].scores[0]->n, 2U);                                        // downstream seeds
+  EXPECT_EQ(table.rows[2].facts, (std::vector<std::string>{"3", "", "3.00", ""}));  // it has no flip
+  EXPECT_EQ(table.rows[3].facts, (std::vector<std::string>{"", "", "", ""}));
 
   const std::string text = report::terminal_report(report), csv = report::csv_report(report);
   EXPECT_NE(text.find("parameters [M]"), std::string::npos);
