@@ -80,6 +80,7 @@ ordered_json aggregate(const std::vector<FoldScores>& folds) {
   const auto names = numbers_of(folds.front());
   for (std::size_t i = 0; i < names.size(); ++i) {
     std::vector<double> values;
+    values.reserve(folds.size());
     for (const FoldScores& fold : folds) values.push_back(numbers_of(fold)[i].second);
     const auto [mean, deviation] = mean_and_deviation(values);
     aggregated[names[i].first + "_mean"] = mean;

@@ -71,6 +71,7 @@ TaskData::TaskData(const fs::path& directory, torch::Device device)
 
 std::vector<ProbeData> TaskData::splits(const std::vector<std::string>& names) const {
   std::vector<ProbeData> parts;
+  parts.reserve(names.size());
   for (const std::string& name : names) parts.push_back(split(name));
   return parts;
 }

@@ -19,6 +19,7 @@ std::vector<fs::path> embed_tasks(const ModelArguments& model, const std::vector
   devices.resize(std::min(devices.size(), std::max<std::size_t>(1, tasks.size())), devices.front());
   // All are loaded before any computes: what is wrong with the model is said once, and ends everything.
   std::vector<std::unique_ptr<ClipEncoder>> encoders;
+  encoders.reserve(devices.size());
   for (const torch::Device& device : devices) encoders.push_back(open(model, device, encoders.empty()));
 
   // What is left for the CPU beside a GPU is small; many waiting threads would only stand in the way of other work.

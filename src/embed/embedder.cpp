@@ -78,6 +78,7 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
 std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& waveforms) {
   const torch::InferenceMode inference;
   std::vector<double> durations_ms;
+  durations_ms.reserve(waveforms.size());
   for (const auto& waveform : waveforms)
     durations_ms.push_back(1000.0 * static_cast<double>(waveform.numel()) / static_cast<double>(sample_rate()));
   return embed(chunks_of(waveforms, log_mel_, encoder_->options().frames, arithmetic_.device,
@@ -92,6 +93,7 @@ std::vector<ClipEmbedding> Embedder::embed_log_mel(const std::vector<torch::Tens
   const Chunks chunks =
       chunks_of_log_mel(log_mels, log_mel_.options().mels, encoder_->options().frames, arithmetic_.device);
   std::vector<double> durations_ms;
+  durations_ms.reserve(log_mels.size());
   for (const auto& log_mel : log_mels) durations_ms.push_back(1000.0 * front_end()->seconds(log_mel.size(0)));
   return embed(chunks, durations_ms);
 }

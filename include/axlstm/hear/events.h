@@ -25,7 +25,7 @@ struct Postprocessing {
   double median_filter_ms = 0.0;  ///< length of the filter; 0: none
   double min_duration_ms = 0.0;   ///< shorter events are dropped
 
-  auto operator<=>(const Postprocessing&) const = default;
+  auto operator<=>(const Postprocessing&) const = default;  // NOLINT(modernize-use-nullptr): the 0 that it makes
 };
 
 /// The points to try: evaluation_params.event_postprocessing_grid of the metadata, or HEAR's default (filter 250 ms,
