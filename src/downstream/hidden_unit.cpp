@@ -15,7 +15,8 @@ class NormDropoutRelu : public torch::autograd::Function<NormDropoutRelu> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* ctx, const torch::Tensor& input,
                                const torch::Tensor& weight, const torch::Tensor& bias,
-                               const torch::Tensor& running_mean, const torch::Tensor& running_var, double p, at::CPUGeneratorImpl* generator) {
+                               const torch::Tensor& running_mean, const torch::Tensor& running_var, double p,
+                               at::CPUGeneratorImpl* generator) {
     const torch::Tensor x = input.contiguous();
     const std::int64_t B = x.size(0), C = x.size(1);
     const torch::Tensor mean = torch::empty({C}), invstd = torch::empty({C});

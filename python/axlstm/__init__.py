@@ -1,0 +1,25 @@
+"""Embeddings of audio by AxLSTM, SSAM, SSAST and masked autoencoders, computed by the C++ library of this project.
+
+    import axlstm
+    encoder = axlstm.load("runs/axlstm_tiny")          # a run, a checkpoint, "naive", or "random:CONFIG.yaml"
+    clip = encoder.encode(waveform)                     # [samples] at encoder.sample_rate
+    clip.scene, clip.timestamps, clip.times_ms          # [W], [S, W], [S]
+
+The functions of HEAR's common API are here too: load_model, get_scene_embeddings, get_timestamp_embeddings. Operators
+for models of your own are in axlstm.ops.
+"""
+
+from axlstm import ops
+from axlstm.encoder import Embedding, Encoder, load, state_dict
+from axlstm.hear_api import get_scene_embeddings, get_timestamp_embeddings, load_model
+
+__all__ = [
+    "Embedding",
+    "Encoder",
+    "get_scene_embeddings",
+    "get_timestamp_embeddings",
+    "load",
+    "load_model",
+    "ops",
+    "state_dict",
+]

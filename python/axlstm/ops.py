@@ -1,0 +1,26 @@
+"""Operators of this project for models of your own, on the CPU and on GPUs, with exact gradients."""
+
+import torch
+from torch import Tensor
+
+from axlstm import _library  # noqa: F401 (registers them)
+
+
+def mlstm(q: Tensor, k: Tensor, v: Tensor, i: Tensor, f: Tensor, input_gate: str = "exponential", eps: float = 1e-6) -> Tensor:
+    """The mLSTM cell of xLSTM in its stabilised parallel form.
+
+    q, k, v: [B, S, heads, head width] of one dtype; i, f: [B, S, heads] gate preactivations, best float32.
+    input_gate: "exponential" or "sigmoid". Returns h, shaped like q. Raises RuntimeError for shapes that do not fit.
+    """
+    return torch.ops.axlstm.mlstm(q, k, v, i, f, input_gate, eps)
+
+
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, delta_bias: Tensor
+) -> Tensor:
+    """The selective scan of Mamba with its softplus, skip and gate.
+
+    u, delta, z: [B, S, I]; A: [I, N], below 0; B, C: [B, S, N]; D, delta_bias: [I]. Returns y [B, S, I] in u's dtype.
+    Tokens come before channels, other than in mamba-ssm. Raises RuntimeError for shapes that do not fit.
+    """
+    return torch.ops.axlstm.selective_scan(u, delta, A, B, C, D, z, delta_bias)

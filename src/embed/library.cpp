@@ -1,0 +1,84 @@
+// An encoder as a class of PyTorch: torch.ops.load_library("libaxlstm_torch.so"), then torch.classes.axlstm.Encoder(…).
+// The Python package (python/) is a thin layer over it.
+#include <torch/custom_class.h>
+#include <torch/torch.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "axlstm/core/error.h"
+#include "axlstm/embed/open.h"
+#include "axlstm/features/log_mel.h"
+#include "axlstm/runtime/device.h"
+
+namespace axlstm::embed {
+namespace {
+
+template <typename Enum>
+Enum choice(const char* name, const std::string& text) {
+  const std::optional<Enum> found = enum_of<Enum>(text);
+  AXLSTM_CHECK(found, name, " is '", text, "', it must be ", list_names<Enum>(" or "));
+  return *found;
+}
+
+class PythonEncoder final : public torch::CustomClassHolder {
+ public:
+  PythonEncoder(std::string name, const std::string& device, const std::string& precision,
+                const std::optional<std::string>& layout, bool ema, std::int64_t seed) {
+    ModelArguments arguments;
+    arguments.name = std::move(name);
+    arguments.device = choice<runtime::DeviceChoice>("device", device);
+    arguments.precision = choice<runtime::Precision>("precision", precision);
+    if (layout) arguments.layout = choice<EmbeddingLayout>("layout", *layout);
+    arguments.ema = ema;
+    arguments.seed = seed;
+    encoder_ = open(arguments, runtime::choose_device(arguments.device), /*announced=*/false);
+  }
+
+  /// Of each waveform [T]: scene [W], timestamps [S, W], times [S] in milliseconds; on the CPU.
+  std::vector<std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>> embed(
+      const std::vector<torch::Tensor>& waveforms) {
+    std::vector<torch::Tensor> samples;
+    samples.reserve(waveforms.size());
+    for (const auto& waveform : waveforms) samples.push_back(waveform.detach().to(torch::kCPU, torch::kFloat32));
+    std::vector<std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>> embeddings;
+    for (const ClipEmbedding& clip : encoder_->embed(samples)) {
+      // Copies: tensors that were made without autograd cannot take part in it later.
+      embeddings.emplace_back(clip.scene.clone(), clip.timestamps.clone(),
+                              torch::tensor(clip.timestamps_ms, torch::kFloat64));
+    }
+    return embeddings;
+  }
+
+  /// What an encoder that sees log-mel makes of a waveform [T] first: [frames, mels], not normalised.
+  torch::Tensor log_mel(const torch::Tensor& waveform) const {
+    const auto front_end = encoder_->front_end();
+    AXLSTM_CHECK(front_end, "this encoder sees no log-mel spectrogram");
+    AXLSTM_CHECK(waveform.dim() == 1 && waveform.numel() > 0, "log_mel: a waveform must be [samples], got ",
+                 waveform.sizes());
+    return features::LogMel(front_end->log_mel)(waveform.detach().to(torch::kFloat32));
+  }
+
+  std::int64_t sample_rate() const { return encoder_->sample_rate(); }
+  std::string description() const { return encoder_->description(); }
+
+ private:
+  std::unique_ptr<ClipEncoder> encoder_;
+};
+
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(axlstm, library) {
+  library.class_<PythonEncoder>("Encoder")
+      .def(torch::init<std::string, std::string, std::string, std::optional<std::string>, bool, std::int64_t>())
+      .def("embed", [](const c10::intrusive_ptr<PythonEncoder>& self,
+                       const std::vector<torch::Tensor>& waveforms) { return self->embed(waveforms); })
+      .def("log_mel", [](const c10::intrusive_ptr<PythonEncoder>& self,
+                         const torch::Tensor& waveform) { return self->log_mel(waveform); })
+      .def("sample_rate", [](const c10::intrusive_ptr<PythonEncoder>& self) { return self->sample_rate(); })
+      .def("description", [](const c10::intrusive_ptr<PythonEncoder>& self) { return self->description(); });
+}
+
+}  // namespace axlstm::embed

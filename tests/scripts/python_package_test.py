@@ -1,0 +1,139 @@
+"""The Python package as a user has it: a wheel, installed into a fresh environment, beside what `extract` writes.
+
+Usage: python_package_test.py REPOSITORY LIBRARY PROGRAMS
+LIBRARY is a libaxlstm_torch.so that is built already, so that the wheel need not compile it again. The environment sees
+this Python's torch.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+try:
+    import numpy
+    import scikit_build_core  # noqa: F401
+    import torch
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+
+repository, library, programs = (Path(argument).resolve() for argument in sys.argv[1:4])
+inside = len(sys.argv) > 4  # the fresh environment, whose Python runs this file once more
+scratch = Path(sys.argv[4] if inside else tempfile.mkdtemp(prefix="axlstm-python-"))
+
+
+def run(*command):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def install():
+    """A fresh environment with the wheel; returns its Python."""
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check",
+        "-C", f"cmake.define.AXLSTM_TORCH_LIBRARY={library}", "-w", scratch, repository / "python")
+    run(sys.executable, "-m", "venv", scratch / "venv")
+    (packages,) = (scratch / "venv" / "lib").glob("python*/site-packages")
+    (packages / "torch_of_the_tests.pth").write_text(str(Path(torch.__file__).parent.parent) + "\n")
+    run(scratch / "venv" / "bin" / "pip", "install", "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check",
+        *scratch.glob("*.whl"))
+    return scratch / "venv" / "bin" / "python"
+
+
+class Package(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # A small model with weights, from a short training.
+        cls.run_dir = scratch / "run"
+        run(programs / "pretrain", "--config", repository / "configs" / "quickstart" / "pretrain.yaml", "--quiet",
+            f"data.root={repository}/tests/data/audio", "train.max_steps=2", "train.device=cpu", f"train.run_dir={cls.run_dir}")
+        cls.encoder = axlstm.load(cls.run_dir, device="cpu")
+
+    def test_comes_from_the_wheel(self):
+        self.assertIn(str(scratch), axlstm.__file__)
+
+    def test_numbers_are_those_of_extract(self):
+        wave = (0.1 * torch.randn(41234, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
+        samples = (wave * 32767).round().to(torch.int16)
+        folder = scratch / "clips"
+        folder.mkdir()
+        import wave as wav
+
+        with wav.open(str(folder / "a.wav"), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(samples.numpy().tobytes())
+        run(programs / "extract", "--quiet", "--device", "cpu", "--kind", "timestamp", "--model", self.run_dir, "--output",
+            scratch / "embeddings", folder)
+        (written,) = (scratch / "embeddings").rglob("*.npy")
+        clip = self.encoder.encode(samples.float() / 32768)
+        self.assertTrue(numpy.array_equal(numpy.load(written), clip.timestamps.numpy()))
+        torch.testing.assert_close(clip.timestamps.mean(0), clip.scene)
+        others = self.encoder.encode_all([torch.randn(500), samples.float() / 32768, torch.randn(70000)])
+        self.assertTrue(torch.equal(others[1].timestamps, clip.timestamps))
+
+    def test_keeps_hears_rules(self):
+        model = axlstm.load_model(str(self.run_dir), device="cpu")
+        self.assertIsInstance(model, torch.nn.Module)
+        self.assertIn(model.sample_rate, (16000, 22050, 32000, 44100, 48000))
+        audio = torch.rand(3, model.sample_rate * 2) * 2 - 1
+        timestamps, times = axlstm.get_timestamp_embeddings(audio, model)
+        scenes = axlstm.get_scene_embeddings(audio, model)
+        self.assertEqual(scenes.shape, (3, model.scene_embedding_size))
+        self.assertEqual(timestamps.shape, (3, times.shape[1], model.timestamp_embedding_size))
+        self.assertEqual({scenes.dtype, timestamps.dtype}, {torch.float32})
+        self.assertTrue((times[:, 1:] > times[:, :-1]).all())
+        self.assertTrue((times == times[0]).all())
+        self.assertLessEqual(times.max(), 2000)
+        torch.testing.assert_close(model(audio), scenes)
+
+    def test_embeddings_can_train_a_head(self):
+        head = torch.nn.Linear(self.encoder.scene_embedding_size, 2)
+        head(self.encoder.encode(torch.randn(16000)).scene).sum().backward()
+        self.assertTrue(head.weight.grad.abs().sum() > 0)
+
+    def test_state_dict_has_plain_tensors(self):
+        weights = axlstm.state_dict(self.run_dir)
+        self.assertEqual(weights["blocks.0.norm.weight"].shape, (96,))
+        with self.assertRaisesRegex(FileNotFoundError, "nowhere"):
+            axlstm.state_dict(scratch / "nowhere")
+
+    def test_log_mel_is_what_the_encoder_sees(self):
+        log_mel = self.encoder.log_mel(torch.randn(16000))
+        self.assertEqual(log_mel.shape, (101, 80))
+        with self.assertRaisesRegex(RuntimeError, "no log-mel"):
+            axlstm.load("naive").log_mel(torch.randn(16000))
+
+    def test_operators_have_gradients(self):
+        q, k, v = (torch.randn(1, 5, 2, 8, requires_grad=True) for _ in range(3))
+        i, f = torch.randn(1, 5, 2), torch.randn(1, 5, 2)
+        axlstm.ops.mlstm(q, k, v, i, f).sum().backward()
+        self.assertTrue(q.grad.isfinite().all() and q.grad.abs().sum() > 0)
+
+    def test_mistakes_are_named(self):
+        for call, kind, text in (
+            (lambda: axlstm.load(scratch / "nowhere"), RuntimeError, "nowhere"),
+            (lambda: axlstm.load(self.run_dir, device="tpu"), RuntimeError, "device is 'tpu'"),
+            (lambda: axlstm.load("naive", layout="released"), RuntimeError, "HEAR-naive"),
+            (lambda: axlstm.load_model(), ValueError, "AXLSTM_MODEL"),
+            (lambda: axlstm.get_scene_embeddings(torch.randn(100), self.encoder), ValueError, r"\(100,\)"),
+            (lambda: axlstm.get_scene_embeddings(torch.randn(1, 100), torch.nn.Linear(1, 1)), TypeError, "Linear"),
+            (lambda: self.encoder.encode(torch.randn(2, 100)), RuntimeError, r"\[samples\]"),
+            (lambda: self.encoder.encode(torch.randn(0)), RuntimeError, r"\[samples\]"),
+        ):
+            with self.assertRaisesRegex(kind, text):
+                call()
+
+
+if __name__ == "__main__":
+    if not inside:
+        try:
+            sys.exit(subprocess.run([install(), __file__, *sys.argv[1:4], scratch], check=False).returncode)
+        finally:
+            shutil.rmtree(scratch)
+    import axlstm
+
+    unittest.main(argv=sys.argv[:1])
