@@ -10,12 +10,13 @@ for models of your own are in axlstm.ops.
 """
 
 from axlstm import ops
-from axlstm.encoder import Embedding, Encoder, load, state_dict
+from axlstm.encoder import Embedding, Encoder, decode, load, state_dict
 from axlstm.hear_api import get_scene_embeddings, get_timestamp_embeddings, load_model
 
 __all__ = [
     "Embedding",
     "Encoder",
+    "decode",
     "get_scene_embeddings",
     "get_timestamp_embeddings",
     "load",

@@ -77,6 +77,14 @@ def load(name: str | os.PathLike[str], **options: object) -> Encoder:
     return Encoder(name, **options)
 
 
+def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tuple[Tensor, int]:
+    """The samples [T] float32 of a sound file, its channels averaged, and their rate in Hz: `sample_rate`, or the file's.
+
+    Takes every format that `extract` takes. Raises RuntimeError naming the file.
+    """
+    return torch.ops.axlstm.decode(os.fspath(path), sample_rate)
+
+
 def state_dict(name: str | os.PathLike[str], *, ema: bool = False) -> dict[str, Tensor]:
     """The weights of a checkpoint folder as plain tensors under their PyTorch names; needs the package safetensors.
 

@@ -21,7 +21,7 @@ def load_model(model_file_path: str = "", **options: object) -> Encoder:
 def get_timestamp_embeddings(audio: Tensor, model: Encoder) -> tuple[Tensor, Tensor]:
     """Embeddings [n, S, W] of clips [n, samples] at model.sample_rate, and their times [n, S] in milliseconds."""
     clips = _encoded(audio, model)
-    return torch.stack([clip.timestamps for clip in clips]), torch.stack([clip.times_ms.float() for clip in clips])
+    return torch.stack([clip.timestamps for clip in clips]), torch.stack([clip.times_ms for clip in clips])
 
 
 def get_scene_embeddings(audio: Tensor, model: Encoder) -> Tensor:

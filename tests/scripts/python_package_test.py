@@ -5,6 +5,7 @@ LIBRARY is a libaxlstm_torch.so that is built already, so that the wheel need no
 this Python's torch.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,49 @@ except ImportError as missing:
 repository, library, programs = (Path(argument).resolve() for argument in sys.argv[1:4])
 inside = len(sys.argv) > 4  # the fresh environment, whose Python runs this file once more
 scratch = Path(sys.argv[4] if inside else tempfile.mkdtemp(prefix="axlstm-python-"))
+
+
+TOY_MODULE = """
+import torch
+
+
+class Model(torch.nn.Module):
+    sample_rate, scene_embedding_size, timestamp_embedding_size = 22050, 4, 4
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = kind
+
+
+def load_model(path=""):
+    return Model(path)
+
+
+def get_timestamp_embeddings(audio, model):
+    if model.kind == "fails":
+        raise ValueError("it is Monday")
+    steps = audio.unfold(1, 1024, 1024)
+    values = torch.stack([steps.mean(-1), steps.std(-1), steps.amax(-1), steps.amin(-1)], -1)
+    times = torch.arange(values.shape[1]) * 1024e3 / model.sample_rate
+    return values[: -1 if model.kind == "short" else None], times.expand(len(audio), -1)
+
+
+def get_scene_embeddings(audio, model):
+    return get_timestamp_embeddings(audio, model)[0].mean(1)
+"""
+
+
+def with_events(scenes, folder):
+    """The same clips as a task of events: each clip's label from 0.1 to 0.9 s."""
+    shutil.copytree(scenes, folder)
+    metadata = json.loads((folder / "task_metadata.json").read_text())
+    metadata |= {"task_name": "events", "embedding_type": "event", "prediction_type": "multilabel",
+                 "evaluation": ["event_onset_200ms_fms"]}
+    (folder / "task_metadata.json").write_text(json.dumps(metadata))
+    for split in metadata["splits"]:
+        clips = json.loads((folder / f"{split}.json").read_text())
+        events = {clip: [{"label": label, "start": 100.0, "end": 900.0} for label in labels] for clip, labels in clips.items()}
+        (folder / f"{split}.json").write_text(json.dumps(events))
 
 
 def run(*command):
@@ -112,6 +156,59 @@ class Package(unittest.TestCase):
         i, f = torch.randn(1, 5, 2), torch.randn(1, 5, 2)
         axlstm.ops.mlstm(q, k, v, i, f).sum().backward()
         self.assertTrue(q.grad.isfinite().all() and q.grad.abs().sum() > 0)
+
+    def hear(self, *arguments):
+        """python -m axlstm.hear, in a folder with a module of our own."""
+        (scratch / "toy_module.py").write_text(TOY_MODULE)
+        command = [sys.executable, "-m", "axlstm.hear", *(str(argument) for argument in arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
+
+    def test_tasks_come_out_as_extract_writes_them(self):
+        tasks = scratch / "tasks"
+        shutil.copytree(repository / "tests" / "data" / "hear" / "tasks", tasks)
+        (scenes,) = tasks.iterdir()
+        with_events(scenes, tasks / "events-v1-full")
+        ours, theirs = scratch / "hear_ours", scratch / "hear_theirs"
+        run(programs / "extract", "--quiet", "--device", "cpu", "--model", self.run_dir, "--output", ours, *sorted(tasks.iterdir()))
+        for text in ("files embedded", "is there"):  # a second time nothing is done
+            done = self.hear("axlstm", tasks, theirs, "--model", self.run_dir, "--device", "cpu", "--batch", "3")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(text, done.stdout)
+        files = sorted(path.relative_to(ours) for path in ours.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+        self.assertGreater(len(files), 10)
+        for file in files:
+            expected, found = ours / file, theirs / file
+            self.assertEqual(expected.read_bytes().replace(b"hear_ours", b"hear_theirs"), found.read_bytes(), file)
+
+    def test_any_module_is_embedded_and_scored(self):
+        task = next(iter(sorted((repository / "tests" / "data" / "hear" / "tasks").iterdir())))
+        output = scratch / "toy"
+        done = self.hear("toy_module", task, output, "--rate", "16000")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        run(programs / "hear-eval", "--quiet", "--grid", "faster", "--grid-points", "1", "--output", scratch / "toy_scores", output)
+
+    def test_modules_and_tasks_that_do_not_fit_are_named(self):
+        tasks = repository / "tests" / "data" / "hear" / "tasks"
+        for arguments, text in (
+            (("json", tasks, "out"), "json lacks load_model"),
+            (("no_such_module", tasks, "out"), "no_such_module"),
+            (("toy_module", scratch / "nowhere", "out"), "nowhere"),
+            (("toy_module", tasks, "out"), "22050"),  # no such folder, and no --rate
+            (("toy_module", tasks, "out", "--rate", "16000", "--model", "short"), "embeddings"),
+            (("toy_module", tasks, "out", "--rate", "16000", "--model", "fails"), "it is Monday"),
+        ):
+            done = self.hear(*arguments)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(text, done.stderr)
+
+    def test_sound_files_are_decoded(self):
+        file = next(iter((repository / "tests" / "data" / "audio").rglob("*.flac")))
+        own, rate = axlstm.decode(file)
+        other, other_rate = axlstm.decode(file, 8000)
+        self.assertEqual((own.ndim, other_rate), (1, 8000))
+        self.assertAlmostEqual(len(own) / rate, len(other) / 8000, places=3)
+        with self.assertRaisesRegex(RuntimeError, "nowhere.wav"):
+            axlstm.decode(scratch / "nowhere.wav")
 
     def test_mistakes_are_named(self):
         for call, kind, text in (
