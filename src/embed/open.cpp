@@ -10,6 +10,7 @@
 #include "axlstm/core/log.h"
 #include "axlstm/core/random.h"
 #include "axlstm/embed/embedder.h"
+#include "axlstm/embed/module.h"
 #include "axlstm/embed/naive.h"
 #include "axlstm/model/architecture.h"
 #include "axlstm/model/blocks.h"
@@ -19,6 +20,7 @@ namespace {
 
 constexpr const char* kNaive = "naive";
 constexpr const char* kRandomPrefix = "random:";
+constexpr const char* kModulePrefix = "module:";
 
 /// The paper's embeddings were made under fp16 autocast on a GPU.
 runtime::Precision precision_of(runtime::Precision wanted, const torch::Device& device) {
@@ -79,7 +81,7 @@ std::unique_ptr<ClipEncoder> embedder(const config::RunConfig& config, model::En
 
 }  // namespace
 
-bool has_layout(const std::string& name) { return name != kNaive; }
+bool has_layout(const std::string& name) { return name != kNaive && !name.starts_with(kModulePrefix); }
 
 std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device device, bool announced) {
   if (arguments.name == kNaive) {
@@ -88,6 +90,16 @@ std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device
     }
     if (announced) log::info("HEAR-naive features at 44.1 kHz");
     return std::make_unique<NaiveEncoder>();
+  }
+  if (arguments.name.starts_with(kModulePrefix)) {
+    if (arguments.ema || arguments.layout) {
+      throw UsageError("a module has neither averaged weights (--ema) nor a layout (--layout)");
+    }
+    // What its users publish is float32, unlike this paper's.
+    const bool automatic = arguments.precision == runtime::Precision::kAuto;
+    const runtime::Arithmetic arithmetic(automatic ? runtime::Precision::kFp32 : arguments.precision, device);
+    runtime::set_float32_arithmetic(arithmetic.precision);
+    return open_module(expand_home(arguments.name.substr(std::string(kModulePrefix).size())), arithmetic, announced);
   }
   config::RunConfig config;
   const auto adapt_to_extraction = [&] {

@@ -1,0 +1,46 @@
+#include <torch/script.h>
+
+#include "axlstm/core/error.h"
+#include "axlstm/embed/module.h"
+
+namespace axlstm::embed {
+namespace {
+
+/// Devices are constants of a graph that was traced: those of the machine where that happened.
+void move_constants(torch::jit::Block& block, const torch::Device& device) {
+  for (torch::jit::Node* node : block.nodes()) {
+    for (torch::jit::Block* inner : node->blocks()) move_constants(*inner, device);
+    if (node->kind() == torch::jit::prim::Constant && node->output()->type()->kind() == c10::TypeKind::DeviceObjType) {
+      node->s_(torch::jit::attr::value, device.str());
+    }
+  }
+}
+
+class TorchScript final : public ExportedModel {
+ public:
+  TorchScript(torch::jit::Module module, const torch::Device& device) : module_(std::move(module)) {
+    module_.eval();
+    module_.to(device);
+    for (const auto& submodule : module_.modules()) {
+      for (const auto& method : submodule.get_methods()) move_constants(*method.graph()->block(), device);
+    }
+  }
+
+  torch::Tensor forward(const torch::Tensor& waveforms) override { return module_.forward({waveforms}).toTensor(); }
+
+ private:
+  torch::jit::Module module_;
+};
+
+}  // namespace
+
+std::unique_ptr<ExportedModel> load_exported(const std::filesystem::path& file, const torch::Device& device) {
+  try {
+    return std::make_unique<TorchScript>(torch::jit::load(file.string(), torch::kCPU), device);
+  } catch (const c10::Error& failure) {
+    throw Error(str(file.string(), ": is no TorchScript that this LibTorch (", TORCH_VERSION, ") can load: ",
+                    failure.what_without_backtrace()));
+  }
+}
+
+}  // namespace axlstm::embed
