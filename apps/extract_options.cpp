@@ -7,8 +7,10 @@ namespace axlstm::cli {
 ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
   auto& [model, inputs, packed, options, stream] = arguments;
   options.per_file = true;  // these files are for people too; hear-eval leaves them out unless asked
-  app.add_option("-m,--model", model.name,
-                 "Checkpoint or run folder, `naive` (HEAR-naive features) or `random:CONFIG.yaml` (untrained)")
+  app.add_option(
+         "-m,--model", model.name,
+         "Checkpoint or run folder, `naive` (HEAR-naive features), `random:CONFIG.yaml` (untrained) or `module:FOLDER` "
+         "(exported from PyTorch, docs/table2.md)")
       ->required();
   app.add_option("inputs", inputs, "Files, folders, HEAR task folders")->type_name("PATH");
   CLI::Option& from_packed =

@@ -1,7 +1,7 @@
 """Embeddings of audio by AxLSTM, SSAM, SSAST and masked autoencoders, computed by the C++ library of this project.
 
     import axlstm
-    encoder = axlstm.load("runs/axlstm_tiny")          # a run, a checkpoint, "naive", or "random:CONFIG.yaml"
+    encoder = axlstm.load("runs/axlstm_tiny")          # a run, a checkpoint, "naive", "random:CONFIG.yaml", "module:FOLDER"
     clip = encoder.encode(waveform)                     # [samples] at encoder.sample_rate
     clip.scene, clip.timestamps, clip.times_ms          # [W], [S, W], [S]
 

@@ -68,7 +68,8 @@ class Encoder(torch.nn.Module):
 
 
 def load(name: str | os.PathLike[str], **options: object) -> Encoder:
-    """Opens a run folder, a checkpoint, "naive" (HEAR's naive features) or "random:CONFIG.yaml" (untrained).
+    """Opens a run folder, a checkpoint, "naive" (HEAR's naive features) "random:CONFIG.yaml" (untrained) or
+    "module:FOLDER" (written by axlstm.export).
 
     Options: device "auto", "cpu" or "cuda"; precision "auto" (fp16 on a GPU, fp32 on the CPU), "fp32", "tf32", "bf16" or
     "fp16"; layout "time_frequency" or "released" instead of the run's; ema=True for a checkpoint's averaged weights; seed

@@ -9,7 +9,8 @@ namespace axlstm::config {
 void visit(HearConfig& config, Visitor& v) {
   v.begin_section("hear", "`hear-eval --config`: embeds tasks, trains the downstream models, writes a report.");
   v.texts("models", config.models,
-          "what `extract --model` takes: checkpoint or run folders, naive, random:CONFIG.yaml; `name=` before one sets "
+          "what `extract --model` takes: checkpoint or run folders, naive, random:CONFIG.yaml, module:FOLDER; `name=` "
+          "before one sets "
           "the name in the report (else: the folder's)");
   v.texts("tasks", config.tasks, "a HEAR task's folder, a folder of such, or a list of both");
   v.text("output", config.output, "gets embeddings/, scores/ and report/; the same command resumes");

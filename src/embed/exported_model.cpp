@@ -38,8 +38,8 @@ std::unique_ptr<ExportedModel> load_exported(const std::filesystem::path& file, 
   try {
     return std::make_unique<TorchScript>(torch::jit::load(file.string(), torch::kCPU), device);
   } catch (const c10::Error& failure) {
-    throw Error(str(file.string(), ": is no TorchScript that this LibTorch (", TORCH_VERSION, ") can load: ",
-                    failure.what_without_backtrace()));
+    throw Error(str(file.string(), ": is no TorchScript that this LibTorch (", TORCH_VERSION,
+                    ") can load: ", failure.what_without_backtrace()));
   }
 }
 

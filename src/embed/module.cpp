@@ -35,11 +35,10 @@ class ModuleEncoder final : public ClipEncoder {
       : options_(read_options(folder / "module.yaml")),
         arithmetic_(arithmetic),
         model_(load_exported(folder / "model.pt", arithmetic.device)),
-        description_(str(options_.description.empty() ? folder.filename().string() : options_.description, ", module ",
-                         fnv1a64_hex(InputFile(folder / "model.pt")),
-                         arithmetic.precision == runtime::Precision::kFp32
-                             ? ""
-                             : str(", ", enum_name(arithmetic.precision)))) {
+        description_(
+            str(options_.description.empty() ? folder.filename().string() : options_.description, ", module ",
+                fnv1a64_hex(InputFile(folder / "model.pt")),
+                arithmetic.precision == runtime::Precision::kFp32 ? "" : str(", ", enum_name(arithmetic.precision)))) {
     check(folder / "check.safetensors", announced);
   }
 
@@ -76,8 +75,8 @@ class ModuleEncoder final : public ClipEncoder {
     } catch (const std::exception& failure) {
       throw Error(str("the module fails on a clip of ", waveform.numel(), " samples: ", failure.what()));
     }
-    AXLSTM_CHECK(found.dim() == 3 && found.size(0) == 1 && found.size(1) > 0,
-                 "the module makes ", found.sizes(), " of one clip, embeddings are [1, steps, width]");
+    AXLSTM_CHECK(found.dim() == 3 && found.size(0) == 1 && found.size(1) > 0, "the module makes ", found.sizes(),
+                 " of one clip, embeddings are [1, steps, width]");
     return found[0].to(torch::kCPU, torch::kFloat32);
   }
 

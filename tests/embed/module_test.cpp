@@ -32,18 +32,18 @@ class ModuleFolder : public testing::Test {
     torch::jit::Module module("toy");
     module.define(kForward);
     module.save((folder_.path() / "model.pt").string());
-    write_file_atomic(folder_.path() / "module.yaml",
-                      "module: {description: toy, sample_rate: 8000, min_samples: 100, first_ms: 6.25, step_ms: 12.5}\n");
+    write_file_atomic(
+        folder_.path() / "module.yaml",
+        "module: {description: toy, sample_rate: 8000, min_samples: 100, first_ms: 6.25, step_ms: 12.5}\n");
     save_check(1);
   }
 
   void save_check(double scale, std::int64_t second = 950) {
     torch::manual_seed(1);
     const auto a = torch::randn({500}), b = torch::randn({second});
-    checkpoints::save_tensors(folder_.path() / "check.safetensors", {{"waveform.0", a},
-                                                                     {"embedding.0", expected(a) * scale},
-                                                                     {"waveform.1", b},
-                                                                     {"embedding.1", expected(b)}});
+    checkpoints::save_tensors(
+        folder_.path() / "check.safetensors",
+        {{"waveform.0", a}, {"embedding.0", expected(a) * scale}, {"waveform.1", b}, {"embedding.1", expected(b)}});
   }
 
   std::unique_ptr<ClipEncoder> open_it() const {
@@ -86,13 +86,13 @@ TEST_F(ModuleFolder, WhatIsMissingOrWrongIsNamed) {
   refused({"model.pt", "TorchScript"});
   std::filesystem::remove(folder_.path() / "model.pt");
   refused({"model.pt"});
-  test::expect_error([&] { open_module(folder_.path() / "no", {runtime::Precision::kFp32, torch::kCPU}, false); },
-                     {"no such folder", "check.safetensors"});
-  test::expect_usage_error(
+  test::expect_error(
       [&] {
-        open({.name = "module:x", .layout = EmbeddingLayout::kReleased}, torch::kCPU, false);
+        open_module(folder_.path() / "no", {runtime::Precision::kFp32, torch::kCPU}, false);
       },
-      {"--layout"});
+      {"no such folder", "check.safetensors"});
+  test::expect_usage_error(
+      [&] { open({.name = "module:x", .layout = EmbeddingLayout::kReleased}, torch::kCPU, false); }, {"--layout"});
 }
 
 }  // namespace

@@ -201,6 +201,58 @@ class Package(unittest.TestCase):
             self.assertEqual(done.returncode, 1, done.stdout)
             self.assertIn(text, done.stderr)
 
+    def test_an_exported_encoder_goes_through_extract(self):
+        from axlstm import export
+
+        class Steps(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv = torch.nn.Conv1d(1, 6, 400, stride=320)
+
+            def forward(self, x):
+                return torch.tanh(self.conv(x.unsqueeze(1))).transpose(1, 2)
+
+        torch.manual_seed(0)
+        steps = Steps()
+        export.export(export.Encoder(steps, "steps", min_samples=400, first_ms=12.5), scratch / "steps")
+        encoder = axlstm.load(f"module:{scratch / 'steps'}", device="cpu")
+        self.assertEqual((encoder.sample_rate, encoder.scene_embedding_size), (16000, 6))
+        wave = 0.1 * torch.randn(12345)
+        with torch.no_grad():
+            wanted = steps(wave[None])[0]
+        clip = encoder.encode(wave)
+        torch.testing.assert_close(clip.timestamps, wanted, rtol=1e-5, atol=1e-6)
+        self.assertEqual(clip.times_ms[:2].tolist(), [12.5, 32.5])
+        file = next(iter((repository / "tests" / "data" / "audio").rglob("*.flac")))
+        run(programs / "extract", "--quiet", "--device", "cpu", "--model", f"module:{scratch / 'steps'}", "--output", scratch / "exported", file)
+        (written,) = (scratch / "exported").rglob("*.npy")
+        samples, _ = axlstm.decode(file, 16000)
+        self.assertTrue(numpy.allclose(numpy.load(written), encoder.encode(samples).scene.numpy(), atol=1e-6))
+        with self.assertRaises(FileExistsError):
+            export.export(export.Encoder(steps, "steps", min_samples=400), scratch / "steps")
+
+    def test_a_graph_that_is_wrong_at_other_lengths_is_refused(self):
+        from axlstm import export
+
+        class Frozen(torch.nn.Module):
+            def forward(self, x):
+                if x.shape[1] > 20000:  # tracing keeps one of the two
+                    x = 2 * x
+                return x.unfold(1, 320, 320).mean(-1, keepdim=True)
+
+        with self.assertRaisesRegex(export.ExportError, "differs from the model.*1 × 160000"):
+            export.export(export.Encoder(Frozen(), "frozen", min_samples=320), scratch / "frozen")
+        self.assertFalse((scratch / "frozen").exists())
+
+    def test_hear_modules_are_exported_too(self):
+        (scratch / "toy_module.py").write_text(TOY_MODULE)
+        command = [sys.executable, "-m", "axlstm.export", "hear:toy_module", "toy_exported"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(axlstm.load(f"module:{scratch / 'toy_exported'}", device="cpu").sample_rate, 22050)
+        done = subprocess.run([*command[:3], "no_such_model", "x"], capture_output=True, text=True, cwd=scratch, check=False)
+        self.assertEqual((done.returncode, "wav2vec2" in done.stderr), (1, True))
+
     def test_sound_files_are_decoded(self):
         file = next(iter((repository / "tests" / "data" / "audio").rglob("*.flac")))
         own, rate = axlstm.decode(file)

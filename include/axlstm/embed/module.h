@@ -2,7 +2,8 @@
 //
 //   model.pt             TorchScript: waveforms [B, T] float32 → embeddings [B, steps, W]
 //   module.yaml          ModuleOptions: its sample rate, the times of its steps
-//   check.safetensors    waveform.0, waveform.1 [T] of different lengths and embedding.0, embedding.1 [steps, W] that it
+//   check.safetensors    waveform.0, waveform.1 [T] of different lengths and embedding.0, embedding.1 [steps, W] that
+//   it
 //                        made of them where it was exported
 //
 // model.pt is a program: it runs what it says. Only folders from where programs may come should be opened.

@@ -14,7 +14,7 @@
 namespace axlstm::embed {
 
 struct ModelArguments {
-  std::string name;                       ///< a checkpoint or run folder, `naive`, `random:CONFIG.yaml`, `module:FOLDER`
+  std::string name;  ///< a checkpoint or run folder, `naive`, `random:CONFIG.yaml`, `module:FOLDER`
   std::optional<EmbeddingLayout> layout;  ///< instead of the checkpoint's embedding.layout
   runtime::DeviceChoice device = runtime::DeviceChoice::kAuto;
   runtime::Precision precision = runtime::Precision::kAuto;  ///< kAuto: fp16 on a GPU, fp32 on the CPU
