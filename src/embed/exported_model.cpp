@@ -26,7 +26,7 @@ class TorchScript final : public ExportedModel {
     }
   }
 
-  torch::Tensor forward(const torch::Tensor& waveforms) override { return module_.forward({waveforms}).toTensor(); }
+  torch::Tensor forward(const torch::Tensor& inputs) override { return module_.forward({inputs}).toTensor(); }
 
  private:
   torch::jit::Module module_;

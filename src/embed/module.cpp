@@ -26,6 +26,7 @@ ModuleOptions read_options(const fs::path& file) {
   config::Reader reader(root);
   visit(options, reader);
   reader.finish();
+  options.fbank.sample_rate = options.sample_rate;
   return options;
 }
 
@@ -71,13 +72,17 @@ class ModuleEncoder final : public ClipEncoder {
     const auto autocast = arithmetic_.autocast();
     torch::Tensor found;
     try {
-      found = model_->forward(waveform.unsqueeze(0).to(arithmetic_.device));
+      found = model_->forward(input_of(waveform.unsqueeze(0).to(arithmetic_.device)));
     } catch (const std::exception& failure) {
       throw Error(str("the module fails on a clip of ", waveform.numel(), " samples: ", failure.what()));
     }
     AXLSTM_CHECK(found.dim() == 3 && found.size(0) == 1 && found.size(1) > 0, "the module makes ", found.sizes(),
                  " of one clip, embeddings are [1, steps, width]");
     return found[0].to(torch::kCPU, torch::kFloat32);
+  }
+
+  torch::Tensor input_of(const torch::Tensor& waveform) const {
+    return options_.front_end == FrontEndKind::kWaveform ? waveform : features::kaldi_fbank(waveform, options_.fbank);
   }
 
   void check(const fs::path& file, bool announced) {
@@ -117,6 +122,15 @@ void visit(ModuleOptions& options, Visitor& v) {
   v.integer("min_samples", options.min_samples, kPositive, "of the shortest clip that it takes");
   v.number("first_ms", options.first_ms, {0, 1e6}, "time of the first step");
   v.number("step_ms", options.step_ms, {1e-3, 1e6}, "from step to step");
+  v.choice("front_end", options.front_end, "what model.pt is fed with");
+  v.end_section();
+  v.begin_section("kaldi_fbank", "The front end of that name: Kaldi's log-mel filterbank, 25 ms every 10 ms.");
+  v.integer("mels", options.fbank.mels, {1, 4096}, "bins");
+  v.choice("window", options.fbank.window, "of a frame");
+  v.boolean("remove_mean", options.fbank.remove_mean, "of the whole waveform");
+  v.number("scale", options.fbank.scale, {1e-9, 1e9}, "of the waveform");
+  v.number("mean", options.fbank.mean, {-1e9, 1e9}, "features leave as (f − mean) / std");
+  v.number("std", options.fbank.std, {1e-9, 1e9}, "see mean");
   v.end_section();
 }
 

@@ -70,6 +70,29 @@ TEST_F(ModuleFolder, EmbedsClipsOfAnyLengthAtItsRateAndTimes) {
   test::expect_error([&] { encoder->embed({torch::randn({99})}); }, {"99 samples", "100"});
 }
 
+TEST_F(ModuleFolder, AFilterbankMayStandInFrontOfIt) {
+  torch::jit::Module module("toy");
+  module.define("def forward(self, x):\n    return x * 2\n");
+  module.save((folder_.path() / "model.pt").string());
+  write_file_atomic(folder_.path() / "module.yaml",
+                    "module: {min_samples: 400, step_ms: 10, front_end: kaldi_fbank}\n"
+                    "kaldi_fbank: {mels: 64, window: hanning, remove_mean: true, scale: 2, mean: -4, std: 3}\n");
+  const features::KaldiFbankOptions fbank{.mels = 64,
+                                          .window = features::KaldiWindow::kHanning,
+                                          .remove_mean = true,
+                                          .scale = 2,
+                                          .mean = -4,
+                                          .std = 3};
+  const auto a = torch::randn({500}), b = torch::randn({950});
+  checkpoints::save_tensors(folder_.path() / "check.safetensors",
+                            {{"waveform.0", a},
+                             {"embedding.0", 2 * features::kaldi_fbank(a, fbank)},
+                             {"waveform.1", b},
+                             {"embedding.1", 2 * features::kaldi_fbank(b, fbank)}});
+  const auto clip = open_it()->embed({b}).front();
+  EXPECT_LE(test::relative_error(clip.timestamps, 2 * features::kaldi_fbank(b, fbank)), 1e-6);
+}
+
 TEST_F(ModuleFolder, IsHeldToItsOwnEmbeddings) {
   save_check(1.01);
   test::expect_error([&] { open_it(); }, {"check.safetensors", "off"});
