@@ -43,7 +43,7 @@ class Encoder(torch.nn.Module):
         """Hz of the waveforms that it takes."""
         self.description: str = self._encoder.description()
         """Weights, layout and precision: two encoders with the same one give the same embeddings."""
-        scene, timestamps, _ = self._encoder.embed([torch.zeros(self.sample_rate // 10)])[0]
+        scene, timestamps, _ = self._encoder.embed([torch.zeros(2 * self.sample_rate)])[0]
         self.scene_embedding_size: int = scene.shape[-1]
         self.timestamp_embedding_size: int = timestamps.shape[-1]
 

@@ -22,6 +22,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from axlstm import ops
+
 LARGEST_DIFFERENCE = 1e-5
 """Between graph and model, of the largest value."""
 
@@ -37,16 +39,22 @@ class Encoder:
     """Of the shortest clip that it takes."""
     first_ms: float = 0.0
     step_ms: float = 20.0
+    kaldi_fbank: dict[str, object] | None = None
+    """Options of axlstm.ops.kaldi_fbank, but for the rate, if the module takes such features [B, frames, mels]."""
+
+    def inputs(self, audio: Tensor) -> Tensor:
+        """What the module is fed with of waveforms [B, T]."""
+        return audio if self.kaldi_fbank is None else ops.kaldi_fbank(audio, self.sample_rate, **self.kaldi_fbank)
 
 
 class ExportError(RuntimeError):
     """The graph does not compute what the model computes."""
 
 
-def difference(graph: nn.Module, module: nn.Module, audio: Tensor) -> float:
+def difference(graph: nn.Module, module: nn.Module, inputs: Tensor) -> float:
     """Largest difference of their embeddings, of the largest value; infinite where one fails or shapes differ."""
     try:
-        found, wanted = graph(audio), module(audio)
+        found, wanted = graph(inputs), module(inputs)
     except RuntimeError:
         return float("inf")
     if found.shape != wanted.shape:
@@ -59,13 +67,15 @@ def trace(encoder: Encoder, seconds: Sequence[float] = (0.3, 1.0, 2.37, 5.0, 10.
     wrong at others with longer ones. Raises ExportError saying where it was how far off."""
     lengths = sorted({encoder.min_samples, *(max(encoder.min_samples, int(s * encoder.sample_rate)) for s in seconds)})
     generator = torch.Generator().manual_seed(0)
-    clips = {(batch, length): 0.1 * torch.randn(batch, length, generator=generator) for length in lengths for batch in (1, 2)}
+    clips = {
+        (batch, length): encoder.inputs(0.1 * torch.randn(batch, length, generator=generator)) for length in lengths for batch in (1, 2)
+    }
     failures = []
     for length in lengths[1:-1]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of conditions that tracing freezes: that is what the comparison is for
             graph = torch.jit.trace(encoder.module, clips[1, length], check_trace=False)
-        off = {shape: difference(graph, encoder.module, audio) for shape, audio in clips.items()}
+        off = {shape: difference(graph, encoder.module, inputs) for shape, inputs in clips.items()}
         wrong = {shape: value for shape, value in off.items() if not value <= LARGEST_DIFFERENCE}
         if not wrong:
             return graph
@@ -88,14 +98,20 @@ def export(encoder: Encoder, folder: Path) -> None:
         for number, seconds in enumerate((1.0, 1.73)):
             waveform = 0.1 * torch.randn(max(encoder.min_samples + number, int(seconds * encoder.sample_rate)), generator=generator)
             check[f"waveform.{number}"] = waveform
-            check[f"embedding.{number}"] = encoder.module(waveform[None])[0].float().contiguous()
+            check[f"embedding.{number}"] = encoder.module(encoder.inputs(waveform[None]))[0].float().contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     graph.save(str(folder / "model.pt"))
     save_file(check, folder / "check.safetensors")
     facts = {"description": encoder.description, "sample_rate": encoder.sample_rate, "min_samples": encoder.min_samples,
              "first_ms": encoder.first_ms, "step_ms": encoder.step_ms}
-    lines = [f"  {key}: {json.dumps(value)}" for key, value in facts.items()]  # JSON's scalars are YAML's
-    (folder / "module.yaml").write_text("\n".join(["module:", *lines, ""]))
+    sections = {"module": facts}
+    if encoder.kaldi_fbank is not None:
+        facts["front_end"] = "kaldi_fbank"
+        sections["kaldi_fbank"] = encoder.kaldi_fbank
+    lines = []
+    for section, values in sections.items():
+        lines += [f"{section}:", *(f"  {key}: {json.dumps(value)}" for key, value in values.items())]  # JSON's scalars are YAML's
+    (folder / "module.yaml").write_text("\n".join([*lines, ""]))
 
 
 class _SpeechModel(nn.Module):

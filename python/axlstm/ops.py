@@ -24,3 +24,21 @@ def selective_scan(
     Tokens come before channels, other than in mamba-ssm. Raises RuntimeError for shapes that do not fit.
     """
     return torch.ops.axlstm.selective_scan(u, delta, A, B, C, D, z, delta_bias)
+
+
+def kaldi_fbank(
+    waveform: Tensor,
+    sample_rate: int = 16000,
+    mels: int = 128,
+    window: str = "povey",
+    remove_mean: bool = False,
+    scale: float = 1.0,
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> Tensor:
+    """Kaldi's log-mel filterbank, 25 ms every 10 ms, as torchaudio.compliance.kaldi.fbank computes it without dither.
+
+    waveform: [..., T], at least a frame. remove_mean: of the whole waveform; scale: of it; window: "povey" or "hanning".
+    Returns [..., frames, mels], (f - mean) / std. Raises RuntimeError for a shorter clip.
+    """
+    return torch.ops.axlstm.kaldi_fbank(waveform, sample_rate, mels, window, remove_mean, scale, mean, std)

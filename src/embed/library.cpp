@@ -10,6 +10,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/embed/open.h"
+#include "axlstm/features/kaldi_fbank.h"
 #include "axlstm/features/log_mel.h"
 #include "axlstm/runtime/device.h"
 
@@ -68,9 +69,24 @@ class PythonEncoder final : public torch::CustomClassHolder {
   std::unique_ptr<ClipEncoder> encoder_;
 };
 
+torch::Tensor kaldi_fbank_operator(const torch::Tensor& waveform, std::int64_t sample_rate, std::int64_t mels,
+                                   const std::string& window, bool remove_mean, double scale, double mean, double std) {
+  return features::kaldi_fbank(waveform, {.sample_rate = sample_rate,
+                                          .mels = mels,
+                                          .window = choice<features::KaldiWindow>("window", window),
+                                          .remove_mean = remove_mean,
+                                          .scale = scale,
+                                          .mean = mean,
+                                          .std = std});
+}
+
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(axlstm, library) {
+  library.def(
+      "kaldi_fbank(Tensor waveform, int sample_rate=16000, int mels=128, str window='povey', bool remove_mean=False, "
+      "float scale=1, float mean=0, float std=1) -> Tensor",
+      kaldi_fbank_operator);
   library.class_<PythonEncoder>("Encoder")
       .def(torch::init<std::string, std::string, std::string, std::optional<std::string>, bool, std::int64_t>())
       .def("embed", [](const c10::intrusive_ptr<PythonEncoder>& self,

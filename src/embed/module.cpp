@@ -104,7 +104,8 @@ class ModuleEncoder final : public ClipEncoder {
     AXLSTM_CHECK(worst <= (narrow ? kNarrowError : kWideError), file.string(), ": the module's embeddings are ", worst,
                  " of the largest value off those that it made where it was exported",
                  narrow ? "; try --precision fp32" : "");
-    if (announced) log::info(str(description_, ": runs the program model.pt of its folder; ", worst, " off its own embeddings"));
+    if (announced)
+      log::info(str(description_, ": runs the program model.pt of its folder; ", worst, " off its own embeddings"));
   }
 
   ModuleOptions options_;

@@ -77,12 +77,8 @@ TEST_F(ModuleFolder, AFilterbankMayStandInFrontOfIt) {
   write_file_atomic(folder_.path() / "module.yaml",
                     "module: {min_samples: 400, step_ms: 10, front_end: kaldi_fbank}\n"
                     "kaldi_fbank: {mels: 64, window: hanning, remove_mean: true, scale: 2, mean: -4, std: 3}\n");
-  const features::KaldiFbankOptions fbank{.mels = 64,
-                                          .window = features::KaldiWindow::kHanning,
-                                          .remove_mean = true,
-                                          .scale = 2,
-                                          .mean = -4,
-                                          .std = 3};
+  const features::KaldiFbankOptions fbank{
+      .mels = 64, .window = features::KaldiWindow::kHanning, .remove_mean = true, .scale = 2, .mean = -4, .std = 3};
   const auto a = torch::randn({500}), b = torch::randn({950});
   checkpoints::save_tensors(folder_.path() / "check.safetensors",
                             {{"waveform.0", a},

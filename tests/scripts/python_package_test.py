@@ -231,6 +231,20 @@ class Package(unittest.TestCase):
         with self.assertRaises(FileExistsError):
             export.export(export.Encoder(steps, "steps", min_samples=400), scratch / "steps")
 
+    def test_a_module_may_see_kaldis_filterbank(self):
+        from axlstm import export
+
+        class Patches(torch.nn.Module):
+            def forward(self, x):  # [B, frames, 128]
+                return x.unfold(1, 16, 16).mean(-1)
+
+        fbank = {"window": "hanning", "remove_mean": True, "mean": -4.2677393, "std": 9.1379948}
+        export.export(export.Encoder(Patches(), "patches", min_samples=2800, step_ms=160, kaldi_fbank=fbank), scratch / "patches")
+        wave = 0.1 * torch.randn(20000)
+        wanted = Patches()(axlstm.ops.kaldi_fbank(wave[None], **fbank))[0]
+        clip = axlstm.load(f"module:{scratch / 'patches'}", device="cpu").encode(wave)
+        torch.testing.assert_close(clip.timestamps, wanted)
+
     def test_a_graph_that_is_wrong_at_other_lengths_is_refused(self):
         from axlstm import export
 

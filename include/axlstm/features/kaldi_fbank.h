@@ -1,5 +1,5 @@
-// Kaldi's log-mel filterbank, which speech and audio encoders of other projects are fed with (AST, SSAST, AudioMAE, BEATs);
-// equal to torchaudio.compliance.kaldi.fbank with use_energy and dither off.
+// Kaldi's log-mel filterbank, which speech and audio encoders of other projects are fed with (AST, SSAST, AudioMAE,
+// BEATs); equal to torchaudio.compliance.kaldi.fbank with use_energy and dither off.
 #pragma once
 
 #include <torch/types.h>
