@@ -24,7 +24,7 @@ class ScanBack {
     }
   }
 
-  /// Of a chunk whose tiles are loaded: y, dinflow, dstep and dBC into the tiles.
+  /// Of a chunk whose tiles are loaded: y, dinflow and dstep into the tiles, dB and dC to their parts.
   __device__ void run(std::int64_t chunk, int tokens) {
     const int last = (tokens - 1) / kSubChunk;
     Own h, decay;
@@ -37,7 +37,15 @@ class ScanBack {
         for (int k = 0; k < States; ++k) tiles_.kept[sub][c * States + k][threadIdx.x] = h[c][k];
       }
     }
-    for (int sub = last; sub >= 0; --sub) back(chunk, sub, tokens);
+    for (int sub = last; sub >= 0; --sub) {
+      back(chunk, sub, tokens);
+      if (Tiles::kSumTokens == kScanChunk && sub > 0) continue;
+      const int from = Tiles::kSumTokens == kScanChunk ? 0 : sub * kSubChunk;
+      const int count = tokens - from < Tiles::kSumTokens ? tokens - from : Tiles::kSumTokens;
+      __syncthreads();
+      sum_warps(chunk * kScanChunk + from, count);
+      if (sub > 0) __syncthreads();  // else the caller waits
+    }
   }
 
   __device__ void store_rates() const {
@@ -132,11 +140,22 @@ class ScanBack {
     }
     const ChannelSums<2 * States> sums(dBC);
     if (!sums.stores) return;
-    float* token = tiles_.dBC[threadIdx.x / kWarp][t];
+    float* token = tiles_.dBC[threadIdx.x / kWarp][t % Tiles::kSumTokens];
 #pragma unroll
     for (int n = 0; n < ChannelSums<2 * States>::kLeft; ++n) {
       const int number = sums.first + n, of_C = number >= States;
       token[of_C * States * kStateLanes + state_of(number - of_C * States)] = dBC[n];
+    }
+  }
+
+  /// dB and dC of `count` tokens, each warp's added up in their order.
+  __device__ void sum_warps(std::int64_t first, int count) const {
+    const int N = static_cast<int>(p_.shape.N);
+    for (int at = static_cast<int>(threadIdx.x); at < count * 2 * N; at += kScanThreads) {
+      const int t = at / (2 * N), column = at % (2 * N), of_C = column >= N;
+      float sum = 0.0F;
+      for (const auto& warp : tiles_.dBC) sum += warp[t][of_C * States * kStateLanes + column - of_C * N];
+      b_.dBC_parts[((blockIdx.x * p_.shape.B + clip_) * p_.shape.S + first + t) * 2 * N + column] = sum;
     }
   }
 
@@ -155,7 +174,7 @@ __global__ void __launch_bounds__(kScanThreads, 2) scan_backward_kernel(ScanBack
   constexpr int kWidth = Tiles::kWidth;
   Tiles& tiles = *dynamic_shared<Tiles>();
   const ScanParams& p = b.forward;
-  const std::int64_t S = p.shape.S, I = p.shape.I, N = p.shape.N;
+  const std::int64_t S = p.shape.S, I = p.shape.I;
   const std::int64_t clip = blockIdx.y, channel = static_cast<std::int64_t>(blockIdx.x) * kWidth;
   ScanBack<States, T> back(b, tiles, clip, channel);
   float2 dskip{0.0F, 0.0F}, dbias{0.0F, 0.0F};  // of this thread's pair
@@ -199,13 +218,6 @@ __global__ void __launch_bounds__(kScanThreads, 2) scan_backward_kernel(ScanBack
       dskip = {dskip.x + dy.x * u.x, dskip.y + dy.y * u.y};
       dbias = {dbias.x + ddelta.x, dbias.y + ddelta.y};
     });
-    for (int at = static_cast<int>(threadIdx.x); at < tokens * 2 * N; at += kScanThreads) {
-      const int t = at / static_cast<int>(2 * N), column = at % static_cast<int>(2 * N);
-      const int of_C = column >= N, n = column - of_C * static_cast<int>(N);
-      float sum = 0.0F;
-      for (int warp = 0; warp < kScanWarps; ++warp) sum += tiles.dBC[warp][t][of_C * States * kStateLanes + n];
-      b.dBC_parts[((blockIdx.x * p.shape.B + clip) * S + first + t) * 2 * N + column] = sum;
-    }
     __syncthreads();  // before the next chunk's tiles are written
   }
   back.store_rates();

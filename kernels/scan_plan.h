@@ -52,18 +52,26 @@ struct BackwardTiles {
   float y[kScanChunk][kWidth], dinflow[kScanChunk][kWidth], dstep[kScanChunk][kWidth];
   float B[kScanChunk][States * kStateLanes], C[kScanChunk][States * kStateLanes];
   float kept[kScanChunk / kSubChunk - 1][kChannels * States][kScanThreads];  // h before all subchunks but the first
-  float dBC[kScanWarps][kScanChunk][2 * States * kStateLanes];
+  /// Tokens whose dB and dC the warps store before they are added up: fewer of many states, for the sake of GPUs that
+  /// give a CTA little.
+  static constexpr int kSumTokens = States > 3 ? kSubChunk : kScanChunk;
+  float dBC[kScanWarps][kSumTokens][2 * States * kStateLanes];
 };
+
+/// What every GPU of compute capability 8.0 and higher gives a CTA.
+inline constexpr std::size_t kSharedEverywhere = std::size_t{99} << 10;
 
 template <int States>
 Launch plan_scan_forward(const ScanShape& shape) {
   using Tiles = ForwardTiles<States>;
+  static_assert(sizeof(Tiles) <= kSharedEverywhere);
   return {{ceil_div(shape.I, Tiles::kWidth), static_cast<unsigned>(shape.B)}, kScanThreads, sizeof(Tiles)};
 }
 
 template <int States>
 Launch plan_scan_backward(const ScanShape& shape) {
   using Tiles = BackwardTiles<States>;
+  static_assert(sizeof(Tiles) <= kSharedEverywhere);
   return {{ceil_div(shape.I, Tiles::kWidth), static_cast<unsigned>(shape.B)}, kScanThreads, sizeof(Tiles)};
 }
 
