@@ -1,4 +1,5 @@
 #include <torch/script.h>
+#include <torch/version.h>
 
 #include "axlstm/core/error.h"
 #include "axlstm/embed/module.h"
