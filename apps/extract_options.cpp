@@ -28,6 +28,9 @@ ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
   app.add_option("--layout", model.layout, "Instead of the checkpoint's embedding.layout")
       ->transform(one_of<embed::EmbeddingLayout>())
       ->option_text(list_names<embed::EmbeddingLayout>("|"));
+  app.add_option("--padding", model.padding, "Instead of the checkpoint's embedding.padding")
+      ->transform(one_of<embed::Padding>())
+      ->option_text(list_names<embed::Padding>("|"));
   app.add_flag("--ema", model.ema, "The checkpoint's averaged weights (train.ema_decay)");
   app.add_option("--device", model.device, "Where to compute; HEAR tasks on all GPUs that are visible")
       ->transform(one_of<runtime::DeviceChoice>())

@@ -14,7 +14,7 @@ namespace axlstm::cli {
 namespace {
 
 /// Options of extract that say something of a stream too.
-constexpr std::array kShared{"--stream", "--model",     "--kind", "--layout",   "--ema",
+constexpr std::array kShared{"--stream", "--model",     "--kind", "--layout",   "--padding", "--ema",
                              "--device", "--precision", "--seed", "--resample", "--quiet"};
 
 /// Refuses what is given of `app` itself and of its groups, but for `streams`.

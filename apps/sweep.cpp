@@ -4,7 +4,8 @@
 #include <iostream>
 
 #include "axlstm/core/error.h"
-#include "axlstm/model/masked_model.h"
+#include "axlstm/model/encoder.h"
+#include "axlstm/objective/objective.h"
 #include "cli.h"
 
 namespace {
@@ -55,7 +56,7 @@ int main(int argc, char** argv) {
     }
     auto& chosen = report_app.parsed() ? report : arguments;
     chosen.parameters = [](const config::RunConfig& config) {
-      return model::parameter_count(*model::MaskedModel(config.model));
+      return model::parameter_count(objective::make_objective(config)->module());
     };
     const sweep::Sweep sweep(chosen);
     if (!report_app.parsed() && !list && !slurm) return sweep.run(cli::stop_on_signal());

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Convert a PyTorch checkpoint of the authors' AxLSTM, SSAM or SSAST code to a checkpoint folder.
+"""Convert a checkpoint of the authors' AxLSTM, SSAM, SSAST, MAE or MW-MAE code to a checkpoint folder.
 
-The weights, from a file of torch.save or of safetensors, are loaded without running any code of the file
-(`weights_only=True`; what else it holds, such as the arguments of training, becomes empty objects), the model's shape is
-read off the tensors, and OUT_DIR receives `model.safetensors` (the model's tensor names, float32) and `config.yaml` (the
-`model:` section). Needs only torch and safetensors.
+The weights, from a file of torch.save, of safetensors or, of MAE and MW-MAE, of flax (`checkpoint_STEP`), are loaded without
+running any code of the file (`weights_only=True`; what else it holds, such as the arguments of training, becomes empty
+objects), the model's shape is read off the tensors, and OUT_DIR receives `model.safetensors` (the model's tensor names,
+float32) and `config.yaml` (the `model:` section, and how embeddings are made of it if not as by default). Needs only torch
+and safetensors.
 """
 
 import argparse
@@ -22,12 +23,14 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-SIZES = {  # name: (dim, depth, attention heads of SSAST)
+import flax_checkpoint
+
+SIZES = {  # name: (dim, depth, attention heads of SSAST and MAE)
     "tiny": (192, 12, 3), "small": (384, 12, 6), "medium": (512, 12, 8),
     "base": (768, 12, 12), "large": (1024, 24, 16), "huge": (1280, 32, 16),
 }
 MARKERS = {"axlstm": "blocks.0.layer.proj_up.weight", "ssam": "blocks.0.mixer.x_proj.weight",
-           "ssast": "blocks.0.attn.qkv_layer.weight"}
+           "mae": "decoder_embed.weight", "ssast": "blocks.0.attn.qkv_layer.weight"}  # MAE's blocks are those of SSAST
 CONV_TAPS = 4
 # Mambas that are not SSAM, by the names that only they have.
 OTHER_MAMBAS = [
@@ -159,7 +162,12 @@ def plain_names(names: list[str]) -> dict[str, str]:
 def load(path: Path) -> dict[str, torch.Tensor]:
     """Return the model's state dict under the model's own names."""
     try:
-        content = load_file(path) if is_safetensors(path) else unpickle(path)
+        if flax_checkpoint.is_flax(path):
+            content: object = flax_checkpoint.read(path)
+        else:
+            content = load_file(path) if is_safetensors(path) else unpickle(path)
+    except flax_checkpoint.FlaxError as error:
+        raise ConversionError(f"not a readable flax checkpoint: {error}") from None
     except OSError as error:
         raise ConversionError(error.strerror or str(error)) from None
     except SafetensorError as error:
@@ -238,7 +246,24 @@ def ssast_options(tensors: dict[str, torch.Tensor], dim: int, depth: int) -> dic
     return {}
 
 
-BLOCK_OPTIONS = {"axlstm": axlstm_options, "ssam": ssam_options, "ssast": ssast_options}
+def mae_options(tensors: dict[str, torch.Tensor], dim: int, depth: int) -> dict[str, object]:
+    shapes = {f"{norm}.{kind}": (dim,) for norm in ("norm1", "norm2") for kind in ("weight", "bias")}
+    for name, rows, columns in [("attn.qkv_layer", 3 * dim, dim), ("attn.proj_layer", dim, dim),
+                                ("mlp.layer1", 4 * dim, dim), ("mlp.layer2", dim, 4 * dim)]:
+        shapes |= {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
+    known = {"cls_token", "pos_embed", *(f"{name}.{kind}" for name in ("patch_embed.proj", "encoder_norm")
+                                         for kind in ("weight", "bias"))}
+    for block in range(depth):
+        for name, shape in shapes.items():
+            expect(tensors, f"blocks.{block}.{name}", *shape)
+            known.add(f"blocks.{block}.{name}")
+    if others := [name for name in tensors if name not in known and not name.startswith(("mask_token", "decoder_"))]:
+        raise ConversionError(f"holds what MAE and MW-MAE have not: {listed(others)}")
+    return {"class_token": "cls_token" in tensors, "activation": "gelu_tanh", "train_positions": True}
+
+
+BLOCK_OPTIONS = {"axlstm": axlstm_options, "ssam": ssam_options, "mae": mae_options, "ssast": ssast_options}
+MORE_SECTIONS = {"mae": "embedding:\n  padding: reflect\n"}  # of config.yaml: what the released extraction does
 
 
 def infer(tensors: dict[str, torch.Tensor], arguments: argparse.Namespace) -> dict[str, object]:
@@ -246,18 +271,25 @@ def infer(tensors: dict[str, torch.Tensor], arguments: argparse.Namespace) -> di
     refuse_other_mambas(tensors)
     arch = next((arch for arch, marker in MARKERS.items() if marker in tensors), None)
     if arch is None:
-        raise ConversionError(f"is neither AxLSTM nor SSAM nor SSAST: it holds none of {', '.join(MARKERS.values())}; its "
+        raise ConversionError(f"is none of AxLSTM, SSAM, MAE and SSAST: it holds none of {', '.join(MARKERS.values())}; its "
                               f"tensors: {listed(tensors)}")
     if arguments.arch not in (None, arch):
         raise ConversionError(f"is a checkpoint of {arch}, not of {arguments.arch}")
     dim, _, patch_frames, patch_mels = expect(tensors, "patch_embed.proj.weight", None, 1, None, None)
     expect(tensors, "pos_embed", 1, None, dim)
-    for name in ("cls_token", "mask_token"):
-        expect(tensors, name, 1, 1, dim)
-    for name in ("patch_embed.proj.bias", "encoder_norm.weight", "encoder_norm.bias", "pred.0.bias"):
+    if arch != "mae" or "cls_token" in tensors:
+        expect(tensors, "cls_token", 1, 1, dim)
+    for name in ("patch_embed.proj.bias", "encoder_norm.weight", "encoder_norm.bias"):
         expect(tensors, name, dim)
-    expect(tensors, "pred.0.weight", dim, dim)
-    expect(tensors, "pred.2.weight", patch_frames * patch_mels, dim)
+    pixels = patch_frames * patch_mels
+    if arch == "mae":
+        width, _ = expect(tensors, "decoder_embed.weight", None, dim)
+        expect(tensors, "decoder_pred.weight", pixels, width)
+    else:
+        expect(tensors, "mask_token", 1, 1, dim)
+        expect(tensors, "pred.0.weight", dim, dim)
+        expect(tensors, "pred.0.bias", dim)
+        expect(tensors, "pred.2.weight", pixels, dim)
 
     found = {int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name))}
     depth = len(found)
@@ -270,9 +302,9 @@ def infer(tensors: dict[str, torch.Tensor], arguments: argparse.Namespace) -> di
     model |= BLOCK_OPTIONS[arch](tensors, dim, depth)
     if arch == "axlstm":
         model |= {"flip": arguments.flip, "input_gate": "exponential"}
-    elif arch == "ssast" and size == "custom":
+    elif arch in ("ssast", "mae") and size == "custom":
         if arguments.attention_heads is None:
-            raise ConversionError(f"SSAST of width {dim} and depth {depth} is no standard size: give --attention-heads")
+            raise ConversionError(f"{arch} of width {dim} and depth {depth} is no standard size: give --attention-heads")
         if arguments.attention_heads < 1 or dim % arguments.attention_heads:
             raise ConversionError(f"--attention-heads {arguments.attention_heads} does not divide the width {dim}")
         model["attention_heads"] = arguments.attention_heads
@@ -317,12 +349,12 @@ def write(out: Path, tensors: dict[str, torch.Tensor], config: str) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkpoint", type=Path, metavar="model.pth|model.safetensors")
+    parser.add_argument("checkpoint", type=Path, metavar="model.pth|model.safetensors|checkpoint_STEP")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
     parser.add_argument("--arch", choices=tuple(MARKERS), help="fail unless the checkpoint is of this architecture")
     parser.add_argument("--flip", action=argparse.BooleanOptionalAction, default=True,
                         help="whether odd AxLSTM layers run backwards in time; the weights do not tell (default: flip)")
-    parser.add_argument("--attention-heads", type=int, help="heads of an SSAST of no standard size")
+    parser.add_argument("--attention-heads", type=int, help="heads of an SSAST or MAE of no standard size")
     parser.add_argument("--config", nargs="+", action="extend", default=[], metavar="key=value",
                         help="set what the weights do not tell, or check what they do")
     arguments = parser.parse_args(argv)
@@ -331,7 +363,7 @@ def main(argv: list[str] | None = None) -> int:
         tensors = load(subject)
         model = infer(tensors, arguments)
         override(model, arguments.config)
-        config, subject = to_yaml(model), arguments.out
+        config, subject = to_yaml(model) + MORE_SECTIONS.get(model["arch"], ""), arguments.out
         write(subject, tensors, config)
     except ConversionError as error:
         print(f"convert_checkpoint: {subject}: {error}", file=sys.stderr)

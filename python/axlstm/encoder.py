@@ -34,11 +34,12 @@ class Encoder(torch.nn.Module):
         device: str = "auto",
         precision: str = "auto",
         layout: str | None = None,
+        padding: str | None = None,
         ema: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self._encoder = _Encoder(os.fspath(name), device, precision, layout, ema, seed)
+        self._encoder = _Encoder(os.fspath(name), device, precision, layout, padding, ema, seed)
         self.sample_rate: int = self._encoder.sample_rate()
         """Hz of the waveforms that it takes."""
         self.description: str = self._encoder.description()
@@ -72,7 +73,7 @@ def load(name: str | os.PathLike[str], **options: object) -> Encoder:
     "module:FOLDER" (written by axlstm.export).
 
     Options: device "auto", "cpu" or "cuda"; precision "auto" (fp16 on a GPU, fp32 on the CPU), "fp32", "tf32", "bf16" or
-    "fp16"; layout "time_frequency" or "released" instead of the run's; ema=True for a checkpoint's averaged weights; seed
+    "fp16"; layout "time_frequency" or "released" and padding "zero" or "reflect" instead of the run's; ema=True for a checkpoint's averaged weights; seed
     of untrained ones. Raises RuntimeError naming what cannot be opened.
     """
     return Encoder(name, **options)

@@ -256,8 +256,8 @@ std::optional<Checkpoint> load_newest_checkpoint(const fs::path& run_dir) {
 SavedModel load_model(const fs::path& folder, bool ema) {
   AXLSTM_CHECK(
       !fs::is_regular_file(folder), folder.string(),
-      ": is a file, but a checkpoint or a run is a folder; scripts/convert_checkpoint.py makes one of a PyTorch "
-      "or safetensors file");
+      ": is a file, but a checkpoint or a run is a folder; scripts/convert_checkpoint.py makes one of a PyTorch, "
+      "safetensors or flax file");
   AXLSTM_CHECK(fs::is_directory(folder), folder.string(), ": no such folder; a checkpoint or a run is needed");
   fs::path found = folder;
   if (!fs::exists(folder / kModel)) {

@@ -100,7 +100,7 @@ void visit(RunConfig& config, Visitor& visitor) {
   visit(config.mask, visitor);
   visit(config.decoder, visitor);
   visit(config.loss, visitor);
-  visit(config.embedding_layout, visitor);
+  visit(config.embedding, visitor);
   visit(config.optim, visitor);
   visit(config.data, visitor);
   visit(config.audio, visitor);

@@ -20,8 +20,7 @@ TrainingProbe open_probe(const config::RunConfig& config, const torch::Device& d
                                                             config.eval.probe_clips);
   log::info("probe of " + task->description());
   return [task, config, device](model::Encoder encoder) -> std::optional<double> {
-    embed::Embedder embedder(std::move(encoder), config.audio, config.embedding_layout,
-                             {config.train.precision, device});
+    embed::Embedder embedder(std::move(encoder), config.audio, config.embedding, {config.train.precision, device});
     try {
       return task->score(embedder);
     } catch (const std::exception& failure) {

@@ -21,12 +21,12 @@ std::int64_t missing(std::int64_t frames, std::int64_t chunk) { return (chunk - 
 /// The chunks of clips of which each is cut by itself.
 class Cut {
  public:
-  explicit Cut(std::int64_t frames) : frames_(frames) {}
+  Cut(std::int64_t frames, Padding padding) : frames_(frames), padding_(padding) {}
 
   /// `x`: normalised log-mel [L', F].
   void add(const torch::Tensor& x) {
     const auto pad = missing(x.size(0), frames_);
-    inputs_.push_back(torch::constant_pad_nd(x, {0, 0, 0, pad}).view({-1, 1, frames_, x.size(1)}));
+    inputs_.push_back(padded(x, pad, padding_).view({-1, 1, frames_, x.size(1)}));
     chunks_.counts.push_back(inputs_.back().size(0));
     chunks_.padded_frames.push_back(pad);
   }
@@ -38,13 +38,14 @@ class Cut {
 
  private:
   std::int64_t frames_;
+  Padding padding_;
   Chunks chunks_;
   std::vector<torch::Tensor> inputs_;
 };
 
 Chunks one_by_one(const std::vector<torch::Tensor>& waveforms, const features::LogMel& log_mel, std::int64_t frames,
-                  const torch::Device& device) {
-  Cut cut(frames);
+                  const torch::Device& device, Padding padding) {
+  Cut cut(frames, padding);
   for (const auto& waveform : waveforms) {
     const auto x = log_mel(waveform.to(device));
     cut.add(features::normalize(x, features::clip_statistics(x, log_mel.options().clip_std)));
@@ -71,7 +72,7 @@ class Joined {
     signal_ = fill(waveforms).to(device, /*non_blocking=*/true);
   }
 
-  Chunks chunks(std::int64_t frames) const {
+  Chunks chunks(std::int64_t frames, Padding padding) const {
     const auto x = normalised();
     const auto nothing = x.size(0);  // a row of zeros behind the frames
     Chunks chunks;
@@ -79,7 +80,8 @@ class Joined {
     for (const Clip& clip : clips_) {
       const auto pad = missing(clip.frames, frames);
       for (std::int64_t frame = 0; frame < clip.frames; ++frame) rows.push_back(clip.first + frame);
-      rows.insert(rows.end(), static_cast<std::size_t>(pad), nothing);
+      for (std::int64_t frame = clip.frames; frame < clip.frames + pad; ++frame)
+        rows.push_back(padding == Padding::kZero ? nothing : clip.first + features::reflect(frame, clip.frames));
       chunks.counts.push_back((clip.frames + pad) / frames);
       chunks.padded_frames.push_back(pad);
     }
@@ -163,19 +165,28 @@ class Joined {
 
 }  // namespace
 
+torch::Tensor padded(const torch::Tensor& log_mel, std::int64_t pad, Padding padding) {
+  if (padding == Padding::kZero || pad == 0) return torch::constant_pad_nd(log_mel, {0, 0, 0, pad});
+  std::vector<std::int64_t> rows;
+  for (std::int64_t frame = log_mel.size(0); frame < log_mel.size(0) + pad; ++frame)
+    rows.push_back(features::reflect(frame, log_mel.size(0)));
+  const auto index = torch::tensor(rows, torch::kInt64).to(log_mel.device());
+  return torch::cat({log_mel, log_mel.index_select(0, index)});
+}
+
 Chunks chunks_of(const std::vector<torch::Tensor>& waveforms, const features::LogMel& log_mel, std::int64_t frames,
-                 const torch::Device& device, Batching batching) {
+                 const torch::Device& device, Batching batching, Padding padding) {
   for (const auto& waveform : waveforms) {
     AXLSTM_CHECK(waveform.dim() == 1 && waveform.numel() > 0, "embed: a waveform must be [samples], got ",
                  waveform.sizes());
   }
-  if (batching == Batching::kOneByOne) return one_by_one(waveforms, log_mel, frames, device);
-  return Joined(waveforms, log_mel, device).chunks(frames);
+  if (batching == Batching::kOneByOne) return one_by_one(waveforms, log_mel, frames, device, padding);
+  return Joined(waveforms, log_mel, device).chunks(frames, padding);
 }
 
 Chunks chunks_of_log_mel(const std::vector<torch::Tensor>& log_mels, std::int64_t mels, std::int64_t frames,
-                         const torch::Device& device) {
-  Cut cut(frames);
+                         const torch::Device& device, Padding padding) {
+  Cut cut(frames, padding);
   for (const auto& log_mel : log_mels) {
     AXLSTM_CHECK(log_mel.dim() == 2 && log_mel.size(0) > 0 && log_mel.size(1) == mels,
                  "embed: log-mel must be [frames, ", mels, "], got ", log_mel.sizes());

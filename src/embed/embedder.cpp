@@ -24,11 +24,11 @@ torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOp
   return tokens.unflatten(1, {columns, rows}).transpose(1, 2).flatten(2);
 }
 
-Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, EmbeddingLayout layout,
+Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, const EmbeddingOptions& embedding,
                    runtime::Arithmetic arithmetic, std::string description, std::int64_t batch_chunks)
     : encoder_(std::move(encoder)),
       log_mel_(log_mel),
-      layout_(layout),
+      embedding_(embedding),
       arithmetic_(arithmetic),
       batch_chunks_(batch_chunks > 0             ? batch_chunks
                     : arithmetic.device.is_cpu() ? kChunksOnCpu
@@ -55,7 +55,7 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
     try {
       const auto autocast = arithmetic_.autocast();
       steps = arrange_tokens(encoder_->forward(part).narrow(1, options.class_tokens(), options.patches()), options,
-                             layout_);
+                             embedding_.layout);
     } catch (const c10::OutOfMemoryError&) {
       if (batch_chunks_ == 1) throw;
     }
@@ -82,7 +82,7 @@ std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& wav
   for (const auto& waveform : waveforms)
     durations_ms.push_back(1000.0 * static_cast<double>(waveform.numel()) / static_cast<double>(sample_rate()));
   return embed(chunks_of(waveforms, log_mel_, encoder_->options().frames, arithmetic_.device,
-                         arithmetic_.device.is_cpu() ? Batching::kOneByOne : Batching::kTogether),
+                         arithmetic_.device.is_cpu() ? Batching::kOneByOne : Batching::kTogether, embedding_.padding),
                durations_ms);
 }
 
@@ -90,8 +90,8 @@ std::optional<FrontEnd> Embedder::front_end() const { return FrontEnd{log_mel_.o
 
 std::vector<ClipEmbedding> Embedder::embed_log_mel(const std::vector<torch::Tensor>& log_mels) {
   const torch::InferenceMode inference;
-  const Chunks chunks =
-      chunks_of_log_mel(log_mels, log_mel_.options().mels, encoder_->options().frames, arithmetic_.device);
+  const Chunks chunks = chunks_of_log_mel(log_mels, log_mel_.options().mels, encoder_->options().frames,
+                                          arithmetic_.device, embedding_.padding);
   std::vector<double> durations_ms;
   durations_ms.reserve(log_mels.size());
   for (const auto& log_mel : log_mels) durations_ms.push_back(1000.0 * front_end()->seconds(log_mel.size(0)));

@@ -27,12 +27,14 @@ Enum choice(const char* name, const std::string& text) {
 class PythonEncoder final : public torch::CustomClassHolder {
  public:
   PythonEncoder(std::string name, const std::string& device, const std::string& precision,
-                const std::optional<std::string>& layout, bool ema, std::int64_t seed) {
+                const std::optional<std::string>& layout, const std::optional<std::string>& padding, bool ema,
+                std::int64_t seed) {
     ModelArguments arguments;
     arguments.name = std::move(name);
     arguments.device = choice<runtime::DeviceChoice>("device", device);
     arguments.precision = choice<runtime::Precision>("precision", precision);
     if (layout) arguments.layout = choice<EmbeddingLayout>("layout", *layout);
+    if (padding) arguments.padding = choice<Padding>("padding", *padding);
     arguments.ema = ema;
     arguments.seed = seed;
     encoder_ = open(arguments, runtime::choose_device(arguments.device), /*announced=*/false);
@@ -88,7 +90,8 @@ TORCH_LIBRARY_FRAGMENT(axlstm, library) {
       "float scale=1, float mean=0, float std=1) -> Tensor",
       kaldi_fbank_operator);
   library.class_<PythonEncoder>("Encoder")
-      .def(torch::init<std::string, std::string, std::string, std::optional<std::string>, bool, std::int64_t>())
+      .def(torch::init<std::string, std::string, std::string, std::optional<std::string>, std::optional<std::string>,
+                       bool, std::int64_t>())
       .def("embed", [](const c10::intrusive_ptr<PythonEncoder>& self,
                        const std::vector<torch::Tensor>& waveforms) { return self->embed(waveforms); })
       .def("log_mel", [](const c10::intrusive_ptr<PythonEncoder>& self,

@@ -71,12 +71,15 @@ std::unique_ptr<ClipEncoder> embedder(const config::RunConfig& config, model::En
     log::info(str(model::describe(config.model), ", ", model::parameter_count(*encoder), " parameters", ", ",
                   enum_name(arithmetic.precision), summary.empty() ? "" : ", " + summary));
   }
-  const auto layout = arguments.layout.value_or(config.embedding_layout);
+  const EmbeddingOptions embedding{.layout = arguments.layout.value_or(config.embedding.layout),
+                                   .padding = arguments.padding.value_or(config.embedding.padding)};
   runtime::set_float32_arithmetic(arithmetic.precision);
   const bool exact = arithmetic.precision == runtime::Precision::kFp32;
   const std::string description =
-      str(weights, ", layout ", enum_name(layout), exact ? "" : str(", ", enum_name(arithmetic.precision)));
-  return std::make_unique<Embedder>(std::move(encoder), config.audio, layout, arithmetic, description);
+      str(weights, ", layout ", enum_name(embedding.layout),
+          embedding.padding == Padding::kZero ? "" : str(", padding ", enum_name(embedding.padding)),
+          exact ? "" : str(", ", enum_name(arithmetic.precision)));
+  return std::make_unique<Embedder>(std::move(encoder), config.audio, embedding, arithmetic, description);
 }
 
 }  // namespace
@@ -85,15 +88,17 @@ bool has_layout(const std::string& name) { return name != kNaive && !name.starts
 
 std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device device, bool announced) {
   if (arguments.name == kNaive) {
-    if (arguments.ema || arguments.layout) {
-      throw UsageError("the features of HEAR-naive have neither averaged weights (--ema) nor a layout (--layout)");
+    if (arguments.ema || arguments.layout || arguments.padding) {
+      throw UsageError(
+          "the features of HEAR-naive have neither averaged weights (--ema) nor a layout (--layout) nor padding "
+          "(--padding)");
     }
     if (announced) log::info("HEAR-naive features at 44.1 kHz");
     return std::make_unique<NaiveEncoder>();
   }
   if (arguments.name.starts_with(kModulePrefix)) {
-    if (arguments.ema || arguments.layout) {
-      throw UsageError("a module has neither averaged weights (--ema) nor a layout (--layout)");
+    if (arguments.ema || arguments.layout || arguments.padding) {
+      throw UsageError("a module has neither averaged weights (--ema) nor a layout (--layout) nor padding (--padding)");
     }
     // What its users publish is float32, unlike this paper's.
     const bool automatic = arguments.precision == runtime::Precision::kAuto;

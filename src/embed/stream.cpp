@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "axlstm/core/error.h"
+#include "axlstm/embed/chunks.h"
 
 namespace axlstm::embed {
 
@@ -52,9 +53,14 @@ void EmbeddingStream::take_frames(const torch::Tensor& log_mel) {
 void EmbeddingStream::end_chunk() {
   const auto& encoder = embedder_.encoder_options();
   const auto pad = encoder.frames - chunk_frames_;
-  auto features = features::normalize(torch::cat(chunk_), fixed_ ? *fixed_ : statistics());
-  features = torch::constant_pad_nd(features, {0, 0, 0, pad}).view({1, 1, encoder.frames, encoder.mels});
-  chunks_.push_back({features, chunk_start_, chunk_frames_});
+  const auto log_mel = torch::cat(chunk_);
+  // One chunk before it is enough to mirror: the padding is shorter than a chunk.
+  const auto mirrored = pad > 0 && before_.defined() ? torch::cat({before_, log_mel}) : log_mel;
+  const auto features =
+      padded(features::normalize(mirrored, fixed_ ? *fixed_ : statistics()), pad, embedder_.padding());
+  const auto input = features.narrow(0, mirrored.size(0) - log_mel.size(0), encoder.frames);
+  chunks_.push_back({input.view({1, 1, encoder.frames, encoder.mels}), chunk_start_, chunk_frames_});
+  if (embedder_.padding() == Padding::kReflect) before_ = log_mel;
   chunk_start_ += chunk_frames_;
   chunk_frames_ = 0;
   chunk_.clear();

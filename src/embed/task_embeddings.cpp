@@ -89,8 +89,9 @@ void check_source(const fs::path& final_dir, const std::string& source) {
   const fs::path path = final_dir / kSourceFile;
   if (source.empty() || !fs::exists(path)) return;
   const json found = hear::read_json(path), wanted = parse_json(source_json(source), "embeddings-source");
-  AXLSTM_CHECK(found == wanted, final_dir.string(), ": was made with ", found.dump(), ", not ", wanted.dump(),
-               "; remove it, choose another --output, or ask for the model, layout and precision that made it");
+  AXLSTM_CHECK(
+      found == wanted, final_dir.string(), ": was made with ", found.dump(), ", not ", wanted.dump(),
+      "; remove it, choose another --output, or ask for the model, layout, padding and precision that made it");
 }
 
 /// Writes one task into a folder whose name is still temporary.

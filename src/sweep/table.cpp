@@ -19,7 +19,11 @@ std::string label_of(const Plan& plan, const Cell& cell, const std::string& layo
 std::map<std::string, std::string> values_of(const config::RunConfig& config) {
   std::map<std::string, std::string> values;
   for (const auto& [section, keys] : config::parse(config::dump(config), "the cell's configuration").entries) {
-    for (const auto& [key, value] : keys.entries) values[section + "." + key] = value.scalar;
+    for (const auto& [key, value] : keys.entries) {
+      std::string text = value.scalar;
+      for (const config::Node& item : value.items) text += (text.empty() ? "" : ", ") + item.scalar;
+      values[section + "." + key] = text;
+    }
   }
   return values;
 }
@@ -28,14 +32,15 @@ std::string millions(std::int64_t parameters) {
   return str(std::fixed, std::setprecision(2), static_cast<double>(parameters) / 1e6);
 }
 
-/// Whether `key` is one of other architectures than the cell's, which ignores it.
-bool is_foreign(const std::string& key, const std::string& arch) {
+/// Whether `key` is one of other architectures or objectives than the cell's, which ignores it.
+bool is_foreign(const std::string& key, const config::RunConfig& config) {
+  if (key.starts_with("decoder.")) return config.objective != objective::Kind::kMaskedAutoencoder;
   const auto has = [&](const model::Architecture& each) {
     return std::any_of(each.keys.begin(), each.keys.end(),
                        [&](const std::string& own) { return key == "model." + own; });
   };
   const auto& all = model::architectures();
-  return std::any_of(all.begin(), all.end(), has) && !has(model::architecture(arch));
+  return std::any_of(all.begin(), all.end(), has) && !has(model::architecture(config.model.arch));
 }
 
 /// What stands beside a cell's name.
@@ -46,7 +51,7 @@ std::vector<std::string> facts_of(const Plan& plan, const Cell& cell, const Tabl
   } else {
     const auto values = values_of(cell.config);
     for (const std::string& key : plan.columns) {
-      facts.push_back(is_foreign(key, cell.config.model.arch) ? "" : values.at(key));
+      facts.push_back(is_foreign(key, cell.config) ? "" : values.at(key));
     }
     facts.push_back(millions(options.parameters(cell.config)));
   }

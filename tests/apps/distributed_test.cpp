@@ -87,6 +87,23 @@ TEST_F(Distributed, AnyNumberOfRanksGivesTheLossesOfOne) {
     EXPECT_TRUE(std::filesystem::exists(folder_.path() / "two" / name)) << name;
 }
 
+TEST_F(Distributed, AMaskedAutoencoderOfTwoRanksHasTheLossesOfOne) {
+  const std::vector<std::string> more{"objective.name=masked_autoencoder",
+                                      "model.arch=mae",
+                                      "model.expansion=3",
+                                      "model.attention_heads=2",
+                                      "model.class_token=false",
+                                      "model.train_positions=true",
+                                      "decoder.dim=16",
+                                      "decoder.depth=1",
+                                      "decoder.heads=2",
+                                      "decoder.windows=[25, global]"};
+  ASSERT_EQ(run(command("alone", 0, more)).exit_code, 0);
+  const auto two = run(command("two", 2, more));
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  expect_same_losses("two", "alone");
+}
+
 TEST_F(Distributed, ARunGoesOnWithAnotherNumberOfRanks) {
   ASSERT_EQ(run(command("alone", 0)).exit_code, 0);
   ASSERT_EQ(run(command("mixed", 2, {"train.max_steps=15"})).exit_code, 0);

@@ -2,7 +2,7 @@
 // PyTorch) and scaled_dot_product_attention, in the same run. Prints a table; --json appends one record a line.
 //
 //   bench cells                         every head dim × sequence length of the paper's models
-//   bench steps                         AxLSTM, SSAM and SSAST, tiny, small, base
+//   bench steps                         AxLSTM, SSAM and SSAST, tiny, small, base; MW-MAE and MAE
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -27,7 +27,8 @@ struct Settings {
   std::string json_file;
   std::vector<std::string> models{"axlstm-tiny-E2", "axlstm-tiny-E3", "axlstm-small-E2", "axlstm-small-E3",
                                   "axlstm-base-E2", "axlstm-base-E3", "ssam-tiny",       "ssam-small",
-                                  "ssam-base",      "ssast-tiny",     "ssast-small",     "ssast-base"};
+                                  "ssam-base",      "ssast-tiny",     "ssast-small",     "ssast-base",
+                                  "mwmae-tiny",     "mwmae-base",     "mae-base"};
   std::vector<std::int64_t> head_dims{96, 144, 192, 288, 384, 576, 768};
   std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096, 16384};
   std::int64_t batch = 1024;
@@ -139,14 +140,25 @@ void bench_cells(const Settings& settings, const bench::Ceilings& ceilings) {
   }
 }
 
-model::EncoderOptions model_options(const std::string& name, const Settings& settings) {
-  model::EncoderOptions options;
+config::RunConfig recipe_of(const std::string& name, const Settings& settings) {
+  config::RunConfig config;
+  model::EncoderOptions& options = config.model;
   std::istringstream parts(name);
   std::string arch, size, expansion;
   std::getline(parts, arch, '-');
   std::getline(parts, size, '-');
   std::getline(parts, expansion, '-');
-  options.arch = arch;
+  const bool windows = arch == "mwmae";
+  if (windows || arch == "mae") {  // as configs/base/mae.yaml
+    config.objective = objective::Kind::kMaskedAutoencoder;
+    config.mask.ratio = 0.8;
+    config.optim.decay = train::Decay::kAll;
+    options.class_token = !windows;
+    options.activation = nn::Activation::kGeluTanh;
+    options.train_positions = true;
+    if (windows) config.decoder.windows = {"2", "5", "10", "25", "50", "125", model::kGlobal, model::kGlobal};
+  }
+  options.arch = windows ? "mae" : arch;
   options.size = size == "tiny" ? model::Size::kTiny : size == "small" ? model::Size::kSmall : model::Size::kBase;
   if (!expansion.empty()) options.expansion = std::stoll(expansion.substr(1));
   options.flip = options.arch == "axlstm" && options.expansion == 2;  // as the released configs
@@ -155,11 +167,16 @@ model::EncoderOptions model_options(const std::string& name, const Settings& set
                                                     : ops::Backend::kAuto;
   options.isa = isa_of(settings.isa);
   options.recompute = settings.recompute;
-  return model::resolve(options);
+  options = model::resolve(options);
+  return config;
 }
 
 /// Seconds a clip if memory and matrix units never waited for each other: docs/performance.md.
-double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings& ceilings) {
+double floor_seconds(const config::RunConfig& config, double forward_flops, const bench::Ceilings& ceilings) {
+  const model::EncoderOptions& options = config.model;
+  if (config.objective == objective::Kind::kMaskedAutoencoder) {
+    return 3 * forward_flops / ceilings.flops_per_second;  // arithmetic alone
+  }
   const double S = static_cast<double>(options.patches() + options.class_tokens()),
                D = static_cast<double>(options.dim);
   const double layers = static_cast<double>(options.depth), I = static_cast<double>(options.expansion) * D;
@@ -176,15 +193,15 @@ double floor_seconds(const model::EncoderOptions& options, const bench::Ceilings
 }
 
 void bench_step(const std::string& name, const Settings& settings, const bench::Ceilings& ceilings) {
-  const auto options = model_options(name, settings);
-  config::RunConfig config;
-  config.model = options;
+  const config::RunConfig config = recipe_of(name, settings);
+  const model::EncoderOptions& options = config.model;
   const runtime::Arithmetic arithmetic(settings.dtype == "bf16"   ? runtime::Precision::kBf16
                                        : settings.dtype == "fp16" ? runtime::Precision::kFp16
                                                                   : runtime::Precision::kFp32,
                                        torch::kCUDA);
   torch::manual_seed(1);
   const auto objective = objective::make_objective(config);
+  const double floor = floor_seconds(config, objective->forward_flops(), ceilings);
   objective->module().to(torch::kCUDA);
   train::AdamW optimizer(objective->module(), config.optim);
   train::GradScaler scaler(torch::kCUDA, settings.dtype == "fp16");
@@ -211,7 +228,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
                         {"ms", ms},
                         {"clips_per_second", static_cast<double>(batch) / ms * 1e3},
                         {"peak_memory_gb", bench::peak_memory_gb()},
-                        {"floor_share", floor_seconds(options, ceilings) * static_cast<double>(batch) / ms * 1e3},
+                        {"floor_share", floor * static_cast<double>(batch) / ms * 1e3},
                         {"loss", loss_value}});
       return;
     } catch (const c10::OutOfMemoryError&) {

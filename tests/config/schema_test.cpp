@@ -56,7 +56,7 @@ TEST(Read, TakesEveryKindOfValue) {
   EXPECT_EQ(config.optim.base_lr, 6e-3);
   EXPECT_EQ(config.optim.epochs, 1.5);
   EXPECT_EQ(config.data.root, "some folder");
-  EXPECT_EQ(config.embedding_layout, embed::EmbeddingLayout::kReleased);
+  EXPECT_EQ(config.embedding.layout, embed::EmbeddingLayout::kReleased);
 }
 
 TEST(Read, AnUnknownKeyNamesItsPlaceAndTheNearestKey) {
@@ -226,6 +226,7 @@ TEST(ChangedKeys, TheseKeysHaveNoEffect) {
                                                           "kernel.isa",
                                                           "kernel.recompute",
                                                           "embedding.layout",
+                                                          "embedding.padding",
                                                           "data.root",
                                                           "data.manifest",
                                                           "data.packed",

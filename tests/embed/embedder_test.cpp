@@ -19,7 +19,7 @@ TEST(EmbedderTest, EqualsTheReleasedCodeForClipsOfAllLengthsTogether) {
   for (const auto layout : {EmbeddingLayout::kTimeFrequency, EmbeddingLayout::kReleased}) {
     model::Encoder encoder(options);
     checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, model::head_prefixes());
-    Embedder embedder(encoder, {}, layout, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
+    Embedder embedder(encoder, {}, {layout}, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
     const std::string layout_name = layout == EmbeddingLayout::kReleased ? "official" : "time_frequency";
     std::vector<torch::Tensor> waveforms;  // clips of all lengths together, to mix them in batches
     for (const std::string length : {"0.5", "2.0", "3.73"}) {
@@ -53,7 +53,7 @@ TEST(EmbedderTest, EqualsSsamsReleasedCode) {
   for (const auto layout : {EmbeddingLayout::kTimeFrequency, EmbeddingLayout::kReleased}) {
     model::Encoder encoder(options);
     checkpoints::load_state_dict(*encoder, golden.with_prefix("param."), kName, model::head_prefixes());
-    Embedder embedder(encoder, {}, layout, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
+    Embedder embedder(encoder, {}, {layout}, {runtime::Precision::kFp32, torch::kCPU}, "", /*batch_chunks=*/3);
     const std::string layout_name = layout == EmbeddingLayout::kReleased ? "released" : "time_frequency";
     for (const std::string frames : {"51", "200", "374"}) {
       const auto spectrogram = golden["in." + frames + ".spectrogram"];

@@ -44,6 +44,26 @@ TEST(Open, RunsAndTheirCheckpointsAreTheSame) {
   EXPECT_FALSE(embedding.equal(embedding_of({.name = run.string(), .layout = EmbeddingLayout::kReleased})));
 }
 
+TEST(Open, PaddingIsThatOfTheRunUnlessAnotherIsGiven) {
+  const test::TemporaryFolder folder;
+  auto config = config::read(config::parse(kSmall, "test"));
+  const auto zeros = make_run(folder, config, config::dump(config));
+  const auto plain = embedding_of({.name = zeros.string(), .layout = {}});
+  const auto mirrored = embedding_of({.name = zeros.string(), .layout = {}, .padding = Padding::kReflect});
+  EXPECT_FALSE(plain.equal(mirrored));
+  const test::TemporaryFolder other;
+  config.embedding.padding = Padding::kReflect;
+  const auto run = make_run(other, config, config::dump(config));
+  EXPECT_TRUE(mirrored.equal(embedding_of({.name = run.string(), .layout = {}})));
+  EXPECT_TRUE(plain.equal(embedding_of({.name = run.string(), .layout = {}, .padding = Padding::kZero})));
+  const auto described = [](const ModelArguments& arguments) {
+    return open(arguments, torch::kCPU, /*announced=*/false)->description();
+  };
+  EXPECT_NE(described({.name = run.string(), .layout = {}}).find("layout time_frequency, padding reflect"),
+            std::string::npos);
+  EXPECT_EQ(described({.name = zeros.string(), .layout = {}}).find("padding"), std::string::npos);
+}
+
 TEST(Open, ARunThatStoredKeysOfAnotherArchitectureIsReadAsBefore) {
   const test::TemporaryFolder folder;
   const auto config =
@@ -64,7 +84,7 @@ TEST(Open, RandomWeightsFollowFromTheSeed) {
   EXPECT_FALSE(a.equal(embedding_of({.name = "random:" + file, .layout = {}, .seed = 2})));
 }
 
-TEST(Open, NaiveHasNeitherLayoutNorAveragedWeights) {
+TEST(Open, NaiveHasNeitherLayoutNorPaddingNorAveragedWeights) {
   const auto naive = open({.name = "naive", .layout = {}}, torch::kCPU, false);
   EXPECT_EQ(naive->sample_rate(), 44100);
   EXPECT_TRUE(naive->takes_any_rate());
@@ -72,6 +92,8 @@ TEST(Open, NaiveHasNeitherLayoutNorAveragedWeights) {
   EXPECT_TRUE(has_layout("runs/naive"));
   test::expect_usage_error([] { open({.name = "naive", .layout = EmbeddingLayout::kReleased}, torch::kCPU, false); },
                            {"HEAR-naive", "--layout"});
+  test::expect_usage_error([] { open({.name = "naive", .layout = {}, .padding = Padding::kZero}, torch::kCPU, false); },
+                           {"HEAR-naive", "--padding"});
   test::expect_usage_error([] { open({.name = "naive", .layout = {}, .ema = true}, torch::kCPU, false); }, {"--ema"});
 }
 

@@ -13,7 +13,7 @@
 namespace axlstm::embed {
 namespace {
 
-Embedder small_embedder() {
+Embedder small_embedder(Padding padding = Padding::kZero) {
   model::EncoderOptions options;
   options.size = model::Size::kCustom;
   options.dim = 16;
@@ -21,7 +21,7 @@ Embedder small_embedder() {
   options.expansion = 2;
   options.patch_frames = 8;
   torch::manual_seed(1);
-  return {model::Encoder(model::resolve(options)), features::LogMelOptions{}, EmbeddingLayout::kTimeFrequency,
+  return {model::Encoder(model::resolve(options)), features::LogMelOptions{}, EmbeddingOptions{.padding = padding},
           runtime::Arithmetic(runtime::Precision::kFp32, torch::kCPU)};
 }
 
@@ -50,25 +50,37 @@ features::ClipStatistics statistics_of(const Embedder& embedder, const torch::Te
 double difference(const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST(EmbeddingStream, WithTheStatisticsOfTheClipItsChunksAreThoseOfTheClip) {
-  Embedder embedder = small_embedder();
-  for (const std::int64_t samples : {1, 100, 201, 1600, 31'839, 31'840, 31'999, 32'000, 32'160, 64'000, 70'001}) {
-    const auto waveform = noise(samples);
-    const auto whole = embedder.embed({waveform}).front();
-    const auto statistics = statistics_of(embedder, waveform);
-    for (const std::size_t piece : {777, 100'000}) {
-      const auto steps = streamed(embedder, waveform, EmbeddingKind::kTimestamp, statistics, piece);
-      ASSERT_EQ(static_cast<std::int64_t>(steps.size()), whole.timestamps.size(0)) << samples;
-      for (std::size_t n = 0; n < steps.size(); ++n) {
-        ASSERT_LE(difference(steps[n].embedding, whole.timestamps[static_cast<std::int64_t>(n)]), 1e-5)
-            << "step " << n << " of " << samples << " samples in pieces of " << piece;
+  for (const auto padding : {Padding::kZero, Padding::kReflect}) {
+    Embedder embedder = small_embedder(padding);
+    for (const std::int64_t samples : {1, 100, 201, 1600, 31'839, 31'840, 31'999, 32'000, 32'160, 64'000, 70'001}) {
+      const auto waveform = noise(samples);
+      const auto whole = embedder.embed({waveform}).front();
+      const auto statistics = statistics_of(embedder, waveform);
+      for (const std::size_t piece : {777, 100'000}) {
+        const auto steps = streamed(embedder, waveform, EmbeddingKind::kTimestamp, statistics, piece);
+        ASSERT_EQ(static_cast<std::int64_t>(steps.size()), whole.timestamps.size(0)) << samples;
+        for (std::size_t n = 0; n < steps.size(); ++n) {
+          ASSERT_LE(difference(steps[n].embedding, whole.timestamps[static_cast<std::int64_t>(n)]), 1e-5)
+              << "step " << n << " of " << samples << " samples in pieces of " << piece;
+        }
       }
+      const auto chunks = streamed(embedder, waveform, EmbeddingKind::kScene, statistics);
+      const auto parts = whole.timestamps.split(25);  // steps of a chunk
+      ASSERT_EQ(chunks.size(), parts.size()) << samples;
+      for (std::size_t n = 0; n < parts.size(); ++n)
+        ASSERT_LE(difference(chunks[n].embedding, parts[n].mean(0)), 1e-5) << "chunk " << n << " of " << samples;
     }
-    const auto chunks = streamed(embedder, waveform, EmbeddingKind::kScene, statistics);
-    const auto parts = whole.timestamps.split(25);  // steps of a chunk
-    ASSERT_EQ(chunks.size(), parts.size()) << samples;
-    for (std::size_t n = 0; n < parts.size(); ++n)
-      ASSERT_LE(difference(chunks[n].embedding, parts[n].mean(0)), 1e-5) << "chunk " << n << " of " << samples;
   }
+}
+
+TEST(EmbeddingStream, PaddingIsSeenInTheStepsOfTheLastChunk) {
+  Embedder zeros = small_embedder(), mirrored = small_embedder(Padding::kReflect);
+  const auto waveform = noise(48'000);  // 301 frames: 25 steps and 13
+  const auto a = streamed(zeros, waveform, EmbeddingKind::kTimestamp, {}),
+             b = streamed(mirrored, waveform, EmbeddingKind::kTimestamp, {});
+  ASSERT_EQ(a.size(), b.size());
+  EXPECT_EQ(difference(a[24].embedding, b[24].embedding), 0);
+  EXPECT_GT(difference(a.back().embedding, b.back().embedding), 1e-3);
 }
 
 TEST(EmbeddingStream, TheStatisticsSoFarEndAsThoseOfTheClip) {

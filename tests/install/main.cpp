@@ -9,8 +9,7 @@ int main() {
   using namespace axlstm;
   const model::EncoderOptions options = model::resolve({});
   model::Encoder encoder(options);
-  embed::Embedder embedder(encoder, {}, embed::EmbeddingLayout::kTimeFrequency,
-                           {runtime::Precision::kFp32, torch::kCPU});
+  embed::Embedder embedder(encoder, {}, {}, {runtime::Precision::kFp32, torch::kCPU});
   const auto embedding = embedder.embed({at::randn({16000})}).front();
   std::cout << model::describe(options) << ": " << model::parameter_count(*encoder) << " parameters, embedding of "
             << embedding.scene.numel() << " values\n";

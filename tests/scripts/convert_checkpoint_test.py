@@ -349,7 +349,7 @@ class ConvertCheckpointTest(unittest.TestCase):
             ({str(n): n for n in range(30)}, "'9' and 20 more"),
             ({}, "its keys: none"),
             ({"model": {"a.weight": torch.zeros(2), "bias": torch.zeros(2)}}, "its tensors: 'a.weight', 'bias'"),
-            ({"model": {"weight": torch.zeros(2)}}, "neither AxLSTM nor SSAM nor SSAST"),
+            ({"model": {"weight": torch.zeros(2)}}, "none of AxLSTM, SSAM, MAE and SSAST"),
             ({k: v for k, v in state.items() if k != "pos_embed"}, "pos_embed is missing"),
             (missing_block, "block 1 is missing"),
             (state | {"blocks.1.layer.proj_up.weight": torch.zeros(192, 32)}, "[192, 32], expected [128, 32]"),

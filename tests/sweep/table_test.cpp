@@ -76,6 +76,24 @@ TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
   EXPECT_NE(report::html_report(report).find("<td>two</td><td>2</td><td>false</td><td>2.00</td>"), std::string::npos);
 }
 
+TEST_F(TableTest, ADecoderIsThatOfMaskedAutoencoders) {
+  folder_.write(
+      "sweep.yaml",
+      "sweep: {base: base.yaml, columns: [decoder.dim, decoder.windows]}\n"
+      "hear: {tasks: [t]}\n"
+      "cells:\n"
+      "  - {name: tokens}\n"
+      "  - {name: windows, set: {objective.name: masked_autoencoder, model.arch: mae, model.class_token: false,"
+      " model.attention_heads: 2, decoder.heads: 2, decoder.windows: '[25, global]'}}\n");
+  plan_ = load_plan(folder_.path() / "sweep.yaml", {"sweep.output=" + (folder_.path() / "out").string()});
+  for (const char* name : {"tokens", "windows"})
+    score(std::string(name) + ".s0.time_frequency", 0, "bird-v1-full", 0.5);
+  const report::Report report = make_table(plan_, options_);
+  ASSERT_EQ(report.tables.at(0).rows.size(), 2U);
+  EXPECT_EQ(report.tables[0].rows[0].facts, (std::vector<std::string>{"", "", "3.00", ""}));
+  EXPECT_EQ(report.tables[0].rows[1].facts, (std::vector<std::string>{"384", "25, global", "3.00", ""}));
+}
+
 TEST_F(TableTest, SaysThatThereIsNothingYet) {
   test::expect_usage_error([&] { make_table(plan_, options_); }, {"out/scores", "no scores yet"});
   score("stranger.s0", 0, "bird-v1-full", 0.9);

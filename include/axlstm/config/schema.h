@@ -27,7 +27,7 @@ struct RunConfig {
   train::TrainOptions train;
   distributed::DistributedOptions distributed;
   train::EvalOptions eval;
-  embed::EmbeddingLayout embedding_layout = embed::EmbeddingLayout::kTimeFrequency;
+  embed::EmbeddingOptions embedding;
 };
 
 /// Shows every field to `visitor`, section by section.

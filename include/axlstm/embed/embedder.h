@@ -18,13 +18,13 @@ namespace axlstm::embed {
 /// Tokens [B, N, D], class token dropped → features [B, L / patch frames, W] in the given layout.
 torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOptions& encoder, EmbeddingLayout layout);
 
-/// Splits the normalised log-mel of a whole clip into chunks of the encoder's length (the last one padded with zeros),
+/// Splits the normalised log-mel of a whole clip into chunks of the encoder's length (the last one padded),
 /// encodes them without a mask and joins the time steps that audio stands behind.
 class Embedder final : public ClipEncoder {
  public:
-  /// `description` names the weights and the layout. At most `batch_chunks` chunks go through the encoder at once; 0:
+  /// `description` names the weights and `embedding`. At most `batch_chunks` chunks go through the encoder at once; 0:
   /// as the device likes it.
-  Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, EmbeddingLayout layout,
+  Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, const EmbeddingOptions& embedding,
            runtime::Arithmetic arithmetic, std::string description = {}, std::int64_t batch_chunks = 0);
 
   /// Clips of different lengths share batches.
@@ -41,6 +41,7 @@ class Embedder final : public ClipEncoder {
 
   const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
   const features::LogMel& log_mel() const { return log_mel_; }
+  Padding padding() const { return embedding_.padding; }
   const torch::Device& device() const { return arithmetic_.device; }  ///< where chunks are encoded
 
  private:
@@ -48,7 +49,7 @@ class Embedder final : public ClipEncoder {
 
   model::Encoder encoder_;
   features::LogMel log_mel_;
-  EmbeddingLayout layout_;
+  EmbeddingOptions embedding_;
   runtime::Arithmetic arithmetic_;
   std::int64_t batch_chunks_;  ///< that go through the encoder at once
   std::string description_;

@@ -15,7 +15,8 @@ namespace axlstm::embed {
 
 struct ModelArguments {
   std::string name;  ///< a checkpoint or run folder, `naive`, `random:CONFIG.yaml`, `module:FOLDER`
-  std::optional<EmbeddingLayout> layout;  ///< instead of the checkpoint's embedding.layout
+  std::optional<EmbeddingLayout> layout;          ///< instead of the checkpoint's embedding.layout
+  std::optional<Padding> padding = std::nullopt;  ///< instead of its embedding.padding
   runtime::DeviceChoice device = runtime::DeviceChoice::kAuto;
   runtime::Precision precision = runtime::Precision::kAuto;  ///< kAuto: fp16 on a GPU, fp32 on the CPU
   std::int64_t seed = 0;                                     ///< of random weights

@@ -1,4 +1,4 @@
-// How embeddings are laid out; plain values.
+// How embeddings are made and laid out; plain values.
 #pragma once
 
 #include <array>
@@ -12,8 +12,18 @@ namespace axlstm::embed {
 enum class EmbeddingLayout { kTimeFrequency, kReleased };
 constexpr auto enum_names(EmbeddingLayout) { return std::array{"time_frequency", "released"}; }
 
+/// What stands behind the frames of a clip in its last chunk: zeros, as in the paper's code; or the clip's frames in
+/// mirrored order, the last one not repeated, as in that of MW-MAE.
+enum class Padding { kZero, kReflect };
+constexpr auto enum_names(Padding) { return std::array{"zero", "reflect"}; }
+
+struct EmbeddingOptions {
+  EmbeddingLayout layout = EmbeddingLayout::kTimeFrequency;
+  Padding padding = Padding::kZero;
+};
+
 /// Section `embedding`.
-void visit(EmbeddingLayout& layout, Visitor& v);
+void visit(EmbeddingOptions& embedding, Visitor& v);
 
 /// Which layout extraction takes: the one that the checkpoint names, or a given one.
 enum class LayoutChoice { kModel, kTimeFrequency, kReleased };

@@ -37,7 +37,7 @@ class EmbeddingStream {
   /// Samples at the embedder's rate. Throws Error for embeddings that are not finite.
   void push(std::span<const float> samples);
 
-  /// Embeds the frames that fill no chunk, with zeros behind them; time steps that no sound stands behind are dropped.
+  /// Embeds the frames that fill no chunk, padded; time steps that no sound stands behind are dropped.
   void finish();
 
   /// Of the log-mel of all frames so far; not before the first.
@@ -50,7 +50,7 @@ class EmbeddingStream {
   struct Chunk {
     torch::Tensor input;      ///< [1, 1, L, F]
     std::int64_t start = 0;   ///< frames before it
-    std::int64_t frames = 0;  ///< without the zeros behind them
+    std::int64_t frames = 0;  ///< without the padding behind them
   };
 
   void take_frames(const torch::Tensor& log_mel);
@@ -69,6 +69,7 @@ class EmbeddingStream {
   std::int64_t chunk_start_ = 0;   ///< frames before the chunk
   std::int64_t chunk_frames_ = 0;  ///< of the chunk that are there
   std::vector<torch::Tensor> chunk_;
+  torch::Tensor before_;       ///< the log-mel of the chunk before it, if padding takes from there
   std::vector<Chunk> chunks_;  ///< that are there and not encoded yet
 };
 
