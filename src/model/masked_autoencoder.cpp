@@ -92,8 +92,14 @@ double MaskedAutoencoderImpl::forward_flops(const MaskOptions& mask) const {
   const auto W = static_cast<double>(decoder_.dim), D = static_cast<double>(options().dim);
   const auto P = static_cast<double>(options().patch_pixels());
   const auto N = static_cast<double>(options().patches()), C = static_cast<double>(options().class_tokens());
+  double unseen = 0;  // scores that windows leave out, of all heads
+  for (const std::int64_t window : checked_windows(decoder_, options())) {
+    if (window > 0) unseen += N * (N - static_cast<double>(window));
+  }
+  const double saved = 4 * W / static_cast<double>(decoder_.heads) * unseen;
   return encoder_flops(options(), kept) + (static_cast<double>(kept) + C) * 2 * D * W +
-         static_cast<double>(decoder_.depth) * architecture("mae").block_flops(decoder, N + C) + N * 2 * W * P;
+         static_cast<double>(decoder_.depth) * (architecture("mae").block_flops(decoder, N + C) - saved) +
+         N * 2 * W * P;
 }
 
 }  // namespace axlstm::model

@@ -1,5 +1,6 @@
-// A transformer block whose heads attend within windows of different lengths: the decoder of MW-MAE (Yadav, Tan,
-// Lindgren, Hansen: "Masked autoencoders with multi-window local-global attention are better audio learners", 2024).
+// A transformer block whose heads attend within windows of different lengths: the decoder of MW-MAE (Yadav,
+// Theodoridis, Hansen, Tan: "Masked autoencoders with multi-window local-global attention are better audio learners",
+// 2024).
 #pragma once
 
 #include <torch/nn/module.h>
