@@ -7,6 +7,7 @@
 #include "select_rows.h"
 
 namespace axlstm::model {
+
 MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
     : EncoderImpl(options, /*with_mask_token=*/true),
       pred_(torch::nn::Linear(options.dim, options.dim), torch::nn::GELU(),

@@ -7,6 +7,7 @@
 #include "axlstm/objective/reconstruction_picture.h"
 
 namespace axlstm::objective {
+
 MaskedReconstruction::MaskedReconstruction(const model::EncoderOptions& encoder, const model::MaskOptions& mask,
                                            const model::LossOptions& loss)
     : model_(encoder), mask_(mask), loss_(loss) {}

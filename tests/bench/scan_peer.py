@@ -69,7 +69,8 @@ class Mamba:
         source = Path(folder) / "csrc" / "selective_scan"
         files = [str(path) for pattern in ("*.cpp", "*.cu") for path in sorted(source.glob(pattern))]
         undefined = [f"-U__CUDA_NO_{what}__" for what in ("HALF_OPERATORS", "HALF_CONVERSIONS", "BFLOAT16_OPERATORS",
-                                                          "BFLOAT16_CONVERSIONS", "BFLOAT162_OPERATORS")]
+                                                          "BFLOAT16_CONVERSIONS", "BFLOAT162_OPERATORS",
+                                                          "BFLOAT162_CONVERSIONS")]
         flags = ["-O3", "-std=c++20", "--expt-relaxed-constexpr", "--expt-extended-lambda", "--use_fast_math", *undefined]
         began = time.time()
         self.module = load("selective_scan_cuda", files, extra_include_paths=[str(source)], extra_cflags=["-O3", "-std=c++20"],
