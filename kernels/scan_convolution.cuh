@@ -29,6 +29,9 @@ struct Taps {
   }
 };
 
+/// Tokens that are loaded before the first of them is needed, forward and backward; others were slower on an H200.
+inline constexpr int kAtOnce = 8, kAtOnceBack = 4;
+
 /// Where a thread of the convolution's kernels works.
 struct Stretch {
   std::int64_t clip, channel, number, first, end;  ///< tokens first … end − 1
@@ -56,12 +59,19 @@ __global__ void __launch_bounds__(kConvolutionThreads) convolution_kernel(Convol
   float2 a[4];
 #pragma unroll
   for (int tap = 0; tap < 3; ++tap) a[tap + 1] = token_of<T>(p.a, at, at.first - 3 + tap);
-#pragma unroll 8
-  for (std::int64_t t = at.first; t < at.end; ++t) {
-    a[0] = a[1], a[1] = a[2], a[2] = a[3];
-    a[3] = token_of<T>(p.a, at, t);
-    const float2 x = taps.of(a);
-    store_two<T>(p.c, at.clip, t, at.channel, {x.x * fast_sigmoid(x.x), x.y * fast_sigmoid(x.y)});
+  for (std::int64_t first = at.first; first < at.end; first += kAtOnce) {
+    float2 later[kAtOnce];
+#pragma unroll
+    for (int n = 0; n < kAtOnce; ++n) {
+      if (first + n < at.end) later[n] = token_of<T>(p.a, at, first + n);
+    }
+#pragma unroll
+    for (int n = 0; n < kAtOnce; ++n) {
+      a[0] = a[1], a[1] = a[2], a[2] = a[3], a[3] = later[n];
+      const float2 x = taps.of(a);
+      const float2 c{x.x * fast_sigmoid(x.x), x.y * fast_sigmoid(x.y)};
+      if (first + n < at.end) store_two<T>(p.c, at.clip, first + n, at.channel, c);
+    }
   }
 }
 
@@ -80,28 +90,37 @@ __global__ void __launch_bounds__(kConvolutionThreads) convolution_backward_kern
   const std::int64_t last = at.end + 2 < p.shape.S ? at.end + 2 : p.shape.S - 1;
 #pragma unroll
   for (int tap = 0; tap < 3; ++tap) a[tap] = token_of<T>(p.a, at, last - 2 + tap);
-#pragma unroll 8
-  for (std::int64_t t = last; t >= at.first; --t) {
-    a[3] = a[2], a[2] = a[1], a[1] = a[0];
-    a[0] = token_of<T>(p.a, at, t - 3);
-    const float2 x = taps.of(a), dc = load_two<T>(b.dc, at.clip, t, at.channel);
-    const float2 now{dc.x * silu_slope(x.x, fast_sigmoid(x.x)), dc.y * silu_slope(x.y, fast_sigmoid(x.y))};
-    if (t < at.end) {
-      float2 da{taps.weight[3].x * now.x, taps.weight[3].y * now.y};
+  for (std::int64_t behind = last; behind >= at.first; behind -= kAtOnceBack) {
+    float2 earlier[kAtOnceBack], dc[kAtOnceBack];
 #pragma unroll
-      for (int tap = 0; tap < 3; ++tap) {
-        da.x += taps.weight[2 - tap].x * later[tap].x;
-        da.y += taps.weight[2 - tap].y * later[tap].y;
-      }
-      store_two<T>(b.da, at.clip, t, at.channel, da);
-#pragma unroll
-      for (int tap = 0; tap < 4; ++tap) {
-        dweight[tap].x += now.x * a[tap].x;
-        dweight[tap].y += now.y * a[tap].y;
-      }
-      dbias = {dbias.x + now.x, dbias.y + now.y};
+    for (int n = 0; n < kAtOnceBack; ++n) {
+      const std::int64_t t = behind - n;
+      earlier[n] = token_of<T>(p.a, at, t - 3);
+      dc[n] = t < at.first ? float2{0.0F, 0.0F} : load_two<T>(b.dc, at.clip, t, at.channel);
     }
-    later[2] = later[1], later[1] = later[0], later[0] = now;
+#pragma unroll
+    for (int n = 0; n < kAtOnceBack; ++n) {
+      const std::int64_t t = behind - n;
+      a[3] = a[2], a[2] = a[1], a[1] = a[0], a[0] = earlier[n];
+      const float2 x = taps.of(a);
+      const float2 now{dc[n].x * silu_slope(x.x, fast_sigmoid(x.x)), dc[n].y * silu_slope(x.y, fast_sigmoid(x.y))};
+      if (t >= at.first && t < at.end) {
+        float2 da{taps.weight[3].x * now.x, taps.weight[3].y * now.y};
+#pragma unroll
+        for (int tap = 0; tap < 3; ++tap) {
+          da.x += taps.weight[2 - tap].x * later[tap].x;
+          da.y += taps.weight[2 - tap].y * later[tap].y;
+        }
+        store_two<T>(b.da, at.clip, t, at.channel, da);
+#pragma unroll
+        for (int tap = 0; tap < 4; ++tap) {
+          dweight[tap].x += now.x * a[tap].x;
+          dweight[tap].y += now.y * a[tap].y;
+        }
+        dbias = {dbias.x + now.x, dbias.y + now.y};
+      }
+      later[2] = later[1], later[1] = later[0], later[0] = now;
+    }
   }
   float* part = b.parts + (at.clip * gridDim.y + at.number) * 5 * p.shape.I + at.channel;
 #pragma unroll

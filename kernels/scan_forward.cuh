@@ -1,68 +1,65 @@
-// The selective scan, token after token: a CTA some channels of a clip, whose states stay in registers.
+// The selective scan, token after token: a thread a channel of a clip, whose states stay in its registers.
 #pragma once
 
 #include "scan_terms.cuh"
 
 namespace axlstm::kernels {
 
-template <int States, typename T>
-__global__ void __launch_bounds__(kScanThreads) scan_forward_kernel(ScanParams p) {
-  using Tiles = ForwardTiles<States>;
-  constexpr int kChannels = Tiles::kChannels;
-  Tiles& tiles = *dynamic_shared<Tiles>();
-  const std::int64_t clip = blockIdx.y, channel = static_cast<std::int64_t>(blockIdx.x) * Tiles::kWidth;
-  const int own = first_channel<kChannels>();
-  const bool exists = channel + own < p.shape.I;
-  Lane<kChannels, States> A, h, decay;
-  load_rates(A, p, channel + own);
-#pragma unroll
-  for (auto& of_channel : h) {
-#pragma unroll
-    for (float& state : of_channel) state = 0.0F;
-  }
+/// CTAs whose registers a multiprocessor shall hold at once.
+constexpr int forward_ctas(int states) { return states <= 32 ? 3 : 1; }
 
-  for (std::int64_t chunk = 0; chunk < chunks_of(p.shape); ++chunk) {
-    const std::int64_t first = chunk * kScanChunk, left = p.shape.S - first;
-    const int tokens = left < kScanChunk ? static_cast<int>(left) : kScanChunk;
-    load_chunk<T>(p, tiles, clip, first, tokens, channel);
-    if (p.states != nullptr && exists) {
-      T* kept = kept_states<T>(p, clip, chunk, channel + own);
+template <int States, typename T>
+__global__ void __launch_bounds__(kScanThreads, forward_ctas(States)) scan_forward_kernel(ScanParams p) {
+  using Vectors = Packed<States, T>;
+  auto& tiles = *dynamic_shared<ForwardTiles<States>>();
+  const Channel channel(p.shape);
+  const Column<T> u(p.u, channel), delta(p.delta, channel), z(p.z, channel), y(p.y, channel);
+  const float skip = p.D[channel.number], bias = p.bias[channel.number];
+  float A[States], h[States];
+  load_rates(A, p, channel);
 #pragma unroll
-      for (int k = 0; k < States; ++k) {
-        if (state_of(k) >= p.shape.N) continue;
+  for (float& state : h) state = 0.0F;
+
+  const int chunks = chunks_of(p.shape), last = static_cast<int>(p.shape.S) - 1;
+  struct Inputs {
+    T u, delta, z;
+  };
+  const auto inputs = [&](int token) {
+    const int inside = token < last ? token : last;
+    return Inputs{u.load(inside), delta.load(inside), z.load(inside)};
+  };
+  Inputs ahead[2] = {inputs(0), inputs(1)};  // on their way while two tokens are computed
+  TileLoader<States, T>(p, channel.clip, 0).store(tiles[0]);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    __syncthreads();  // this chunk's tile is there, and nobody reads the other one
+    prefetch_chunk(p.shape, chunk + 1, u, delta, z);
+    const TileLoader<States, T> next_tile(p, channel.clip, chunk + 1 < chunks ? chunk + 1 : chunk);
+    if (p.states != nullptr && channel.exists) {
+      uint4* kept = kept_states<States, T>(p, channel, chunk);
 #pragma unroll
-        for (int c = 0; c < kChannels; ++c) kept[state_of(k) * p.shape.I + c] = static_cast<T>(h[c][k]);
-      }
+      for (int v = 0; v < Vectors::kVectors; ++v) kept[v] = Vectors::pack_states(h + v * Vectors::kStates);
     }
-    __syncthreads();
+    const StateTile<States>& tile = tiles[chunk % 2];
+    const int tokens = tokens_of(p.shape, chunk);
+#pragma unroll 2
     for (int t = 0; t < tokens; ++t) {
-      float step[kChannels], inflow[kChannels], B[States], C[States], y[kChannels];
-      load_shared(step, &tiles.step[t][own]);
-      load_shared(inflow, &tiles.inflow[t][own]);
-      load_states(B, tiles.B[t]);
-      load_states(C, tiles.C[t]);
-      advance<kChannels, States>(h, decay, h, A, step, inflow, B);
+      const int token = chunk * kScanChunk + t;
+      const auto now_u = static_cast<float>(ahead[0].u), now_z = static_cast<float>(ahead[0].z);
+      const float step = softplus(static_cast<float>(ahead[0].delta) + bias);
+      ahead[0] = ahead[1];
+      ahead[1] = inputs(token + 2);
+      advance(h, A, step, step * now_u, tile.B[t]);
+      float sums[4] = {skip * now_u, 0.0F, 0.0F, 0.0F};
 #pragma unroll
-      for (int c = 0; c < kChannels; ++c) {
-        y[c] = 0.0F;
+      for (int n = 0; n < States; n += 4) {
+        const Four C = load_floats(tile.C[t] + n);
 #pragma unroll
-        for (int k = 0; k < States; ++k) y[c] += h[c][k] * C[k];
+        for (int m = 0; m < 4; ++m) sums[m] += h[n + m] * C.v[m];
       }
-      const float sum = sum_of_states(y);
-      // Of four channels two lanes have the same sum.
-      if (kChannels == kStateLanes || threadIdx.x % 2 == 0) tiles.y[t][own + summed_channel<kChannels>()] = sum;
+      const float out = (sums[0] + sums[1] + (sums[2] + sums[3])) * now_z * fast_sigmoid(now_z);
+      if (channel.exists) y.store(token, out);
     }
-    __syncthreads();
-    // The next chunk's steps are written meanwhile, its y only behind the next barrier.
-    each_pair<Tiles::kWidth>(tokens, p.shape.I - channel, [&](int t, int column, bool inside) {
-      if (!inside) return;
-      const std::int64_t at = channel + column;
-      const float2 u = load_two<T>(p.u, clip, first + t, at), z = load_two<T>(p.z, clip, first + t, at);
-      const float2 skip = *reinterpret_cast<const float2*>(p.D + at);
-      const float2 y = *reinterpret_cast<const float2*>(&tiles.y[t][column]);
-      store_two<T>(p.y, clip, first + t, at,
-                   {(y.x + skip.x * u.x) * z.x * fast_sigmoid(z.x), (y.y + skip.y * u.y) * z.y * fast_sigmoid(z.y)});
-    });
+    next_tile.store(tiles[(chunk + 1) % 2]);
   }
 }
 

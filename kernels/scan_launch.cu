@@ -15,7 +15,7 @@ cudaError_t launch_convolution_backward(const ConvolutionBackwardParams& params,
 
 int scan_parts(const ScanShape& shape) { return count_scan_parts(shape); }
 std::int64_t convolution_stretches(const ScanShape& shape) { return count_stretches(shape); }
-std::int64_t kept_chunks(const ScanShape& shape) { return scan_chunks(shape); }
+std::int64_t kept_elements(const ScanShape& shape) { return count_kept(shape); }
 
 cudaError_t scan_forward(const ScanParams& params, DataType type, cudaStream_t stream) {
   return by_any_type(type, [&](auto element) { return launch_scan_forward<decltype(element)>(params, stream); });

@@ -12,8 +12,8 @@ namespace axlstm::kernels {
 int scan_parts(const ScanShape& shape);
 /// And sums over tokens, of a clip (of the convolution's weights).
 std::int64_t convolution_stretches(const ScanShape& shape);
-/// Chunks before which the states are to be kept.
-std::int64_t kept_chunks(const ScanShape& shape);
+/// Elements, of the type of the tokens, of the states that are to be kept.
+std::int64_t kept_elements(const ScanShape& shape);
 
 cudaError_t scan_forward(const ScanParams& params, DataType type, cudaStream_t stream);
 cudaError_t scan_backward(const ScanBackwardParams& params, DataType type, cudaStream_t stream);

@@ -20,7 +20,8 @@ template <typename T>
 cudaError_t launch_scan_backward(const ScanBackwardParams& params, cudaStream_t stream) {
   return by_states(params.forward.shape.N, [&](auto states) {
     constexpr int kStates = decltype(states)::value;
-    return enqueue(scan_backward_kernel<kStates, T>, plan_scan_backward<kStates>(params.forward.shape), stream, params);
+    return enqueue(scan_backward_kernel<kStates, T>, plan_scan_backward<kStates, T>(params.forward.shape), stream,
+                   params);
   });
 }
 

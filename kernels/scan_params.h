@@ -26,7 +26,7 @@ struct ScanParams {
   const float* A = nullptr;     ///< [N, I], below 0
   const float* D = nullptr;     ///< [I]
   const float* bias = nullptr;  ///< [I] of delta
-  void* states = nullptr;       ///< [B, chunks, N, I], of the tokens' type: h before each chunk; written unless null
+  void* states = nullptr;       ///< of the tokens' type: h before each chunk; written unless null
   TokenRows y;                  ///< [B, S, I]; written
 };
 

@@ -10,77 +10,77 @@
 namespace axlstm::kernels {
 
 inline constexpr int kMaxStates = 64;
-inline constexpr int kScanChunk = 16;  ///< tokens of a chunk, before each of which the states are kept
-inline constexpr int kSubChunk = 4;    ///< tokens whose states the backward pass holds in registers
+inline constexpr int kScanChunk = 8;  ///< tokens of a chunk, before each of which the states are kept
 
-// The lanes of a warp share channels and states: eight lanes have the states of a channel, four the channels.
-inline constexpr int kStateLanes = 8, kChannelLanes = kWarp / kStateLanes;
+// A thread has one channel of a clip, with all its states; a CTA neighbouring channels.
 inline constexpr int kScanWarps = 6, kScanThreads = kScanWarps * kWarp;
 
-/// Channels of a lane that has `states` of each.
-constexpr int forward_channels(int states) { return states <= 4 ? 8 : 4; }
-constexpr int backward_channels(int states) { return forward_channels(states) / 2; }
-
-/// Channels of a CTA whose lanes have so many.
-constexpr int scan_width(int channels) { return kScanWarps * kChannelLanes * channels; }
-
-/// Calls run(std::integral_constant<int, States>) with the states of a lane.
+/// Calls run(std::integral_constant<int, States>) with the number of states that a thread has registers for.
 template <typename Run>
 auto by_states(std::int64_t N, const Run& run) {
-  if (N <= 2 * kStateLanes) return run(std::integral_constant<int, 2>{});
-  if (N <= 3 * kStateLanes) return run(std::integral_constant<int, 3>{});
-  if (N <= 4 * kStateLanes) return run(std::integral_constant<int, 4>{});
-  return run(std::integral_constant<int, kMaxStates / kStateLanes>{});
+  if (N <= 16) return run(std::integral_constant<int, 16>{});
+  if (N <= 24) return run(std::integral_constant<int, 24>{});
+  if (N <= 32) return run(std::integral_constant<int, 32>{});
+  return run(std::integral_constant<int, kMaxStates>{});
 }
 
-inline std::int64_t scan_chunks(const ScanShape& shape) { return ceil_div(shape.S, kScanChunk); }
+/// Elements of the states that are kept.
+inline std::int64_t count_kept(const ScanShape& shape) {
+  return by_states(shape.N, [&](auto states) {
+    return shape.B * static_cast<std::int64_t>(ceil_div(shape.S, kScanChunk)) * shape.I * decltype(states)::value;
+  });
+}
 
-/// What a CTA of the forward pass shares.
+/// B and C of a chunk's tokens.
 template <int States>
-struct ForwardTiles {
-  static constexpr int kChannels = forward_channels(States), kWidth = scan_width(kChannels);
-  float step[kScanChunk][kWidth], inflow[kScanChunk][kWidth];  // Δ, Δ u
-  float y[kScanChunk][kWidth];                                 // h C
-  float B[kScanChunk][States * kStateLanes], C[kScanChunk][States * kStateLanes];
+struct StateTile {
+  alignas(16) float B[kScanChunk][States], C[kScanChunk][States];
 };
 
-/// And of the backward pass.
+/// What a CTA of the forward pass shares: the next chunk's tile is loaded while the present one is used.
 template <int States>
+using ForwardTiles = StateTile<States>[2];
+
+/// Tokens whose states the backward pass holds in shared memory at once, a power of two.
+constexpr int held_tokens(int states, std::size_t element_size) {
+  constexpr std::size_t kBytesOfThread = 384;
+  int tokens = 1;
+  while (2 * static_cast<std::size_t>(tokens * states) * element_size <= kBytesOfThread) tokens *= 2;
+  return std::min(tokens, kScanChunk);
+}
+
+/// And of the backward pass. T: what states are held as, which is the type of the tokens.
+template <int States, typename T>
 struct BackwardTiles {
-  static constexpr int kChannels = backward_channels(States), kWidth = scan_width(kChannels);
-  float step[kScanChunk][kWidth], inflow[kScanChunk][kWidth], dy[kScanChunk][kWidth];  // dy: behind the gate
-  float y[kScanChunk][kWidth], dinflow[kScanChunk][kWidth], dstep[kScanChunk][kWidth];
-  float B[kScanChunk][States * kStateLanes], C[kScanChunk][States * kStateLanes];
-  float kept[kScanChunk / kSubChunk - 1][kChannels * States][kScanThreads];  // h before all subchunks but the first
-  /// Tokens whose dB and dC the warps store before they are added up: fewer of many states, for the sake of GPUs that
-  /// give a CTA little.
-  static constexpr int kSumTokens = States > 3 ? kSubChunk : kScanChunk;
-  float dBC[kScanWarps][kSumTokens][2 * States * kStateLanes];
+  static constexpr int kHeld = held_tokens(States, sizeof(T));
+  static constexpr int kVectors = static_cast<int>(States * sizeof(T) / sizeof(uint4));
+  uint4 h[kHeld][kVectors][kScanThreads];  // before each token
+  StateTile<States> chunks[2];
+  float step[kHeld][kScanThreads];           // Δ
+  float dBC[kScanWarps][kHeld][2 * States];  // each warp's gradients of B and C, to be added up
 };
 
 /// What every GPU of compute capability 8.0 and higher gives a CTA.
 inline constexpr std::size_t kSharedEverywhere = std::size_t{99} << 10;
 
-template <int States>
-Launch plan_scan_forward(const ScanShape& shape) {
-  using Tiles = ForwardTiles<States>;
-  static_assert(sizeof(Tiles) <= kSharedEverywhere);
-  return {{ceil_div(shape.I, Tiles::kWidth), static_cast<unsigned>(shape.B)}, kScanThreads, sizeof(Tiles)};
+inline Grid scan_grid(const ScanShape& shape) {
+  return {ceil_div(shape.I, kScanThreads), static_cast<unsigned>(shape.B)};
 }
 
 template <int States>
+Launch plan_scan_forward(const ScanShape& shape) {
+  static_assert(sizeof(ForwardTiles<States>) <= kSharedEverywhere);
+  return {scan_grid(shape), kScanThreads, sizeof(ForwardTiles<States>)};
+}
+
+template <int States, typename T>
 Launch plan_scan_backward(const ScanShape& shape) {
-  using Tiles = BackwardTiles<States>;
-  static_assert(sizeof(Tiles) <= kSharedEverywhere);
-  return {{ceil_div(shape.I, Tiles::kWidth), static_cast<unsigned>(shape.B)}, kScanThreads, sizeof(Tiles)};
+  static_assert(sizeof(BackwardTiles<States, T>) <= kSharedEverywhere);
+  return {scan_grid(shape), kScanThreads, sizeof(BackwardTiles<States, T>)};
 }
 
 /// Parts in which the gradients of B and C are stored.
-inline int count_scan_parts(const ScanShape& shape) {
-  return by_states(shape.N, [&](auto states) {
-    return static_cast<int>(ceil_div(shape.I, BackwardTiles<decltype(states)::value>::kWidth));
-  });
-}
+inline int count_scan_parts(const ScanShape& shape) { return static_cast<int>(ceil_div(shape.I, kScanThreads)); }
 
 // Convolution: a thread two channels of a stretch of tokens.
 

@@ -75,6 +75,9 @@ __device__ inline T* dynamic_shared() {
   return reinterpret_cast<T*>(shared_memory);
 }
 
+/// Brings what lies at `from` closer: into L2.
+__device__ inline void prefetch(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(from)); }
+
 /// Starts copying 16 (8) bytes to shared memory; zeros where `inside` is false (`from` must be a valid address all the
 /// same).
 __device__ inline void copy_async_16(void* to, const void* from, bool inside) {
@@ -142,7 +145,21 @@ __device__ inline void multiply_add<__half>(float (&sum)[4], const std::uint32_t
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/// sum [16, 8] += a [16, 8] · b [8, 8], of whose elements 10 bits behind the leading one count. With g and t as above a
+/// lane holds of a (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4), of b (t, g), (t + 4, g).
+__device__ inline void multiply_add_tf32(float (&sum)[4], const float (&a)[4], float b0, float b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+      "%3};"
+      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+      : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+        "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
+}
+
 #endif  // __CUDACC__
+
+/// What a product by multiply_add_tf32 takes of x.
+__device__ inline float tf32_part(float x) { return bits_as<float>(bits_as<std::uint32_t>(x) & 0xffffe000U); }
 
 __device__ inline float sum_of_warp(float x) {
   for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);

@@ -42,7 +42,7 @@ ScanResult run_scan(const ScanTensors& tensors, bool keep) {
   const auto& shape = params.shape;
   ScanResult result{torch::empty({shape.B, shape.S, shape.I}, tensors.u.options()), {}};
   if (keep) {
-    result.states = torch::empty({shape.B, kernels::kept_chunks(shape), shape.N, shape.I}, tensors.u.options());
+    result.states = torch::empty({kernels::kept_elements(shape)}, tensors.u.options());
     params.states = result.states.data_ptr();
   }
   params.y = token_rows(result.y);

@@ -214,7 +214,7 @@ cudaError_t block_output_backward(const BlockOutputBackwardParams& params, DataT
 
 int scan_parts(const ScanShape& shape) { return count_scan_parts(shape); }
 std::int64_t convolution_stretches(const ScanShape& shape) { return count_stretches(shape); }
-std::int64_t kept_chunks(const ScanShape& shape) { return scan_chunks(shape); }
+std::int64_t kept_elements(const ScanShape& shape) { return count_kept(shape); }
 
 cudaError_t scan_forward(const ScanParams& params, DataType type, cudaStream_t) {
   return by_any_type(type, [&](auto element) {
@@ -229,8 +229,8 @@ cudaError_t scan_backward(const ScanBackwardParams& params, DataType type, cudaS
   return by_any_type(type, [&](auto element) {
     return by_states(params.forward.shape.N, [&](auto states) {
       constexpr int kStates = decltype(states)::value;
-      return launch(scan_backward_kernel<kStates, decltype(element)>, plan_scan_backward<kStates>(params.forward.shape),
-                    params);
+      using T = decltype(element);
+      return launch(scan_backward_kernel<kStates, T>, plan_scan_backward<kStates, T>(params.forward.shape), params);
     });
   });
 }

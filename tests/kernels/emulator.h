@@ -329,6 +329,8 @@ T* dynamic_shared() {
   return reinterpret_cast<T*>(emulator::first_of(emulator::block->shared));
 }
 
+inline void prefetch(const void*) {}
+
 inline void copy_async_16(void* to, const void* from, bool inside) {
   emulator::watch_write(to, 16);  // may happen at once
   emulator::self().open_copies.push_back({to, from, 16, inside});
@@ -392,6 +394,19 @@ void multiply_add(float (&sum)[4], const std::uint32_t (&a)[4], std::uint32_t b0
       const float2 right = unpack<T>(lanes[n * 4 + k % 8 / 2].b[k / 8]);
       sum[e] += left.x * right.x + left.y * right.y;
     }
+  }
+}
+
+inline void multiply_add_tf32(float (&sum)[4], const float (&a)[4], float b0, float b1) {
+  struct Fragments {
+    float a[4], b[2];
+  };
+  const Fragments* lanes = emulator::exchange(Fragments{{a[0], a[1], a[2], a[3]}, {b0, b1}});
+  const unsigned lane = emulator::self().lane;
+  for (unsigned e = 0; e < 4; ++e) {
+    const unsigned m = lane / 4 + 8 * (e / 2), n = 2 * (lane % 4) + e % 2;
+    for (unsigned k = 0; k < 8; ++k)
+      sum[e] += tf32_part(lanes[m % 8 * 4 + k % 4].a[m / 8 + 2 * (k / 4)]) * tf32_part(lanes[n * 4 + k % 4].b[k / 4]);
   }
 }
 
