@@ -64,21 +64,30 @@ WindowAttentionImpl::WindowAttentionImpl(const WindowAttentionOptions& options)
 }
 
 torch::Tensor WindowAttentionImpl::forward(const torch::Tensor& x) {
-  const auto heads = static_cast<std::int64_t>(windows_.size());
-  const auto qkv = torch::linear(x, qkv_->weight, qkv_->bias).unflatten(-1, {3, heads, -1}).permute({2, 0, 3, 1, 4});
-  std::vector<torch::Tensor> mixed;
-  for (std::size_t head = 0; head < windows_.size();) {
-    // Neighbours without a window go together.
-    std::size_t end = head + 1;
-    while (windows_[head] == 0 && end < windows_.size() && windows_[end] == 0) ++end;
-    const auto of = [&](std::int64_t n) {
-      return qkv[n].narrow(1, static_cast<std::int64_t>(head), static_cast<std::int64_t>(end - head));
-    };
-    mixed.push_back(windows_[head] == 0 ? torch::scaled_dot_product_attention(of(0), of(1), of(2))
-                                        : attend_within(of(0), of(1), of(2), tables_[head]));
-    head = end;
+  const std::size_t heads = windows_.size();
+  std::vector<std::int64_t> groups;  // heads of each: neighbours without a window go together
+  for (std::size_t head = 0; head < heads; ++head) {
+    const bool joins = head > 0 && windows_[head] == 0 && windows_[head - 1] == 0;
+    if (joins) ++groups.back();
+    if (!joins) groups.push_back(1);
   }
-  return torch::linear(torch::cat(mixed, 1).transpose(1, 2).flatten(-2), proj_->weight, proj_->bias);
+  // All groups of q, k and v by one split: its gradient is one concatenation, as the matrix product wants it. That of
+  // a slice would be a tensor of zeros of the whole size, and an addition, for each slice.
+  std::vector<std::int64_t> sizes;
+  for (int of = 0; of < 3; ++of) sizes.insert(sizes.end(), groups.begin(), groups.end());
+  const auto parts = torch::linear(x, qkv_->weight, qkv_->bias)
+                         .unflatten(-1, {3 * static_cast<std::int64_t>(heads), -1})
+                         .split_with_sizes(sizes, 2);  // [B, S, heads, DH]
+  std::vector<torch::Tensor> mixed;
+  std::size_t head = 0;
+  for (std::size_t group = 0; group < groups.size(); ++group) {
+    const auto of = [&](std::size_t n) { return parts[n * groups.size() + group].transpose(1, 2); };
+    const auto found = windows_[head] == 0 ? torch::scaled_dot_product_attention(of(0), of(1), of(2))
+                                           : attend_within(of(0), of(1), of(2), tables_[head]);
+    mixed.push_back(found.transpose(1, 2));
+    head += static_cast<std::size_t>(groups[group]);
+  }
+  return torch::linear(torch::cat(mixed, 2).flatten(-2), proj_->weight, proj_->bias);
 }
 
 WindowAttentionBlockImpl::WindowAttentionBlockImpl(const WindowAttentionOptions& options)
