@@ -19,8 +19,8 @@ std::shared_ptr<nn::Block> decoder_block(const DecoderOptions& decoder, const st
     return std::make_shared<nn::AttentionBlockImpl>(nn::AttentionBlockOptions{
         .dim = decoder.dim, .heads = decoder.heads, .activation = encoder.activation, .backend = encoder.backend});
   }
-  return std::make_shared<nn::WindowAttentionBlockImpl>(
-      nn::WindowAttentionOptions{.dim = decoder.dim, .windows = windows, .activation = encoder.activation});
+  return std::make_shared<nn::WindowAttentionBlockImpl>(nn::WindowAttentionOptions{
+      .dim = decoder.dim, .windows = windows, .activation = encoder.activation, .backend = encoder.backend});
 }
 
 }  // namespace
