@@ -6,7 +6,7 @@
 namespace axlstm::kernels {
 
 template <int kSixteens, typename T>
-__global__ void __launch_bounds__(kWindowThreads) window_forward_kernel(WindowParams p) {
+__global__ void __launch_bounds__(kWindowThreads, 3) window_forward_kernel(WindowParams p) {
   using Head = WindowHead<kSixteens, T>;
   constexpr float kNothing = -1e30F;  // the score of what is not seen
   const Head head(p);
