@@ -9,8 +9,6 @@
 
 namespace axlstm::kernels {
 
-inline constexpr float kLog2E = 1.44269504F, kLn2 = 0.693147181F;
-
 /// Two neighbouring channels of a token.
 template <typename T>
 __device__ inline float2 load_two(const TokenRows& rows, std::int64_t clip, std::int64_t token, std::int64_t column) {

@@ -15,6 +15,7 @@
 namespace axlstm::kernels {
 
 constexpr unsigned kAllLanes = 0xffffffffU;
+inline constexpr float kLog2E = 1.44269504F, kLn2 = 0.693147181F;
 
 /// Bits of one type as another of the same size.
 template <typename To, typename From>

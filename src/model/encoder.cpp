@@ -5,6 +5,7 @@
 #include "axlstm/core/error.h"
 #include "axlstm/model/blocks.h"
 #include "axlstm/nn/pos_embed.h"
+#include "select_rows.h"
 
 namespace axlstm::model {
 
@@ -44,6 +45,14 @@ torch::Tensor EncoderImpl::patches(const torch::Tensor& spectrogram, const torch
   AXLSTM_CHECK(mask.sizes() == patches.sizes().slice(0, 2), "encoder: the mask must be ", patches.sizes().slice(0, 2),
                ", got ", mask.sizes());
   return torch::where(mask.unsqueeze(-1), mask_token_.to(patches.dtype()), patches);
+}
+
+torch::Tensor EncoderImpl::visible_patches(const torch::Tensor& spectrogram, const torch::Tensor& rows) {
+  const std::int64_t B = spectrogram.size(0);
+  const auto pixels = nn::patchify(spectrogram, options_.patch_frames, options_.patch_mels);
+  const auto positions = options_.class_token ? pos_embed_.narrow(1, 1, options_.patches()) : pos_embed_;
+  const auto seen = patch_embed_->embed(pixels.flatten(0, 1).index_select(0, rows));
+  return (seen + positions_of(positions.flatten(0, 1), rows, B)).view({B, -1, options_.dim});
 }
 
 torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches) {

@@ -7,6 +7,7 @@
 #include "axlstm/model/masking.h"
 #include "axlstm/nn/init.h"
 #include "axlstm/nn/pos_embed.h"
+#include "axlstm/nn/residual_norm.h"
 #include "axlstm/nn/window_attention_block.h"
 #include "select_rows.h"
 
@@ -19,8 +20,8 @@ std::shared_ptr<nn::Block> decoder_block(const DecoderOptions& decoder, const st
     return std::make_shared<nn::AttentionBlockImpl>(nn::AttentionBlockOptions{
         .dim = decoder.dim, .heads = decoder.heads, .activation = encoder.activation, .backend = encoder.backend});
   }
-  return std::make_shared<nn::WindowAttentionBlockImpl>(
-      nn::WindowAttentionOptions{.dim = decoder.dim, .windows = windows, .activation = encoder.activation});
+  return std::make_shared<nn::WindowAttentionBlockImpl>(nn::WindowAttentionOptions{
+      .dim = decoder.dim, .windows = windows, .activation = encoder.activation, .backend = encoder.backend});
 }
 
 }  // namespace
@@ -54,18 +55,21 @@ torch::Tensor MaskedAutoencoderImpl::decode(const torch::Tensor& spectrogram, co
                                             std::int64_t masked) {
   const std::int64_t B = mask.size(0), N = options().patches(), C = options().class_tokens(), kept = N - masked;
   const auto visible = masked_rows(mask.logical_not(), kept);
-  const auto seen = select_rows(patches(spectrogram).flatten(0, 1), visible).view({B, kept, -1});
-  const auto y = decoder_embed_->forward(normed(hidden(seen)));  // [B, C + kept, W]
-  auto tokens = mask_token_.to(y.scalar_type()).expand({B, N, -1}).flatten(0, 1);
-  tokens = tokens.index_copy(0, visible, y.narrow(1, C, kept).flatten(0, 1)).view({B, N, -1});
-  if (C > 0) tokens = torch::cat({y.narrow(1, 0, C), tokens}, 1);
-  ops::ResidualStream stream{tokens + decoder_pos_embed_, {}};
+  const auto seen = visible_patches(spectrogram, visible);
+  const auto& embed = decoder_embed_;  // whose forward() would add the bias of three dimensions in a pass of its own
+  const auto y = torch::linear(normed(hidden(seen)), embed->weight, embed->bias);  // [B, C + kept, W]
+  // A slice of all would still have a gradient of its own, of the whole size.
+  const auto without_class = [&](const torch::Tensor& x) { return C > 0 ? x.narrow(1, C, x.size(1) - C) : x; };
+  auto tokens = fill_in(without_class(y).flatten(0, 1), mask_token_.flatten(),
+                        without_class(decoder_pos_embed_).flatten(0, 1), visible, B);
+  if (C > 0) tokens = torch::cat({y.narrow(1, 0, C) + decoder_pos_embed_.narrow(1, 0, C), tokens}, 1);
+  ops::ResidualStream stream{tokens, {}};
   for (const auto& block : decoder_blocks_) stream = block->forward(stream);
-  return stream.sum().narrow(1, C, N);
+  return without_class(nn::residual_norm(stream, decoder_norm_, options().backend).normed);
 }
 
 torch::Tensor MaskedAutoencoderImpl::pixels(const torch::Tensor& decoded) {
-  return decoder_pred_->forward(decoder_norm_->forward(decoded));
+  return torch::linear(decoded, decoder_pred_->weight, decoder_pred_->bias);
 }
 
 torch::Tensor MaskedAutoencoderImpl::reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask) {

@@ -14,9 +14,13 @@ PatchEmbedImpl::PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std:
 }
 
 torch::Tensor PatchEmbedImpl::forward(const torch::Tensor& spectrogram) {
-  // The convolution as the matrix product that it is where stride and kernel are the same: several times faster.
   const auto& weight = proj_->weight;  // [D, 1, pf, pm]
-  return torch::linear(patchify(spectrogram, weight.size(2), weight.size(3)), weight.flatten(1), proj_->bias);
+  return embed(patchify(spectrogram, weight.size(2), weight.size(3)));
+}
+
+torch::Tensor PatchEmbedImpl::embed(const torch::Tensor& pixels) {
+  // The convolution as the matrix product that it is where stride and kernel are the same: several times faster.
+  return torch::linear(pixels, proj_->weight.flatten(1), proj_->bias);
 }
 
 torch::Tensor patchify(const torch::Tensor& spectrogram, std::int64_t patch_frames, std::int64_t patch_mels) {

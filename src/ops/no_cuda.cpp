@@ -4,6 +4,7 @@
 #include "axlstm/ops/mlstm_block.h"
 #include "mlstm_backends.h"
 #include "scan_backends.h"
+#include "window_backends.h"
 
 namespace axlstm::ops {
 namespace {
@@ -46,6 +47,12 @@ torch::Tensor scan_cuda(const ScanInputs&) { throw Error(str("selective scan: ",
 
 torch::Tensor mamba_mixer_cuda(const torch::Tensor&, const MixerWeights&) {
   throw Error(str("mamba mixer: ", kObstacle));
+}
+
+std::string cuda_window_obstacle(const torch::Tensor&, const WindowHeads&) { return kObstacle; }
+
+torch::Tensor window_attention_cuda(const torch::Tensor&, const WindowHeads&) {
+  throw Error(str("window attention: ", kObstacle));
 }
 
 }  // namespace axlstm::ops

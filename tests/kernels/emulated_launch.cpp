@@ -25,6 +25,9 @@
 #include "scan_convolution.cuh"
 #include "scan_forward.cuh"
 #include "scan_launch.h"
+#include "window_backward.cuh"
+#include "window_forward.cuh"
+#include "window_launch.h"
 
 namespace axlstm::kernels {
 
@@ -244,6 +247,26 @@ cudaError_t convolution(const ConvolutionParams& params, DataType type, cudaStre
 cudaError_t convolution_backward(const ConvolutionBackwardParams& params, DataType type, cudaStream_t) {
   return by_any_type(type, [&](auto element) {
     return launch(convolution_backward_kernel<decltype(element)>, plan_convolution(params.forward.shape), params);
+  });
+}
+
+bool window_kernels_take(const WindowParams& params) { return takes_windows(params); }
+
+cudaError_t window_forward(const WindowParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    using T = decltype(element);
+    return by_sixteens(params.DH, [&](auto sixteens) {
+      return launch(window_forward_kernel<decltype(sixteens)::value, T>, plan_window_forward(params), params);
+    });
+  });
+}
+
+cudaError_t window_backward(const WindowBackwardParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    using T = decltype(element);
+    return by_sixteens(params.forward.DH, [&](auto sixteens) {
+      return launch(window_backward_kernel<decltype(sixteens)::value, T>, plan_window_backward(params), params);
+    });
   });
 }
 

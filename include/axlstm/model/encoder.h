@@ -32,6 +32,9 @@ class EncoderImpl : public torch::nn::Module {
   /// the mask token. No mask: all are seen.
   torch::Tensor patches(const torch::Tensor& spectrogram, const torch::Tensor& mask = {});
 
+  /// The patches [B, K, D] with their positions of rows [B·K] of [B, N] alone, K of each clip, none twice.
+  torch::Tensor visible_patches(const torch::Tensor& spectrogram, const torch::Tensor& rows);
+
   /// What the blocks make of the class token and of patches [B, K, D], any K ≥ 1; `normed` of it is forward()'s result,
   /// token by token.
   torch::Tensor hidden(const torch::Tensor& patches);

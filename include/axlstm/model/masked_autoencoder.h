@@ -30,7 +30,7 @@ class MaskedAutoencoderImpl : public EncoderImpl {
   double forward_flops(const MaskOptions& mask) const;
 
  private:
-  /// What the decoder's blocks make of all patches [B, N, W], before its norm.
+  /// What the decoder's blocks and its norm make of all patches [B, N, W].
   torch::Tensor decode(const torch::Tensor& spectrogram, const torch::Tensor& mask, std::int64_t masked);
   torch::Tensor pixels(const torch::Tensor& decoded);
 

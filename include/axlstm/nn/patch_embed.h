@@ -13,6 +13,7 @@ class PatchEmbedImpl : public torch::nn::Module {
  public:
   PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std::int64_t patch_mels);
   torch::Tensor forward(const torch::Tensor& spectrogram);  // [B, 1, L, F] → [B, N, D]
+  torch::Tensor embed(const torch::Tensor& pixels);         // of patches [..., P] → [..., D]
 
  private:
   torch::nn::Conv2d proj_;

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "axlstm/nn/attention_block.h"
+#include "axlstm/ops/options.h"
+#include "axlstm/ops/window_attention.h"
 
 namespace axlstm::nn {
 
@@ -19,10 +21,8 @@ struct WindowAttentionOptions {
   std::vector<std::int64_t> windows = {};  ///< of each head: tokens, which divide the sequence; 0: all
   std::int64_t mlp_ratio = 4;
   Activation activation = Activation::kGelu;
+  ops::Backend backend = ops::Backend::kAuto;  ///< kReference: LibTorch's operators alone
 };
-
-/// What is added to the scores of a window: [w, w] with table[i − j + w − 1] at (i, j), of a table [2w − 1].
-torch::Tensor relative_bias(const torch::Tensor& table);
 
 /// Heads attend within consecutive windows of the sequence, with a learned bias for each distance; those without a
 /// window to all tokens.
@@ -32,9 +32,9 @@ class WindowAttentionImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
 
  private:
-  std::vector<std::int64_t> windows_;
+  ops::Backend backend_;
+  ops::WindowHeads heads_;  // tables [2w − 1, 1] are parameters
   torch::nn::Linear qkv_, proj_;
-  std::vector<torch::Tensor> tables_;  // of each head [2w − 1, 1]; undefined without a window
 };
 TORCH_MODULE(WindowAttention);
 
@@ -44,6 +44,7 @@ class WindowAttentionBlockImpl : public Block {
   ops::ResidualStream forward(const ops::ResidualStream& stream) override;
 
  private:
+  ops::Backend backend_;
   torch::nn::LayerNorm norm1_;
   WindowAttention attn_;
   torch::nn::LayerNorm norm2_;
