@@ -31,11 +31,15 @@ runtime::Precision precision_of(runtime::Precision wanted, const torch::Device& 
 /// HEAR-naive behind the interface of an encoder.
 class NaiveEncoder final : public ClipEncoder {
  public:
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override {
     std::vector<ClipEmbedding> embeddings;
     for (const auto& waveform : waveforms) {
-      auto frames = naive_.timestamps(waveform);
-      embeddings.push_back({frames.embedding.mean(0), frames.embedding, std::move(frames.timestamps_ms)});
+      if (kind == EmbeddingKind::kScene) {
+        embeddings.push_back({.scene = naive_.scene(waveform), .timestamps = {}, .timestamps_ms = {}});
+      } else {
+        auto frames = naive_.timestamps(waveform);
+        embeddings.push_back({{}, frames.embedding, std::move(frames.timestamps_ms)});
+      }
     }
     return embeddings;
   }

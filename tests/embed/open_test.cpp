@@ -31,7 +31,7 @@ std::filesystem::path make_run(const test::TemporaryFolder& folder, const config
 
 torch::Tensor embedding_of(const ModelArguments& arguments) {
   const auto encoder = open(arguments, torch::kCPU, /*announced=*/false);
-  return encoder->embed({torch::sin(torch::arange(16000) * 0.05)}).front().scene;
+  return encoder->embed({torch::sin(torch::arange(16000) * 0.05)}, EmbeddingKind::kScene).front().scene;
 }
 
 TEST(Open, RunsAndTheirCheckpointsAreTheSame) {
