@@ -186,6 +186,7 @@ class Pipeline {
 
   Embedded embed(const std::vector<Decoded>& batch) const {
     std::vector<torch::Tensor> data;
+    data.reserve(batch.size());
     for (const Decoded& decoded : batch) data.push_back(decoded.read->data);
     try {
       Embedded embedded;
