@@ -58,7 +58,7 @@ class Encoder(torch.nn.Module):
 
     def forward(self, audio: Tensor) -> Tensor:
         """Scene embeddings [B, W] of clips of one length [B, samples]."""
-        return torch.stack([clip.scene for clip in self.encode_all(audio)])
+        return torch.stack(self._encoder.scenes(list(audio)))
 
     def log_mel(self, waveform: Tensor) -> Tensor:
         """The log-mel spectrogram [frames, mels] that the encoder sees of a clip [samples], before it is normalised."""

@@ -20,18 +20,19 @@ def load_model(model_file_path: str = "", **options: object) -> Encoder:
 
 def get_timestamp_embeddings(audio: Tensor, model: Encoder) -> tuple[Tensor, Tensor]:
     """Embeddings [n, S, W] of clips [n, samples] at model.sample_rate, and their times [n, S] in milliseconds."""
-    clips = _encoded(audio, model)
+    _check(audio, model)
+    clips = model.encode_all(audio)
     return torch.stack([clip.timestamps for clip in clips]), torch.stack([clip.times_ms for clip in clips])
 
 
 def get_scene_embeddings(audio: Tensor, model: Encoder) -> Tensor:
     """Embeddings [n, W] of clips [n, samples] at model.sample_rate."""
-    return torch.stack([clip.scene for clip in _encoded(audio, model)])
+    _check(audio, model)
+    return model(audio)
 
 
-def _encoded(audio: Tensor, model: Encoder) -> list:
+def _check(audio: Tensor, model: Encoder) -> None:
     if not isinstance(model, Encoder):
         raise TypeError(f"model is a {type(model).__name__}, it must come from axlstm.load_model()")
     if audio.ndim != 2:
         raise ValueError(f"audio is {tuple(audio.shape)}, it must be [clips, samples], mono")
-    return model.encode_all(audio)

@@ -87,7 +87,8 @@ torch::Tensor NearestNeighbourProbe::embed(embed::ClipEncoder& encoder, const Cl
         waveforms[n] = features::as_tensor(std::move(wave));
       }
     });
-    for (const embed::ClipEmbedding& embedding : encoder.embed(waveforms)) embeddings.push_back(embedding.scene);
+    for (const auto& embedding : encoder.embed(waveforms, embed::EmbeddingKind::kScene))
+      embeddings.push_back(embedding.scene);
   }
   return torch::stack(embeddings);
 }

@@ -11,7 +11,8 @@ namespace axlstm::embed {
 LongClip ClipEncoder::embed_long(const audio::Recording& recording, const TakeStep& take) {
   auto wave = audio::decode(recording);
   std::string note = std::move(wave.note);
-  const auto clips = embed({features::as_tensor(audio::resample(std::move(wave), sample_rate()))});
+  const auto clips =
+      embed({features::as_tensor(audio::resample(std::move(wave), sample_rate()))}, EmbeddingKind::kTimestamp);
   const auto steps = clips.at(0).timestamps.contiguous();
   const auto width = static_cast<std::size_t>(steps.size(1));
   for (std::int64_t step = 0; step < steps.size(0); ++step)
@@ -20,7 +21,7 @@ LongClip ClipEncoder::embed_long(const audio::Recording& recording, const TakeSt
   return {times.size() > 1 ? times[1] - times[0] : 0, std::move(note)};
 }
 
-std::vector<ClipEmbedding> ClipEncoder::embed_log_mel(const std::vector<torch::Tensor>&) {
+std::vector<ClipEmbedding> ClipEncoder::embed_log_mel(const std::vector<torch::Tensor>&, EmbeddingKind) {
   throw Error("this model's embeddings are made of samples, not of log-mel");
 }
 

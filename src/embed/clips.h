@@ -29,7 +29,8 @@ struct ReadClip {
   std::string note;  ///< what of it is missing
 };
 
-/// Used by one thread, but for the const functions. The encoder must outlive it.
+/// Used by one thread, but for the const functions, and embed() by as many as ClipEncoder::calls_at_once(). The encoder
+/// must outlive it.
 class Clips {
  public:
   virtual ~Clips() = default;
@@ -49,7 +50,7 @@ class Clips {
   /// Nothing: it is too long to be held. Throws Error if it cannot be used.
   virtual std::optional<ReadClip> read(std::size_t clip) const = 0;
 
-  virtual std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips) = 0;
+  virtual std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips, EmbeddingKind kind) = 0;
 
   /// As ClipEncoder::embed_long.
   virtual LongClip embed_long(std::size_t clip, const ClipEncoder::TakeStep& take) = 0;
@@ -61,7 +62,9 @@ class RecordedClips : public Clips {
   RecordedClips(ClipEncoder& encoder, double long_seconds) : encoder_(encoder), long_seconds_(long_seconds) {}
 
   std::optional<ReadClip> read(std::size_t clip) const final;
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips) final { return encoder_.embed(clips); }
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips, EmbeddingKind kind) final {
+    return encoder_.embed(clips, kind);
+  }
   LongClip embed_long(std::size_t clip, const ClipEncoder::TakeStep& take) final {
     return encoder_.embed_long(recording(clip), take);
   }

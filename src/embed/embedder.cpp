@@ -1,5 +1,6 @@
 #include "axlstm/embed/embedder.h"
 
+#include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/torch.h>
 
@@ -14,6 +15,14 @@ namespace axlstm::embed {
 namespace {
 
 constexpr std::int64_t kChunksOnCpu = 64, kChunksOnGpu = 256;
+
+/// The mean over time of each clip. Each by itself: the order of its sums is that of its own length.
+torch::Tensor means(const std::vector<torch::Tensor>& clips) {
+  std::vector<torch::Tensor> means;
+  means.reserve(clips.size());
+  for (const auto& steps : clips) means.push_back(steps.mean(0));
+  return torch::stack(means);
+}
 
 }  // namespace
 
@@ -37,15 +46,21 @@ Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_me
   encoder_->to(arithmetic_.device);
   encoder_->eval();
   log_mel_.to(arithmetic_.device);
+  if (!arithmetic_.device.is_cpu()) {
+    const c10::impl::VirtualGuardImpl gpu(arithmetic_.device.type());
+    preparing_ = gpu.getStreamFromGlobalPool(arithmetic_.device, /*isHighPriority=*/true);
+  }
 }
 
 /// A GPU leaves the cores to decoding; on the CPU the encoder needs them.
 int Embedder::decoding_threads() const { return arithmetic_.device.is_cpu() ? 1 : allowed_cores(); }
 
+int Embedder::calls_at_once() const { return arithmetic_.device.is_cpu() ? 1 : 2; }
+
 /// On a GPU always as many at once, the last ones with zeros behind them: numbers do not depend on how many there are.
-torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
+torch::Tensor Embedder::encode(const torch::Tensor& chunks, const torch::Device& target) {
   const auto& options = encoder_->options();
-  const bool gpu = !arithmetic_.device.is_cpu();
+  const bool gpu = !arithmetic_.device.is_cpu(), copied = gpu && target.is_cpu();
   torch::Tensor all;
   for (std::int64_t first = 0; first < chunks.size(0);) {
     const auto count = std::min(batch_chunks_, chunks.size(0) - first);
@@ -66,56 +81,80 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks) {
     }
     if (!all.defined()) {
       all = torch::empty({chunks.size(0), steps.size(1), steps.size(2)},
-                         torch::dtype(torch::kFloat32).pinned_memory(gpu));
+                         torch::dtype(torch::kFloat32).device(target).pinned_memory(copied));
     }
-    all.narrow(0, first, count).copy_(steps.narrow(0, 0, count), /*non_blocking=*/gpu);
+    all.narrow(0, first, count).copy_(steps.narrow(0, 0, count), /*non_blocking=*/copied);
     first += count;
   }
-  if (gpu) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
+  if (copied) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
   return all;
 }
 
-std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& waveforms) {
+template <typename Make>
+Chunks Embedder::prepare(const Make& make) const {
+  const c10::OptionalStreamGuard guard(preparing_);
+  Chunks chunks = make();
+  if (preparing_) preparing_->synchronize();
+  return chunks;
+}
+
+std::vector<ClipEmbedding> Embedder::embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) {
   const torch::InferenceMode inference;
   std::vector<double> durations_ms;
   durations_ms.reserve(waveforms.size());
   for (const auto& waveform : waveforms)
     durations_ms.push_back(1000.0 * static_cast<double>(waveform.numel()) / static_cast<double>(sample_rate()));
-  return embed(chunks_of(waveforms, log_mel_, encoder_->options().frames, arithmetic_.device,
-                         arithmetic_.device.is_cpu() ? Batching::kOneByOne : Batching::kTogether, embedding_.padding),
-               durations_ms);
+  const auto chunks = prepare([&] {
+    return chunks_of(waveforms, log_mel_, encoder_->options().frames, arithmetic_.device,
+                     arithmetic_.device.is_cpu() ? Batching::kOneByOne : Batching::kTogether, embedding_.padding);
+  });
+  return embed(chunks, durations_ms, kind);
 }
 
 std::optional<FrontEnd> Embedder::front_end() const { return FrontEnd{log_mel_.options(), encoder_->options().frames}; }
 
-std::vector<ClipEmbedding> Embedder::embed_log_mel(const std::vector<torch::Tensor>& log_mels) {
+std::vector<ClipEmbedding> Embedder::embed_log_mel(const std::vector<torch::Tensor>& log_mels, EmbeddingKind kind) {
   const torch::InferenceMode inference;
-  const Chunks chunks = chunks_of_log_mel(log_mels, log_mel_.options().mels, encoder_->options().frames,
-                                          arithmetic_.device, embedding_.padding);
   std::vector<double> durations_ms;
   durations_ms.reserve(log_mels.size());
   for (const auto& log_mel : log_mels) durations_ms.push_back(1000.0 * front_end()->seconds(log_mel.size(0)));
-  return embed(chunks, durations_ms);
+  const auto chunks = prepare([&] {
+    return chunks_of_log_mel(log_mels, log_mel_.options().mels, encoder_->options().frames, arithmetic_.device,
+                             embedding_.padding);
+  });
+  return embed(chunks, durations_ms, kind);
 }
 
-std::vector<ClipEmbedding> Embedder::embed(const Chunks& chunks, const std::vector<double>& durations_ms) {
+/// Scenes leave a GPU as such: time steps are a hundred times as much, and the CPU would be slower with them than it.
+/// `chunks` must live until this returns, for another stream made them.
+std::vector<ClipEmbedding> Embedder::embed(const Chunks& chunks, const std::vector<double>& durations_ms,
+                                           EmbeddingKind kind) {
+  const std::lock_guard lock(encoding_);
   const auto& options = encoder_->options();
-  const auto all = encode(chunks.input);
-  std::vector<ClipEmbedding> embeddings;
+  const bool scenes = kind == EmbeddingKind::kScene;
+  const auto all = encode(chunks.input, scenes ? arithmetic_.device : torch::Device(torch::kCPU));
+  std::vector<torch::Tensor> clips;  // the time steps that audio stands behind
   std::int64_t first = 0;
   for (std::size_t clip = 0; clip < durations_ms.size(); ++clip) {
     const auto count = chunks.counts[clip];
     const auto steps = count * options.grid_rows() - options.grid_rows() * chunks.padded_frames[clip] / options.frames;
-    ClipEmbedding embedding;
-    embedding.timestamps = all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps);
-    if (durations_ms.size() > 1)
-      embedding.timestamps = embedding.timestamps.clone();  // or all would live as long as one
-    embedding.scene = embedding.timestamps.mean(0);
-    const double step_ms = durations_ms[clip] / static_cast<double>(steps);
-    for (std::int64_t step = 0; step < steps; ++step)
-      embedding.timestamps_ms.push_back(static_cast<double>(step) * step_ms);
-    embeddings.push_back(std::move(embedding));
+    clips.push_back(all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps));
     first += count;
+  }
+  std::vector<ClipEmbedding> embeddings(clips.size());
+  if (scenes) {
+    const auto on_cpu = means(clips).cpu();
+    for (std::size_t clip = 0; clip < clips.size(); ++clip)
+      embeddings[clip].scene = on_cpu[static_cast<std::int64_t>(clip)];
+    return embeddings;
+  }
+  for (std::size_t clip = 0; clip < clips.size(); ++clip) {
+    const auto steps = clips[clip].size(0);
+    const double step_ms = durations_ms[clip] / static_cast<double>(steps);
+    embeddings[clip].timestamps = clips[clip];
+    embeddings[clip].timestamps_ms.reserve(static_cast<std::size_t>(steps));
+    for (std::int64_t step = 0; step < steps; ++step)
+      embeddings[clip].timestamps_ms.push_back(static_cast<double>(step) * step_ms);
   }
   return embeddings;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <future>
 #include <optional>
+#include <queue>
 #include <set>
 #include <span>
 #include <utility>
@@ -22,9 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// NaN and infinity reach a scene through the mean.
 void check_finite(const ClipEmbedding& embedding, const std::string& place) {
-  const auto timestamps = embedding.timestamps.contiguous();
-  const std::span values(timestamps.const_data_ptr<float>(), static_cast<std::size_t>(timestamps.numel()));
+  const auto tensor = (embedding.scene.defined() ? embedding.scene : embedding.timestamps).contiguous();
+  const std::span values(tensor.const_data_ptr<float>(), static_cast<std::size_t>(tensor.numel()));
   AXLSTM_CHECK(std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); }), place,
                ": its embedding holds NaN or infinite values");
 }
@@ -36,18 +38,29 @@ struct Decoded {
   std::string failure;
 };
 
+/// A batch that went through the encoder.
+struct Embedded {
+  std::vector<std::pair<std::size_t, ClipEmbedding>> clips;  ///< which clip, and its embedding
+  std::vector<std::string> failures;                         ///< of the others
+};
+
 /// Of clips that were embedded: how many could be written, and why others could not.
 struct Written {
   std::int64_t count = 0;
   std::vector<std::string> failures;
 };
 
-/// Clips → decoded by several threads, ahead → embedded, a batch at a time, by this one → written by another thread
-/// while the next batch is embedded.
+/// Clips → decoded by several threads, ahead → embedded, as many batches at once as the encoder likes → written, one
+/// batch after the other, by another thread.
 class Pipeline {
  public:
-  Pipeline(Clips& clips, std::size_t threads, const ExtractionOptions& options, ExtractionReport& report)
-      : clips_(clips), threads_(threads), options_(options), report_(report), output_(open_output(options)) {}
+  Pipeline(Clips& clips, const ClipEncoder& encoder, const ExtractionOptions& options, ExtractionReport& report)
+      : clips_(clips),
+        threads_(decoding_threads(encoder, options)),
+        calls_at_once_(static_cast<std::size_t>(encoder.calls_at_once())),
+        options_(options),
+        report_(report),
+        output_(open_output(options)) {}
 
   void run() {
     std::size_t next = 0;
@@ -62,16 +75,13 @@ class Pipeline {
           return true;
         },
         threads_, 8 * threads_ + 64, {weigh, kMostDecodedBytes});
-    embed_batch();
-    finish_writing();
+    finish_batches();
     output_->finish();
     show_progress(/*milestone=*/true);
   }
 
  private:
   static constexpr std::uint64_t kMostDecodedBytes = std::uint64_t{1} << 29;
-
-  using Embedded = std::pair<std::size_t, ClipEmbedding>;  ///< which clip, and its embedding
 
   Decoded read(std::size_t clip) const {
     Decoded decoded{.clip = clip, .read = {}, .failure = {}};
@@ -104,8 +114,7 @@ class Pipeline {
       seconds_ += decoded.read->seconds;
       batch_.push_back(std::move(decoded));
     } else if (decoded.failure.empty()) {
-      embed_batch();
-      finish_writing();
+      finish_batches();
       embed_long(decoded.clip);
     } else {
       fail(decoded.failure);
@@ -113,23 +122,30 @@ class Pipeline {
     if (seconds_ >= options_.batch_seconds) embed_batch();
   }
 
+  /// An encoder that takes one call at a time keeps to this thread, where LibTorch's threads of the CPU are there
+  /// already.
   void embed_batch() {
     if (batch_.empty()) return;
-    std::vector<torch::Tensor> data;
-    for (const Decoded& decoded : batch_) data.push_back(decoded.read->data);
-    std::vector<Embedded> embedded;
-    try {
-      auto embeddings = clips_.embed(data);
-      for (std::size_t n = 0; n < batch_.size(); ++n)
-        embedded.emplace_back(batch_[n].clip, std::move(embeddings.at(n)));
-    } catch (const std::exception&) {
-      embedded = embed_alone();
-    }
-    batch_.clear();
+    embedding_.push(std::async(calls_at_once_ > 1 ? std::launch::async : std::launch::deferred,
+                               [this, batch = std::exchange(batch_, {})] { return embed(batch); }));
     seconds_ = 0;
+    while (embedding_.size() >= calls_at_once_) finish_oldest();
+  }
+
+  /// Gives what the oldest batch became to the thread that writes.
+  void finish_oldest() {
+    Embedded embedded = embedding_.front().get();
+    embedding_.pop();
     finish_writing();
-    writing_ = std::async(std::launch::async, [this, embedded = std::move(embedded)] { return write(embedded); });
+    for (const std::string& failure : embedded.failures) fail(failure);
+    writing_ = std::async(std::launch::async, [this, clips = std::move(embedded.clips)] { return write(clips); });
     show_progress(/*milestone=*/false);
+  }
+
+  void finish_batches() {
+    embed_batch();
+    while (!embedding_.empty()) finish_oldest();
+    finish_writing();
   }
 
   /// Time steps are kept on disk until the last one is there: what fails before leaves nothing behind.
@@ -168,22 +184,37 @@ class Pipeline {
     show_progress(/*milestone=*/false);
   }
 
+  Embedded embed(const std::vector<Decoded>& batch) const {
+    std::vector<torch::Tensor> data;
+    data.reserve(batch.size());
+    for (const Decoded& decoded : batch) data.push_back(decoded.read->data);
+    try {
+      Embedded embedded;
+      auto embeddings = clips_.embed(data, options_.kind);
+      for (std::size_t n = 0; n < batch.size(); ++n)
+        embedded.clips.emplace_back(batch[n].clip, std::move(embeddings.at(n)));
+      return embedded;
+    } catch (const std::exception&) {
+      return embed_alone(batch);
+    }
+  }
+
   /// Only those clips are lost that fail alone.
-  std::vector<Embedded> embed_alone() {
-    std::vector<Embedded> embedded;
-    for (const Decoded& decoded : batch_) {
+  Embedded embed_alone(const std::vector<Decoded>& batch) const {
+    Embedded embedded;
+    for (const Decoded& decoded : batch) {
       try {
-        embedded.emplace_back(decoded.clip, clips_.embed({decoded.read->data}).at(0));
+        embedded.clips.emplace_back(decoded.clip, clips_.embed({decoded.read->data}, options_.kind).at(0));
       } catch (const std::exception& failure) {
-        fail(describe(decoded.clip, failure));
+        embedded.failures.push_back(describe(decoded.clip, failure));
       }
     }
     return embedded;
   }
 
-  Written write(const std::vector<Embedded>& embedded) const {
+  Written write(const std::vector<std::pair<std::size_t, ClipEmbedding>>& clips) const {
     Written written;
-    for (const auto& [clip, embedding] : embedded) {
+    for (const auto& [clip, embedding] : clips) {
       try {
         check_finite(embedding, clips_.place(clip));
         output_->write(clips_.name(clip), embedding);
@@ -218,22 +249,24 @@ class Pipeline {
   }
 
   Clips& clips_;
-  std::size_t threads_;
+  std::size_t threads_, calls_at_once_;
   const ExtractionOptions& options_;
   ExtractionReport& report_;
   std::unique_ptr<FileOutput> output_;
   std::vector<Decoded> batch_;
   double seconds_ = 0;
-  std::future<Written> writing_;  ///< last: it uses the rest
+  std::queue<std::future<Embedded>> embedding_;  ///< last, as the next one: they use the rest
+  std::future<Written> writing_;
 };
 
 /// `report` holds what failed before.
-ExtractionReport extract(Clips& clips, std::size_t threads, const ExtractionOptions& options, ExtractionReport report) {
+ExtractionReport extract(Clips& clips, const ClipEncoder& encoder, const ExtractionOptions& options,
+                         ExtractionReport report) {
   for (const std::string& failure : report.failures) log::error(failure);
   if (clips.size() == 0) return report;
   fs::create_directories(options.output_dir);
   const FileLock lock(options.output_dir / ".lock");  // two would write into one embeddings.csv
-  Pipeline(clips, threads, options, report).run();
+  Pipeline(clips, encoder, options, report).run();
   return report;
 }
 
@@ -243,13 +276,13 @@ ExtractionReport extract_files(ClipEncoder& encoder, const std::vector<fs::path>
                                const ExtractionOptions& options) {
   ExtractionReport report;
   const auto clips = file_clips(encoder, inputs, options, report.failures);
-  return extract(*clips, decoding_threads(encoder, options), options, std::move(report));
+  return extract(*clips, encoder, options, std::move(report));
 }
 
 ExtractionReport extract_packed(ClipEncoder& encoder, const fs::path& folder, const ExtractionOptions& options) {
   ExtractionReport report;
   const auto clips = packed_clips(encoder, folder, options, report.failures);
-  return extract(*clips, decoding_threads(encoder, options), options, std::move(report));
+  return extract(*clips, encoder, options, std::move(report));
 }
 
 }  // namespace axlstm::embed

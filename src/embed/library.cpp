@@ -40,17 +40,22 @@ class PythonEncoder final : public torch::CustomClassHolder {
     encoder_ = open(arguments, runtime::choose_device(arguments.device), /*announced=*/false);
   }
 
+  /// Of each waveform [T]: scene [W]; on the CPU.
+  std::vector<torch::Tensor> scenes(const std::vector<torch::Tensor>& waveforms) {
+    std::vector<torch::Tensor> scenes;
+    // Copies: tensors that were made without autograd cannot take part in it later.
+    for (const ClipEmbedding& clip : encoder_->embed(samples_of(waveforms), EmbeddingKind::kScene))
+      scenes.push_back(clip.scene.clone());
+    return scenes;
+  }
+
   /// Of each waveform [T]: scene [W], timestamps [S, W], times [S] in milliseconds; on the CPU.
   std::vector<std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>> embed(
       const std::vector<torch::Tensor>& waveforms) {
-    std::vector<torch::Tensor> samples;
-    samples.reserve(waveforms.size());
-    for (const auto& waveform : waveforms) samples.push_back(waveform.detach().to(torch::kCPU, torch::kFloat32));
     std::vector<std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>> embeddings;
-    for (const ClipEmbedding& clip : encoder_->embed(samples)) {
-      // Copies: tensors that were made without autograd cannot take part in it later.
-      embeddings.emplace_back(clip.scene.clone(), clip.timestamps.clone(),
-                              torch::tensor(clip.timestamps_ms, torch::kFloat64));
+    for (const ClipEmbedding& clip : encoder_->embed(samples_of(waveforms), EmbeddingKind::kTimestamp)) {
+      const auto steps = clip.timestamps.clone();  // as above
+      embeddings.emplace_back(steps.mean(0), steps, torch::tensor(clip.timestamps_ms, torch::kFloat64));
     }
     return embeddings;
   }
@@ -68,6 +73,13 @@ class PythonEncoder final : public torch::CustomClassHolder {
   std::string description() const { return encoder_->description(); }
 
  private:
+  static std::vector<torch::Tensor> samples_of(const std::vector<torch::Tensor>& waveforms) {
+    std::vector<torch::Tensor> samples;
+    samples.reserve(waveforms.size());
+    for (const auto& waveform : waveforms) samples.push_back(waveform.detach().to(torch::kCPU, torch::kFloat32));
+    return samples;
+  }
+
   std::unique_ptr<ClipEncoder> encoder_;
 };
 
@@ -94,6 +106,8 @@ TORCH_LIBRARY_FRAGMENT(axlstm, library) {
                        bool, std::int64_t>())
       .def("embed", [](const c10::intrusive_ptr<PythonEncoder>& self,
                        const std::vector<torch::Tensor>& waveforms) { return self->embed(waveforms); })
+      .def("scenes", [](const c10::intrusive_ptr<PythonEncoder>& self,
+                        const std::vector<torch::Tensor>& waveforms) { return self->scenes(waveforms); })
       .def("log_mel", [](const c10::intrusive_ptr<PythonEncoder>& self,
                          const torch::Tensor& waveform) { return self->log_mel(waveform); })
       .def("sample_rate", [](const c10::intrusive_ptr<PythonEncoder>& self) { return self->sample_rate(); })

@@ -43,18 +43,22 @@ class ModuleEncoder final : public ClipEncoder {
     check(folder / "check.safetensors", announced);
   }
 
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override {
     std::vector<ClipEmbedding> embeddings;
     embeddings.reserve(waveforms.size());
     // One by one: neighbours of another length would have to be padded, and of one length not every model gives a clip
     // the same digits in every company.
     for (const torch::Tensor& waveform : waveforms) {
       auto steps = encode(waveform);
+      if (kind == EmbeddingKind::kScene) {
+        embeddings.push_back({.scene = steps.mean(0), .timestamps = {}, .timestamps_ms = {}});
+        continue;
+      }
       std::vector<double> times;
       for (std::int64_t step = 0; step < steps.size(0); ++step) {
         times.push_back(options_.first_ms + static_cast<double>(step) * options_.step_ms);
       }
-      embeddings.push_back({steps.mean(0), steps, std::move(times)});
+      embeddings.push_back({{}, std::move(steps), std::move(times)});
     }
     return embeddings;
   }

@@ -31,11 +31,15 @@ runtime::Precision precision_of(runtime::Precision wanted, const torch::Device& 
 /// HEAR-naive behind the interface of an encoder.
 class NaiveEncoder final : public ClipEncoder {
  public:
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override {
     std::vector<ClipEmbedding> embeddings;
     for (const auto& waveform : waveforms) {
-      auto frames = naive_.timestamps(waveform);
-      embeddings.push_back({frames.embedding.mean(0), frames.embedding, std::move(frames.timestamps_ms)});
+      if (kind == EmbeddingKind::kScene) {
+        embeddings.push_back({.scene = naive_.scene(waveform), .timestamps = {}, .timestamps_ms = {}});
+      } else {
+        auto frames = naive_.timestamps(waveform);
+        embeddings.push_back({{}, frames.embedding, std::move(frames.timestamps_ms)});
+      }
     }
     return embeddings;
   }
@@ -106,21 +110,16 @@ std::unique_ptr<ClipEncoder> open(const ModelArguments& arguments, torch::Device
     runtime::set_float32_arithmetic(arithmetic.precision);
     return open_module(expand_home(arguments.name.substr(std::string(kModulePrefix).size())), arithmetic, announced);
   }
-  config::RunConfig config;
-  const auto adapt_to_extraction = [&] {
-    config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
-    config.model.isa = ops::Isa::kAuto;
-  };
   if (arguments.name.rfind(kRandomPrefix, 0) == 0) {
-    config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
-    adapt_to_extraction();
+    const auto config = config::read(config::load(arguments.name.substr(std::string(kRandomPrefix).size())));
     torch::manual_seed(derive_seed({static_cast<std::uint64_t>(arguments.seed), kInitStream}));
     return embedder(config, model::Encoder(config.model), arguments, device,
                     str("random weights of seed ", arguments.seed, " for ", model::describe(config.model)), announced);
   }
   const checkpoints::SavedModel saved = checkpoints::load_model(expand_home(arguments.name), arguments.ema);
-  config = config::read_stored(saved.config_yaml, (saved.folder / "config.yaml").string());
-  adapt_to_extraction();
+  auto config = config::read_stored(saved.config_yaml, (saved.folder / "config.yaml").string());
+  config.model.backend = ops::Backend::kAuto;  // what the training machine used may not exist here
+  config.model.isa = ops::Isa::kAuto;
   const auto weights = saved.folder / (arguments.ema ? "ema.safetensors" : "model.safetensors");
   if (announced) log::info("weights of " + weights.string());
   check_architecture(saved, config.model.arch, weights.string());

@@ -99,8 +99,8 @@ class PackedLogMels final : public PackedClips<Clips> {
     return ReadClip{.data = frames.read(frames.left()), .seconds = seconds, .note = {}};
   }
 
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips) override {
-    return encoder_.embed_log_mel(clips);
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips, EmbeddingKind kind) override {
+    return encoder_.embed_log_mel(clips, kind);
   }
 
   /// Whole chunks at a time: no chunk knows of another.
@@ -109,7 +109,8 @@ class PackedLogMels final : public PackedClips<Clips> {
     const double seconds = front_end_.seconds(frames.left());
     std::int64_t count = 0;
     while (frames.left() > 0) {
-      const auto embedded = encoder_.embed_log_mel({frames.read(kChunksAtOnce * front_end_.chunk_frames)});
+      const auto embedded =
+          encoder_.embed_log_mel({frames.read(kChunksAtOnce * front_end_.chunk_frames)}, EmbeddingKind::kTimestamp);
       const auto steps = embedded.at(0).timestamps.contiguous();
       const auto width = static_cast<std::size_t>(steps.size(1));
       for (std::int64_t step = 0; step < steps.size(0); ++step)

@@ -78,13 +78,12 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
   const hear::TaskMetadata metadata = hear::load_task_metadata(task_dir);
   const int rate = choose_rate(task_dir, encoder.sample_rate(), options.resample || encoder.takes_any_rate());
   TaskClips clips(rate, encoder.sample_rate(), decoding_threads(encoder, options), options.min_decoded_fraction);
+  const bool scene = metadata.embedding_type == hear::EmbeddingType::kScene;
   const auto embed = [&](const std::vector<fs::path>& files) {
     std::vector<FileEmbedding> results;
-    for (ClipEmbedding& clip : encoder.embed(clips.take(files))) {
-      const bool scene = metadata.embedding_type == hear::EmbeddingType::kScene;
-      results.push_back(
-          {scene ? clip.scene : clip.timestamps, scene ? std::vector<double>{} : std::move(clip.timestamps_ms)});
-    }
+    const EmbeddingKind kind = scene ? EmbeddingKind::kScene : EmbeddingKind::kTimestamp;
+    for (ClipEmbedding& clip : encoder.embed(clips.take(files), kind))
+      results.push_back({scene ? clip.scene : clip.timestamps, std::move(clip.timestamps_ms)});
     return results;
   };
   const double clip_seconds = metadata.sample_duration_seconds.value_or(10.0);

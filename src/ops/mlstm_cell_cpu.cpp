@@ -1,8 +1,8 @@
 // The cell on the CPU behind ops::mlstm.
-#include <ATen/Parallel.h>
 #include <torch/torch.h>
 
 #include "cpu/cell.h"
+#include "cpu/parts.h"
 #include "mlstm_backends.h"
 
 namespace axlstm::ops {
@@ -21,9 +21,9 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
                             const at::Tensor& i, const at::Tensor& f, bool sigmoid_input, double eps) {
     const auto queries = swapped(q), keys = swapped(k), values = swapped(v);
     const auto h = at::empty_like(queries);
-    for (std::int64_t n = 0; n < q.size(0); ++n) {
+    cpu::each_clip(q.size(0), [&](std::int64_t, std::int64_t n) {
       cpu::cell_forward(queries[n], keys[n], values[n], gates(i[n], f[n], sigmoid_input), eps, h[n]);
-    }
+    });
     context->save_for_backward({queries, keys, values, i, f});
     context->saved_data["sigmoid_input"] = sigmoid_input;
     context->saved_data["eps"] = eps;
@@ -38,10 +38,10 @@ class CellFunction : public torch::autograd::Function<CellFunction> {
     const auto dh = swapped(gradients[0]);
     const auto dq = at::empty_like(q), dk = at::empty_like(q), dv = at::empty_like(q);
     const auto di = at::empty_like(i), df = at::empty_like(f);
-    for (std::int64_t n = 0; n < q.size(0); ++n) {
+    cpu::each_clip(q.size(0), [&](std::int64_t, std::int64_t n) {
       cpu::cell_backward(q[n], k[n], v[n], gates(i[n], f[n], sigmoid_input), eps, dh[n],
                          {dq[n], dk[n], dv[n], {di[n].data_ptr<float>(), df[n].data_ptr<float>()}});
-    }
+    });
     const auto back = [](const at::Tensor& x) { return x.transpose(1, 2); };
     return {back(dq), back(dk), back(dv), di, df, at::Tensor(), at::Tensor()};
   }

@@ -1,8 +1,11 @@
-// Times the mLSTM cell and whole training steps on a GPU, beside the same formula through LibTorch's operators (eager
-// PyTorch) and scaled_dot_product_attention, in the same run. Prints a table; --json appends one record a line.
+// Times the mLSTM cell, whole training steps and the encoder of embeddings on a GPU, the cell beside the same formula
+// through LibTorch's operators (eager PyTorch) and scaled_dot_product_attention, in the same run. Prints a table;
+// --json appends one record a line.
 //
 //   bench cells                         every head dim × sequence length of the paper's models
 //   bench steps                         AxLSTM, SSAM and SSAST, tiny, small, base; MW-MAE and MAE
+//   bench encoder --dtype fp16          chunks of two seconds through the encoder as extract has it, without the rest;
+//                                       beside it tests/bench/encoder_peer.py and scripts/extract_bench.py
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
@@ -10,6 +13,7 @@
 #include <sstream>
 
 #include "axlstm/core/error.h"
+#include "axlstm/embed/embedder.h"
 #include "axlstm/model/masked_model.h"
 #include "axlstm/nn/options.h"
 #include "axlstm/ops/mlstm.h"
@@ -32,6 +36,7 @@ struct Settings {
   std::vector<std::int64_t> head_dims{96, 144, 192, 288, 384, 576, 768};
   std::vector<std::int64_t> lengths{126, 251, 501, 1024, 4096, 16384};
   std::int64_t batch = 1024;
+  std::vector<std::int64_t> chunks{256};
   std::string dtype = "bf16";
   std::string backend = "auto", isa = "auto";
   bool recompute = false;
@@ -192,13 +197,36 @@ double floor_seconds(const config::RunConfig& config, double forward_flops, cons
   return flops / ceilings.flops_per_second + bytes / ceilings.bytes_per_second;
 }
 
+runtime::Precision precision_of(const Settings& settings) {
+  return settings.dtype == "bf16"   ? runtime::Precision::kBf16
+         : settings.dtype == "fp16" ? runtime::Precision::kFp16
+                                    : runtime::Precision::kFp32;
+}
+
+/// Log-mel that lies on the GPU → time steps that stay there.
+void bench_encoder(const std::string& name, const Settings& settings) {
+  const config::RunConfig config = recipe_of(name, settings);
+  for (const std::int64_t batch : settings.chunks) {
+    torch::manual_seed(1);
+    embed::Embedder embedder(model::Encoder(config.model), config.audio, config.embedding,
+                             {precision_of(settings), torch::kCUDA}, "", batch);
+    const torch::InferenceMode inference;
+    const auto chunks = torch::randn({batch, 1, config.model.frames, config.model.mels}, torch::kCUDA);
+    const double ms = bench::time_ms([&] { embedder.encode(chunks, torch::kCUDA); }, settings.runs);
+    report(settings, {{"model", name},
+                      {"device", "cuda"},
+                      {"dtype", settings.dtype},
+                      {"part", "encoder"},
+                      {"batch", batch},
+                      {"ms", ms},
+                      {"chunks_per_second", static_cast<double>(batch) / ms * 1e3}});
+  }
+}
+
 void bench_step(const std::string& name, const Settings& settings, const bench::Ceilings& ceilings) {
   const config::RunConfig config = recipe_of(name, settings);
   const model::EncoderOptions& options = config.model;
-  const runtime::Arithmetic arithmetic(settings.dtype == "bf16"   ? runtime::Precision::kBf16
-                                       : settings.dtype == "fp16" ? runtime::Precision::kFp16
-                                                                  : runtime::Precision::kFp32,
-                                       torch::kCUDA);
+  const runtime::Arithmetic arithmetic(precision_of(settings), torch::kCUDA);
   torch::manual_seed(1);
   const auto objective = objective::make_objective(config);
   const double floor = floor_seconds(config, objective->forward_flops(), ceilings);
@@ -241,7 +269,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
 
 int main(int argc, char** argv) {
   Settings settings;
-  CLI::App app{"Times the mLSTM cell and training steps on the GPU."};
+  CLI::App app{"Times the mLSTM cell, training steps and the encoder of embeddings on the GPU."};
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--json", settings.json_file, "Append records to this file");
@@ -258,10 +286,18 @@ int main(int argc, char** argv) {
   steps->add_option("--batch", settings.batch, "Clips; halved until they fit");
   steps->add_option("--backend", settings.backend)->check(CLI::IsMember({"auto", "cell", "reference"}));
   steps->add_flag("--recompute", settings.recompute, "kernel.recompute");
+  auto* encoder = app.add_subcommand("encoder", "Chunks through the encoder alone, as extract does");
+  encoder->add_option("--models", settings.models)->delimiter(',');
+  encoder->add_option("--chunks", settings.chunks, "At once; extract has 256")->delimiter(',');
+  encoder->add_option("--backend", settings.backend)->check(CLI::IsMember({"auto", "cell", "reference"}));
   CLI11_PARSE(app, argc, argv);
   if (!torch::cuda::is_available()) {
     std::cerr << "bench: no GPU\n";
     return 1;
+  }
+  if (encoder->parsed()) {
+    for (const std::string& name : settings.models) bench_encoder(name, settings);
+    return 0;
   }
   const auto ceilings = bench::measure_ceilings();
   report(settings, {{"bytes_per_second", ceilings.bytes_per_second}, {"flops_per_second", ceilings.flops_per_second}});

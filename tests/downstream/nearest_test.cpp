@@ -15,11 +15,10 @@ torch::Tensor tensor(std::initializer_list<float> values) { return torch::tensor
 /// Gives each clip its first and its last sample as embedding.
 class FirstSamples final : public embed::ClipEncoder {
  public:
-  std::vector<embed::ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+  std::vector<embed::ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, embed::EmbeddingKind) override {
     std::vector<embed::ClipEmbedding> embeddings;
     for (const auto& waveform : waveforms) {
-      const auto scene = torch::stack({waveform[0], waveform[-1]});
-      embeddings.push_back({scene, scene.unsqueeze(0), {0.0}});
+      embeddings.push_back({.scene = torch::stack({waveform[0], waveform[-1]}), .timestamps = {}, .timestamps_ms = {}});
     }
     return embeddings;
   }

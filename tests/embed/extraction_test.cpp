@@ -3,11 +3,16 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
+#include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/embed/open.h"
 #include "core/wav.h"
@@ -141,6 +146,76 @@ TEST_F(LongFiles, BadOnesCostThemselvesOnlyAndLeaveNothingBehind) {
   const std::string csv = read_file(folder_.path() / "csv/embeddings.csv");
   for (const char* bad : {"nan.wav", "huge.wav", "cut.wav"}) EXPECT_EQ(csv.find(bad), std::string::npos);
   EXPECT_NE(csv.find("nearly.wav"), std::string::npos);
+}
+
+/// The scene of a clip is its length and its first sample, its time steps its samples. Refuses clips of 3 samples; what
+/// clips of 4 give is not finite. Shorter batches are done sooner.
+class Slow final : public ClipEncoder {
+ public:
+  explicit Slow(int calls_at_once) : calls_at_once_(calls_at_once) {}
+
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override {
+    most_ = std::max(most_.load(), ++running_);
+    std::this_thread::sleep_for(std::chrono::milliseconds(waveforms.size()));
+    --running_;
+    std::vector<ClipEmbedding> embeddings;
+    for (const auto& waveform : waveforms) {
+      const auto T = waveform.size(0);
+      AXLSTM_CHECK(T != 3, "three samples");
+      const auto steps = T == 4 ? torch::full({T, 1}, INFINITY) : waveform.unsqueeze(1);
+      if (kind == EmbeddingKind::kScene) {
+        embeddings.push_back({.scene = torch::stack({torch::tensor(static_cast<float>(T)), steps[0][0]}),
+                              .timestamps = {},
+                              .timestamps_ms = {}});
+      } else {
+        embeddings.push_back({{}, steps, std::vector<double>(static_cast<std::size_t>(T), 0.0)});
+      }
+    }
+    return embeddings;
+  }
+  int sample_rate() const override { return 16000; }
+  int decoding_threads() const override { return 2; }
+  int calls_at_once() const override { return calls_at_once_; }
+
+  int most() const { return most_; }  ///< calls at once that there were
+
+ private:
+  int calls_at_once_;
+  std::atomic<int> running_ = 0, most_ = 0;
+};
+
+TEST(Extraction, NeitherCallsAtOnceNorBatchesChangeAByte) {
+  const test::TemporaryFolder folder;
+  for (int n = 0; n < 200; ++n) {
+    const std::vector<float> samples(static_cast<std::size_t>(5 + n * 37 % 91), static_cast<float>(n) / 256);
+    folder.write(str("audio/", 1000 + n, ".wav"), test::wav_bytes(samples));
+  }
+  folder.write("audio/1050-bad.wav", test::wav_bytes(std::vector<float>(3, 0.5F)));
+  folder.write("audio/1150-bad.wav", test::wav_bytes(std::vector<float>(4, 0.5F)));
+  for (const EmbeddingKind kind : {EmbeddingKind::kScene, EmbeddingKind::kTimestamp}) {
+    std::string expected;
+    for (const int calls : {1, 2, 3}) {
+      for (const double seconds : {0.0, 0.02, 512.0}) {
+        Slow encoder(calls);
+        const fs::path output = folder.path() / str("out-", calls, "-", seconds, "-", enum_name(kind));
+        const auto report =
+            extract_files(encoder, {folder.path() / "audio"},
+                          {.output_dir = output, .kind = kind, .format = OutputFormat::kCsv, .batch_seconds = seconds});
+        EXPECT_EQ(report.written, 200);
+        ASSERT_EQ(report.failures.size(), 2U);
+        EXPECT_NE(report.failures[0].find("1050-bad.wav: three samples"), std::string::npos) << report.failures[0];
+        EXPECT_NE(report.failures[1].find("1150-bad.wav: its embedding holds NaN"), std::string::npos)
+            << report.failures[1];
+        EXPECT_LE(encoder.most(), calls);
+        if (seconds < 1) {
+          EXPECT_EQ(encoder.most() > 1, calls > 1);
+        }
+        const std::string csv = read_file(output / "embeddings.csv");
+        if (expected.empty()) expected = csv;
+        EXPECT_TRUE(csv == expected) << calls << " calls, batches of " << seconds << " s";
+      }
+    }
+  }
 }
 
 }  // namespace

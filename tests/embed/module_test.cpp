@@ -58,16 +58,16 @@ TEST_F(ModuleFolder, EmbedsClipsOfAnyLengthAtItsRateAndTimes) {
   EXPECT_EQ(encoder->sample_rate(), 8000);
   EXPECT_FALSE(has_layout("module:" + folder_.path().string()));
   const auto a = torch::randn({100}), b = torch::randn({1234});
-  const auto clips = encoder->embed({a, b});
+  const auto clips = encoder->embed({a, b}, EmbeddingKind::kTimestamp);
   ASSERT_EQ(clips.size(), 2u);
   EXPECT_LE(test::absolute_error(clips[0].timestamps, expected(a)), 1e-6);
   EXPECT_LE(test::absolute_error(clips[1].timestamps, expected(b)), 1e-6);
-  EXPECT_LE(test::absolute_error(clips[1].scene, expected(b).mean(0)), 1e-6);
+  EXPECT_LE(test::absolute_error(encoder->embed({a, b}, EmbeddingKind::kScene)[1].scene, expected(b).mean(0)), 1e-6);
   ASSERT_EQ(clips[1].timestamps_ms.size(), 12u);
   EXPECT_EQ(clips[1].timestamps_ms[0], 6.25);
   EXPECT_EQ(clips[1].timestamps_ms[11], 6.25 + 11 * 12.5);
   EXPECT_NE(encoder->description().find("toy, module "), std::string::npos);
-  test::expect_error([&] { encoder->embed({torch::randn({99})}); }, {"99 samples", "100"});
+  test::expect_error([&] { encoder->embed({torch::randn({99})}, EmbeddingKind::kScene); }, {"99 samples", "100"});
 }
 
 TEST_F(ModuleFolder, AFilterbankMayStandInFrontOfIt) {
@@ -85,7 +85,7 @@ TEST_F(ModuleFolder, AFilterbankMayStandInFrontOfIt) {
                              {"embedding.0", 2 * features::kaldi_fbank(a, fbank)},
                              {"waveform.1", b},
                              {"embedding.1", 2 * features::kaldi_fbank(b, fbank)}});
-  const auto clip = open_it()->embed({b}).front();
+  const auto clip = open_it()->embed({b}, EmbeddingKind::kTimestamp).front();
   EXPECT_LE(test::relative_error(clip.timestamps, 2 * features::kaldi_fbank(b, fbank)), 1e-6);
 }
 

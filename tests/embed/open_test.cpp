@@ -5,6 +5,8 @@
 
 #include "axlstm/checkpoints/checkpoint.h"
 #include "axlstm/config/schema.h"
+#include "axlstm/core/error.h"
+#include "axlstm/embed/embedder.h"
 #include "axlstm/objective/objective.h"
 #include "support/expect_error.h"
 #include "support/tmpdir.h"
@@ -31,7 +33,7 @@ std::filesystem::path make_run(const test::TemporaryFolder& folder, const config
 
 torch::Tensor embedding_of(const ModelArguments& arguments) {
   const auto encoder = open(arguments, torch::kCPU, /*announced=*/false);
-  return encoder->embed({torch::sin(torch::arange(16000) * 0.05)}).front().scene;
+  return encoder->embed({torch::sin(torch::arange(16000) * 0.05)}, EmbeddingKind::kScene).front().scene;
 }
 
 TEST(Open, RunsAndTheirCheckpointsAreTheSame) {
@@ -82,6 +84,18 @@ TEST(Open, RandomWeightsFollowFromTheSeed) {
   const auto a = embedding_of({.name = "random:" + file, .layout = {}, .seed = 1});
   EXPECT_TRUE(a.equal(embedding_of({.name = "random:" + file, .layout = {}, .seed = 1})));
   EXPECT_FALSE(a.equal(embedding_of({.name = "random:" + file, .layout = {}, .seed = 2})));
+}
+
+TEST(Open, TheKernelsOfAConfigurationCountButNotThoseOfATraining) {
+  const test::TemporaryFolder folder;
+  const std::string yaml = str(kSmall, "kernel: {backend: reference}\n");
+  const auto backend = [](const std::string& name) {
+    const auto encoder = open({.name = name, .layout = {}}, torch::kCPU, false);
+    return dynamic_cast<Embedder&>(*encoder).encoder_options().backend;
+  };
+  EXPECT_EQ(backend("random:" + folder.write("reference.yaml", yaml).string()), ops::Backend::kReference);
+  const auto config = config::read(config::parse(yaml, "test"));
+  EXPECT_EQ(backend(make_run(folder, config, yaml).string()), ops::Backend::kAuto);
 }
 
 TEST(Open, NaiveHasNeitherLayoutNorPaddingNorAveragedWeights) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <nlohmann/json.hpp>
 
 #include "axlstm/embed/stream_output.h"
@@ -54,7 +55,7 @@ TEST(EmbeddingStream, WithTheStatisticsOfTheClipItsChunksAreThoseOfTheClip) {
     Embedder embedder = small_embedder(padding);
     for (const std::int64_t samples : {1, 100, 201, 1600, 31'839, 31'840, 31'999, 32'000, 32'160, 64'000, 70'001}) {
       const auto waveform = noise(samples);
-      const auto whole = embedder.embed({waveform}).front();
+      const auto whole = embedder.embed({waveform}, EmbeddingKind::kTimestamp).front();
       const auto statistics = statistics_of(embedder, waveform);
       for (const std::size_t piece : {777, 100'000}) {
         const auto steps = streamed(embedder, waveform, EmbeddingKind::kTimestamp, statistics, piece);
@@ -126,6 +127,25 @@ TEST(EmbeddingStream, AChunkComesWithItsLastSample) {
   EXPECT_EQ(count, 0);
   stream.push(samples.last(1));
   EXPECT_EQ(count, 1);
+}
+
+TEST(Embedder, ScenesAreTheMeansOfTimeStepsInAnyCompanyAndByTwoThreads) {
+  Embedder embedder = small_embedder();
+  std::vector<torch::Tensor> waveforms;
+  for (const std::int64_t samples : {1, 5000, 32'000, 70'001, 100'000}) waveforms.push_back(noise(samples));
+  const auto steps = embedder.embed(waveforms, EmbeddingKind::kTimestamp);
+  const auto embed = [&] { return embedder.embed(waveforms, EmbeddingKind::kScene); };
+  auto other = std::async(std::launch::async, embed);
+  const auto scenes = embed(), others = other.get();
+  for (std::size_t n = 0; n < waveforms.size(); ++n) {
+    EXPECT_LE(difference(scenes[n].scene, steps[n].timestamps.mean(0)), 1e-6) << n;
+    EXPECT_TRUE(scenes[n].scene.equal(others[n].scene)) << n;
+    const auto alone = embedder.embed({waveforms[n]}, EmbeddingKind::kScene).front();
+    EXPECT_LE(difference(scenes[n].scene, alone.scene), 1e-5) << n;
+    EXPECT_FALSE(scenes[n].timestamps.defined());
+    EXPECT_TRUE(scenes[n].timestamps_ms.empty());
+    EXPECT_FALSE(steps[n].scene.defined());
+  }
 }
 
 TEST(EmbeddingStream, WithoutASampleThereAreNoEmbeddings) {

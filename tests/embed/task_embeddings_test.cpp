@@ -302,11 +302,11 @@ TEST_F(EmbeddingsTest, RefusesFinishedEmbeddingsOfAnotherSource) {
 /// Refuses more than one clip at once, and every second clip.
 class FailingEncoder final : public ClipEncoder {
  public:
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override {
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind) override {
     if (waveforms.size() > 1 || ++clips_ % 2 == 0) {
       throw std::runtime_error("out of memory\nException raised from here");
     }
-    return {{torch::ones({2}), torch::ones({1, 2}), {0.0}}};
+    return {{.scene = torch::ones({2}), .timestamps = {}, .timestamps_ms = {}}};
   }
   int sample_rate() const override { return 16000; }
 

@@ -95,7 +95,7 @@ TEST_F(MeanArchitecture, TrainsResumesAndEmbeds) {
   for (const auto& [name, tensor] : a->model) EXPECT_TRUE(b->model.at(name).equal(tensor)) << name;
 
   const auto encoder = embed::open({.name = whole.train.run_dir, .layout = {}}, torch::kCPU, /*announced=*/false);
-  const auto embedded = encoder->embed({torch::randn({16000})});
+  const auto embedded = encoder->embed({torch::randn({16000})}, embed::EmbeddingKind::kScene);
   ASSERT_EQ(embedded.size(), 1u);
   EXPECT_EQ(embedded.front().scene.numel(), 5 * 16);
 }

@@ -10,15 +10,17 @@
 #include <vector>
 
 #include "axlstm/audio/decode.h"
+#include "axlstm/embed/options.h"
 #include "axlstm/features/options.h"
 
 namespace axlstm::embed {
 
-/// The embeddings of one clip; float32 on the CPU.
+/// The embedding of one clip, of the kind that was asked for; float32 on the CPU. Clips that were embedded together may
+/// share memory: who keeps few of many copies them.
 struct ClipEmbedding {
-  torch::Tensor scene;                ///< [W], the mean over time
-  torch::Tensor timestamps;           ///< [T, W]
-  std::vector<double> timestamps_ms;  ///< T times from 0 in equal steps
+  torch::Tensor scene;                ///< kScene: [W], the mean over time; else undefined
+  torch::Tensor timestamps;           ///< kTimestamp: [T, W]; else undefined
+  std::vector<double> timestamps_ms;  ///< kTimestamp: T times from 0 in equal steps; else none
 };
 
 /// What is known of a clip once it was embedded step by step.
@@ -46,7 +48,7 @@ class ClipEncoder {
   using TakeStep = std::function<void(std::span<const float> step)>;
 
   /// Mono waveforms [T] float32 at sample_rate(), of any lengths ≥ 1.
-  virtual std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) = 0;
+  virtual std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) = 0;
 
   /// Embeds a clip of any length and gives `take` the rows of ClipEmbedding::timestamps, to rounding; in constant
   /// memory where an encoder overrides it. Throws Error naming the clip if it cannot be used, perhaps after some steps.
@@ -57,12 +59,16 @@ class ClipEncoder {
 
   /// As embed(), of clips that are log-mel [L', mels] as front_end() says already, normalised, float32 on the CPU, any
   /// L' ≥ 1. Times are to a hop. Throws Error where there is no front end.
-  virtual std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels);
+  virtual std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels, EmbeddingKind kind);
 
   virtual int sample_rate() const = 0;
 
   /// Threads by which clips are decoded ahead of it: few where it needs the cores itself.
   virtual int decoding_threads() const { return 1; }
+
+  /// Calls of embed() and embed_log_mel() that threads of their own may make at once, and that are faster so: two where
+  /// the CPU prepares clips while a GPU embeds those before them.
+  virtual int calls_at_once() const { return 1; }
 
   /// True for one that is defined at a rate of its own, to which audio of any other is brought without being asked for;
   /// a trained one has the audio that it was trained on.

@@ -1,8 +1,11 @@
 // Waveforms → timestamp and scene embeddings.
 #pragma once
 
+#include <c10/core/Stream.h>
 #include <torch/types.h>
 
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,17 +30,19 @@ class Embedder final : public ClipEncoder {
   Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, const EmbeddingOptions& embedding,
            runtime::Arithmetic arithmetic, std::string description = {}, std::int64_t batch_chunks = 0);
 
-  /// Clips of different lengths share batches.
-  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms) override;
+  /// Clips of different lengths share batches, which changes no number of theirs.
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override;
   LongClip embed_long(const audio::Recording& recording, const TakeStep& take) override;
   std::optional<FrontEnd> front_end() const override;
-  std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels) override;
+  std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels, EmbeddingKind kind) override;
   int sample_rate() const override { return static_cast<int>(log_mel_.options().sample_rate); }
   int decoding_threads() const override;
+  int calls_at_once() const override;
   std::string description() const override { return description_; }
 
-  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU.
-  torch::Tensor encode(const torch::Tensor& chunks);
+  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on `target`, which is the CPU
+  /// or the embedder's device; there they may still be computed. Not beside another call.
+  torch::Tensor encode(const torch::Tensor& chunks, const torch::Device& target = torch::kCPU);
 
   const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
   const features::LogMel& log_mel() const { return log_mel_; }
@@ -45,7 +50,10 @@ class Embedder final : public ClipEncoder {
   const torch::Device& device() const { return arithmetic_.device; }  ///< where chunks are encoded
 
  private:
-  std::vector<ClipEmbedding> embed(const Chunks& chunks, const std::vector<double>& durations_ms);
+  /// What `make` returns, computed on a stream of its own and waited for: it does not wait for clips that are encoded.
+  template <typename Make>
+  Chunks prepare(const Make& make) const;
+  std::vector<ClipEmbedding> embed(const Chunks& chunks, const std::vector<double>& durations_ms, EmbeddingKind kind);
 
   model::Encoder encoder_;
   features::LogMel log_mel_;
@@ -53,6 +61,8 @@ class Embedder final : public ClipEncoder {
   runtime::Arithmetic arithmetic_;
   std::int64_t batch_chunks_;  ///< that go through the encoder at once
   std::string description_;
+  std::optional<c10::Stream> preparing_;  ///< of a GPU
+  std::mutex encoding_;                   ///< of the encoder and batch_chunks_, among calls of embed()
 };
 
 }  // namespace axlstm::embed

@@ -13,9 +13,6 @@
 
 namespace axlstm::embed {
 
-enum class EmbeddingKind { kScene, kTimestamp };
-constexpr auto enum_names(EmbeddingKind) { return std::array{"scene", "timestamp"}; }
-
 enum class OutputFormat { kNpy, kCsv };
 constexpr auto enum_names(OutputFormat) { return std::array{"npy", "csv"}; }
 

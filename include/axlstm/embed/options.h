@@ -7,6 +7,10 @@
 
 namespace axlstm::embed {
 
+/// What is wanted of a clip: one vector, the mean over its time steps; or all of them.
+enum class EmbeddingKind { kScene, kTimestamp };
+constexpr auto enum_names(EmbeddingKind) { return std::array{"scene", "timestamp"}; }
+
 /// kTimeFrequency: each time step concatenates its frequency tokens. kReleased: the paper's code, which reads the
 /// time-major tokens as if they were frequency-major; published numbers were made with it.
 enum class EmbeddingLayout { kTimeFrequency, kReleased };

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "axlstm/embed/embedder.h"
-#include "axlstm/embed/extraction.h"
+#include "axlstm/embed/options.h"
 #include "axlstm/features/log_mel_stream.h"
 #include "axlstm/features/running_statistics.h"
 

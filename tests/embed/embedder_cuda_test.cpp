@@ -1,0 +1,71 @@
+// On a GPU clips share batches and streams: neither may be seen in their numbers.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <future>
+
+#include "axlstm/embed/embedder.h"
+#include "axlstm/features/log_mel.h"
+
+namespace axlstm::embed {
+namespace {
+
+class EmbedderOnGpu : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
+    model::EncoderOptions options;
+    options.size = model::Size::kTiny;
+    options.depth = 2;
+    torch::manual_seed(1);
+    embedder_.emplace(model::Encoder(model::resolve(options)), features::LogMelOptions{}, EmbeddingOptions{},
+                      runtime::Arithmetic(runtime::Precision::kFp16, torch::kCUDA), "", /*batch_chunks=*/8);
+    for (int n = 0; n < 40; ++n) waveforms_.push_back(torch::randn({1 + n * 3571 % 100'003}));
+  }
+
+  std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) {
+    return embedder_->embed(waveforms, kind);
+  }
+
+  std::optional<Embedder> embedder_;
+  std::vector<torch::Tensor> waveforms_;
+};
+
+TEST_F(EmbedderOnGpu, ScenesAreTheMeansOfTimeSteps) {
+  const auto scenes = embed(waveforms_, EmbeddingKind::kScene), steps = embed(waveforms_, EmbeddingKind::kTimestamp);
+  for (std::size_t n = 0; n < waveforms_.size(); ++n) {
+    EXPECT_TRUE(scenes[n].scene.device().is_cpu());
+    EXPECT_LE((scenes[n].scene - steps[n].timestamps.mean(0)).abs().max().item<double>(), 1e-6) << n;
+  }
+}
+
+TEST_F(EmbedderOnGpu, NeitherCompanyNorCallsAtOnceChangeABit) {
+  for (const auto kind : {EmbeddingKind::kScene, EmbeddingKind::kTimestamp}) {
+    const auto tensor = [&](const ClipEmbedding& clip) {
+      return kind == EmbeddingKind::kScene ? clip.scene : clip.timestamps;
+    };
+    const auto together = embed(waveforms_, kind);
+    for (int round = 0; round < 5; ++round) {
+      // Batches of several sizes, two of them at a time.
+      std::vector<std::future<std::vector<ClipEmbedding>>> calls;
+      std::vector<ClipEmbedding> apart;
+      const auto finish = [&](std::size_t left) {
+        for (; calls.size() > left; calls.erase(calls.begin()))
+          for (auto& clip : calls.front().get()) apart.push_back(std::move(clip));
+      };
+      for (std::size_t first = 0, size = 1; first < waveforms_.size(); first += size, size = size % 7 + 1) {
+        const std::vector<torch::Tensor> part(
+            waveforms_.begin() + static_cast<std::ptrdiff_t>(first),
+            waveforms_.begin() + static_cast<std::ptrdiff_t>(std::min(first + size, waveforms_.size())));
+        finish(1);
+        calls.push_back(std::async(std::launch::async, [&, part] { return embed(part, kind); }));
+      }
+      finish(0);
+      ASSERT_EQ(apart.size(), together.size());
+      for (std::size_t n = 0; n < apart.size(); ++n) EXPECT_TRUE(tensor(apart[n]).equal(tensor(together[n]))) << n;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace axlstm::embed
