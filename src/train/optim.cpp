@@ -36,6 +36,7 @@ AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options) : opt
     const auto& parameter = item.value();
     Slot slot{item.key(), parameter, torch::zeros_like(parameter), torch::zeros_like(parameter),
               torch::zeros({}, parameter.options().dtype(torch::kFloat32).requires_grad(false))};
+    if (parameter.is_cuda() && !device_lr_.defined()) device_lr_ = torch::zeros_like(slot.step);
     const bool is_A_log = item.key().ends_with(".A_log");
     has_A_log |= is_A_log;
     const bool decays = options.decay == Decay::kAll || parameter.dim() > 1;
@@ -46,12 +47,22 @@ AdamW::AdamW(const torch::nn::Module& module, const OptimOptions& options) : opt
 }
 
 void AdamW::step(double lr) {
-  const torch::NoGradGuard no_grad;
-  update(decayed_, lr, options_.weight_decay);
-  update(plain_, lr, 0.0);
+  set_learning_rate(lr);
+  update();
 }
 
-void AdamW::update(const std::vector<Slot>& slots, double lr, double weight_decay) {
+void AdamW::set_learning_rate(double lr) {
+  lr_ = lr;
+  if (device_lr_.defined()) device_lr_.fill_(lr);
+}
+
+void AdamW::update() {
+  const torch::NoGradGuard no_grad;
+  update(decayed_, options_.weight_decay);
+  update(plain_, 0.0);
+}
+
+void AdamW::update(const std::vector<Slot>& slots, double weight_decay) {
   std::vector<torch::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs, steps;
   for (const Slot& slot : slots) {
     if (!slot.parameter.grad().defined()) continue;
@@ -63,8 +74,12 @@ void AdamW::update(const std::vector<Slot>& slots, double lr, double weight_deca
   }
   if (parameters.empty()) return;
   at::_foreach_add_(steps, 1);
-  at::_fused_adamw_(parameters, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps, lr, options_.beta1,
-                    options_.beta2, weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  const auto adamw = [&](const auto& lr) {
+    at::_fused_adamw_(parameters, gradients, exp_avgs, exp_avg_sqs, /*max_exp_avg_sqs=*/{}, steps, lr, options_.beta1,
+                      options_.beta2, weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  };
+  if (!device_lr_.defined()) return adamw(lr_);
+  adamw(device_lr_);
 }
 
 checkpoints::NamedTensors AdamW::state() const {

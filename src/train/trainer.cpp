@@ -63,11 +63,13 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
     AXLSTM_CHECK(group_->gather(data_fingerprint_).front() == data_fingerprint_,
                  "this rank sees other training clips than rank 0; is the data the same on all machines?");
   }
+  if (!state_.objective->needs_labels()) graph_.emplace(config_.train.cuda_graph);
   if (leads() && !config_.data.validation.empty()) validation_.emplace(config_);
 }
 
 StepSetup Trainer::setup() {
-  return {*state_.objective, state_.optimizer, arithmetic_, config_, &state_.scaler, ranks_ ? &*ranks_ : nullptr};
+  return {*state_.objective,           state_.optimizer,           arithmetic_, config_, &state_.scaler,
+          ranks_ ? &*ranks_ : nullptr, graph_ ? &*graph_ : nullptr};
 }
 
 void Trainer::resume() {

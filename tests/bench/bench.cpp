@@ -39,7 +39,7 @@ struct Settings {
   std::vector<std::int64_t> chunks{256};
   std::string dtype = "bf16";
   std::string backend = "auto", isa = "auto";
-  bool recompute = false;
+  bool recompute = false, graph = false;
 };
 
 torch::ScalarType dtype_of(const std::string& name) {
@@ -233,7 +233,8 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
   objective->module().to(torch::kCUDA);
   train::AdamW optimizer(objective->module(), config.optim);
   train::GradScaler scaler(torch::kCUDA, settings.dtype == "fp16");
-  const train::StepSetup setup{*objective, optimizer, arithmetic, config, &scaler};
+  train::StepGraph graph(settings.graph ? train::CudaGraph::kOn : train::CudaGraph::kOff);
+  const train::StepSetup setup{*objective, optimizer, arithmetic, config, &scaler, nullptr, &graph};
   for (std::int64_t batch = settings.batch; batch >= 32; batch /= 2) {
     try {
       bench::reset_peak_memory();
@@ -252,6 +253,7 @@ void bench_step(const std::string& name, const Settings& settings, const bench::
                         {"backend", settings.backend},
                         {"isa", settings.isa},
                         {"recompute", settings.recompute},
+                        {"cuda_graph", settings.graph},
                         {"batch", batch},
                         {"ms", ms},
                         {"clips_per_second", static_cast<double>(batch) / ms * 1e3},
@@ -286,6 +288,7 @@ int main(int argc, char** argv) {
   steps->add_option("--batch", settings.batch, "Clips; halved until they fit");
   steps->add_option("--backend", settings.backend)->check(CLI::IsMember({"auto", "cell", "reference"}));
   steps->add_flag("--recompute", settings.recompute, "kernel.recompute");
+  steps->add_flag("--graph", settings.graph, "train.cuda_graph=on");
   auto* encoder = app.add_subcommand("encoder", "Chunks through the encoder alone, as extract does");
   encoder->add_option("--models", settings.models)->delimiter(',');
   encoder->add_option("--chunks", settings.chunks, "At once; extract has 256")->delimiter(',');

@@ -30,6 +30,10 @@ class AdamW {
   /// One update with the gradients at hand. Parameters without a gradient stay as they are.
   void step(double lr);
 
+  /// step() in two parts, of which the second can be recorded by a runtime::DeviceGraph.
+  void set_learning_rate(double lr);
+  void update();
+
   /// exp_avg.<name>, exp_avg_sq.<name> and step.<name> of every parameter, sharing memory with the optimiser.
   checkpoints::NamedTensors state() const;
 
@@ -41,10 +45,12 @@ class AdamW {
     std::string name;
     torch::Tensor parameter, exp_avg, exp_avg_sq, step;
   };
-  void update(const std::vector<Slot>& slots, double lr, double weight_decay);
+  void update(const std::vector<Slot>& slots, double weight_decay);
 
   OptimOptions options_;
   std::vector<Slot> decayed_, plain_;
+  double lr_ = 0;
+  torch::Tensor device_lr_;  ///< on a GPU: a recording reads it there
 };
 
 }  // namespace axlstm::train

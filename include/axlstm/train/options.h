@@ -14,6 +14,10 @@ namespace axlstm::train {
 enum class Decay { kMatrices, kAll };
 constexpr auto enum_names(Decay) { return std::array{"matrices", "all"}; }
 
+/// Whether a step's forward and backward pass is recorded as a CUDA graph; kAuto: where there is memory for it.
+enum class CudaGraph { kAuto, kOn, kOff };
+constexpr auto enum_names(CudaGraph) { return std::array{"auto", "on", "off"}; }
+
 struct OptimOptions {
   double base_lr = 1.5e-4;
   std::int64_t global_batch = 1024;
@@ -36,6 +40,7 @@ struct TrainOptions {
   std::int64_t seed = 0;
   std::int64_t threads = 0;
   std::int64_t device_batch = 0;
+  CudaGraph cuda_graph = CudaGraph::kAuto;
   std::int64_t max_steps = 0;
   std::int64_t max_skipped_steps = 10;
   std::int64_t log_every_steps = 20;

@@ -10,6 +10,7 @@
 #include "axlstm/runtime/arithmetic.h"
 #include "axlstm/train/grad_scaler.h"
 #include "axlstm/train/optim.h"
+#include "axlstm/train/step_graph.h"
 
 namespace axlstm::train {
 
@@ -27,6 +28,7 @@ struct StepSetup {
   const config::RunConfig& config;  ///< optim.global_batch, optim.clip_grad_norm, train.device_batch
   GradScaler* scaler = nullptr;     ///< needed for fp16 only
   Ranks* ranks = nullptr;           ///< null: one process trains alone
+  StepGraph* graph = nullptr;       ///< null: every step is made operator by operator
 };
 
 /// Loss (already divided among micro-batches) and gradient norm of one optimiser step.
@@ -43,6 +45,15 @@ struct StepResult {
 /// result; `stop` tells them that this one was asked to stop.
 StepResult training_step(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn, double lr,
                          bool stop = false);
+
+/// Whether the ranks' gradients are added up while the last ones are computed.
+enum class Sums { kOverlapped, kNone };
+
+/// The part of training_step() that needs no other rank: gradients; and float64 [2]: the loss, and 0 for the number of
+/// ranks that were asked to stop. Without ranks [3]: also the gradients' norm. With kNone the caller tells the reducer
+/// when the gradients are there.
+torch::Tensor until_ranks_meet(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn,
+                               Sums sums = Sums::kOverlapped);
 
 /// Clips of one forward pass, of a batch of so many.
 std::int64_t device_batch(const config::RunConfig& config, std::int64_t batch);

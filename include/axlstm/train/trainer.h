@@ -68,6 +68,7 @@ class Trainer {
   State state_;
   std::optional<distributed::GradientReducer> reducer_;
   std::optional<Ranks> ranks_;
+  std::optional<StepGraph> graph_;  ///< of objectives that see nothing but spectrograms
   std::optional<Validation> validation_;
   Probe probe_;
   double step_flops_;                 ///< of a whole batch
