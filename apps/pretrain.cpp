@@ -21,7 +21,8 @@ int main(int argc, char** argv) {
   std::int64_t nproc = 0;
   launch::LaunchOptions launch;
   CLI::Option* several =
-      app.add_option("--nproc", nproc, "Train with so many processes on this machine, one a GPU (docs/distributed.md)")
+      app.add_option("--nproc", nproc,
+                     "Train with this many processes on this machine, one for each GPU (docs/distributed.md)")
           ->check(CLI::Range(1, 1024));
   app.add_option("--max-restarts", launch.max_restarts, "With --nproc: start again so often after a failure [0]")
       ->needs(several)

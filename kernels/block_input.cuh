@@ -34,8 +34,8 @@ struct LaneConv {
   }
 };
 
-/// The lane's tokens (4 of 7) and the three before them, of 16 channels `half`, from a tile with a halo: what `before`
-/// finds there, made for a tile without, are tokens four earlier.
+/// a[0..2]: the three tokens before the lane's; a[3..6]: its four; of 16 channels `half`. `before` is a lane of a tile
+/// without halo, so in a tile with a halo of four tokens it addresses four tokens earlier.
 template <typename T>
 __device__ inline void load_past(float2 (&a)[7], std::byte* tile, const TileLane& before, const TileLane& own,
                                  int half) {

@@ -1,4 +1,4 @@
-// The way back through what precedes the cell: gradients of a and of all weights in one pass. A warp has 32 channels
+// The backward pass of what precedes the cell: gradients of a and of all weights in one pass. A warp has 32 channels
 // and walks back in time, 16 tokens a step; everything but the convolution is products of matrices.
 #pragma once
 
@@ -225,8 +225,8 @@ class BackwardStep {
     }
   }
 
-  /// dx[4..6], of the three tokens behind the lane's. They are the next lane's first ones; the last lane's are those of
-  /// the step done before (later in time), which the first lane left in `later`.
+  /// dx[4..6], of the three tokens after the lane's. They come from the next lane; the last lane uses those that the
+  /// first lane saved in `later` in the previously processed (later) step.
   __device__ void from_next_lane(float (&dx)[7][4], float (&later)[3][4]) const {
 #pragma unroll
     for (int n = 0; n < 3; ++n) {

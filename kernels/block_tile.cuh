@@ -95,8 +95,8 @@ __device__ inline void load_gate_rows(std::uint32_t (&a)[4], const float* weight
   }
 }
 
-/// For the way back, where the high parts do: a of the gate weights [8, channels]: rows are the 16 channels from
-/// `channel` on, columns the gates, twice.
+/// For the backward pass, where the high parts suffice. A operand: rows are 16 channels from `channel` on, columns the
+/// 8 gates, repeated twice. Input: gate weights [8, channels].
 template <typename T>
 __device__ inline void load_gate_columns(std::uint32_t (&a)[4], const float* weight, std::int64_t channels,
                                          std::int64_t channel, int lane) {

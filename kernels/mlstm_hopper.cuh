@@ -220,8 +220,8 @@ class HopperChunk : public HopperLayout {
     if (slot > kSlots - 3) rows[1][half] += is_short ? x : 0.0F;
   }
 
-  /// Where a lane's elements of a tile begin: of its first row's first eighth. To be asked for anew in each phase:
-  /// kept, the compiler would hold the sums with all tiles, more than there are registers.
+  /// Where a lane's elements of a tile begin: of its first row's first eighth. Recompute it in each phase: if it is
+  /// kept in a variable, the compiler precomputes the addresses of all tiles and spills registers.
   __device__ static int lane_place() {
     const int row = lane() / 4;
     return opaque(warp() * 16 * kTileWidth + row * (kTileWidth + 8) + lane() % 4 * 2);

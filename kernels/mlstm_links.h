@@ -3,7 +3,7 @@
 // the tokens i of chunk c + 1: exp(g_j − G_i) for j in chunk c' ≤ c is a_j exp(G_c' − G_c) b_i, factors of at most 1.
 // So what earlier tokens add is a product with a state of the head, Σ_c' exp(G_c' − G_c) Σ_j a_j k_j v_jᵀ, and the
 // gradient that later ones send back a product with another, Σ_c' exp(G_c − G_c') Σ_i b_i / N_i q_i dh_iᵀ over c' ≥ c.
-// The products are the caller's; here is what is around them.
+// The caller runs the matrix products; these kernels prepare their inputs and apply their results.
 //
 // "Rows" are tensors [B·NH, links, L, DH] narrow, contiguous: for each link the tokens of the chunk before or behind
 // it, L = shape.chunk, zeros behind the last token. All entry points enqueue on `stream`, allocate nothing and return

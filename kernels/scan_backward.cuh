@@ -1,5 +1,5 @@
-// The selective scan's way back, chunk by chunk from the last: the states of some tokens at a time are computed again
-// from those that were kept before their chunk, and held in shared memory; then it goes back over these tokens.
+// The selective scan's backward pass, chunk by chunk from the last: the states of some tokens at a time are computed
+// again from those that were kept before their chunk, and held in shared memory; then it goes back over these tokens.
 #pragma once
 
 #include "scan_sums.cuh"
@@ -7,7 +7,7 @@
 
 namespace axlstm::kernels {
 
-/// What a thread does on the way back.
+/// What a thread does in the backward pass.
 template <int States, typename T>
 class ScanBack {
  public:

@@ -7,8 +7,8 @@ import re
 import sys
 from pathlib import Path
 
-# Room → rooms it may include; itself, and options.h and architecture.h of all rooms, always. A room stands above those
-# it includes.
+# Component → components that it may include, beside itself and options.h and architecture.h of all components. A
+# component stands above those that it includes.
 ALLOWED = {
     "core": set(),
     "audio": {"core"},
@@ -34,17 +34,19 @@ ALLOWED = {
     "suite": {"core", "config", "hear", "embed", "downstream", "report", "runtime", "train", "distributed",
               "launch", "model", "checkpoints", "data", "audio"},
 }
-# Free of LibTorch: these rooms whole, and in every room what says how a thing is made (plain values and facts).
-TORCH_FREE_ROOMS = {"core", "audio", "io", "launch", "hear", "config", "report", "sweep", "data/lists", "data/shards"}
+# Free of LibTorch: these components whole, and in every component the files that hold plain values and facts.
+TORCH_FREE_COMPONENTS = {
+    "core", "audio", "io", "launch", "hear", "config", "report", "sweep", "data/lists", "data/shards"
+}
 TORCH_FREE_FILES = {"options", "architecture", "architectures"}
-# A configuration is made of the rooms' plain values.
+# A configuration is made of the components' plain values.
 CONFIG_MAY_INCLUDE = re.compile(r"(axlstm/)?(core/\w+|config/\w+|\w+/(options|architecture))\.h")
 THIRD_PARTY = re.compile(r"^(spdlog|fmt|CLI|yaml-cpp|nlohmann|sndfile|soxr|archive|png|omp|xxhash|hwy)\b")
 LIBTORCH = re.compile(r"^(torch|ATen|c10)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
 
-def room_of(path: Path) -> str | None:
+def component_of(path: Path) -> str | None:
     """The folder of include/axlstm or src that a file belongs to, such as "data" or "data/lists"."""
     parts = path.parts[:-1]
     if parts[:2] == ("include", "axlstm"):
@@ -54,9 +56,9 @@ def room_of(path: Path) -> str | None:
 
 def problems(path: Path) -> list[str]:
     """What a file includes against the rules, as 'file:line: reason'."""
-    place = room_of(path)
-    room = place and place.split("/")[0]
-    torch_free = place in TORCH_FREE_ROOMS or room in TORCH_FREE_ROOMS or path.stem in TORCH_FREE_FILES
+    place = component_of(path)
+    component = place and place.split("/")[0]
+    torch_free = place in TORCH_FREE_COMPONENTS or component in TORCH_FREE_COMPONENTS or path.stem in TORCH_FREE_FILES
     public = path.parts[0] == "include"
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -68,7 +70,7 @@ def problems(path: Path) -> list[str]:
             found.append(f"{where}: device code includes CUDA headers only, not {name}")
         if path.parts[0] != "apps" and re.match(r"apps/|cli\.h", name):
             found.append(f"{where}: nothing includes apps/")
-        if not room:
+        if not component:
             continue
         if public and THIRD_PARTY.match(name):
             found.append(f"{where}: {name} belongs in a .cpp, not in a public header")
@@ -80,9 +82,9 @@ def problems(path: Path) -> list[str]:
         plain = re.fullmatch(r"axlstm/\w+/(options|architecture)\.h", name)
         if public and target and not target.group(1):
             found.append(f"{where}: {name} is not installed; a public header takes public ones only")
-        if target and not plain and target.group(2) != room and target.group(2) not in ALLOWED[room]:
-            found.append(f"{where}: {room} must not include {target.group(2)} ({name})")
-        if room == "config" and target and not CONFIG_MAY_INCLUDE.match(name):
+        if target and not plain and target.group(2) != component and target.group(2) not in ALLOWED[component]:
+            found.append(f"{where}: {component} must not include {target.group(2)} ({name})")
+        if component == "config" and target and not CONFIG_MAY_INCLUDE.match(name):
             found.append(f"{where}: config takes the layers' options.h only, not {name}")
     return found
 

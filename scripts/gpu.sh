@@ -28,7 +28,7 @@ done
 output=$REPO/build/gpu failed=()
 mkdir -p "$output"
 
-# sanitizer TOOL SHARDS [FILTER]: in so many processes side by side.
+# sanitizer TOOL SHARDS [FILTER]: in SHARDS processes side by side.
 sanitizer() {
   local tool=$1 shards=$2 shard running=()
   rm -f "$output/$tool".*log

@@ -26,4 +26,4 @@ say "Training HEAR's downstream models on the embeddings"
 "$PYTHON" scripts/quickstart_table.py "$run/embeddings" "$task"
 printf '\nReconstructions, the first and the last (input, masked input, reconstruction):\n'
 find "$PWD/$run/pictures" -name '*.png' | sort | sed -n '1p;$p'
-printf '\nNext: README.md shows how to train on your own audio.\n'
+printf '\nNext: docs/train.md shows how to train on your own audio.\n'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Injects every fault, measures every load and fuzzes every parser that docs/reliability.md promises something about; hours on two cores.
 # Usage: reliability.sh [--ten-minutes] [--jobs N] [EXPERIMENT]...   as the table there names them; without names: all.
-# --ten-minutes: a part of each. --jobs: so many faults at a time; loads are measured one after the other.
+# --ten-minutes: a part of each. --jobs: number of faults at a time; loads are measured one after the other.
 # Writes build/reliability/results and the table, build/reliability/table.md; exits with 1 if a promise was broken.
 . "$(dirname "$0")/setup.sh"
 

@@ -101,7 +101,7 @@ void verify(const fs::path& folder, const nlohmann::json& state, Purpose purpose
   }
 }
 
-/// What `load` makes of a run's newest checkpoint that it takes; it throws Error for damaged ones.
+/// Returns load(folder) for the newest checkpoint that load() accepts; load() throws Error for a damaged one.
 template <typename Load>
 auto newest_of(const fs::path& run_dir, const Load& load) {
   const auto folders = list_checkpoints(run_dir);

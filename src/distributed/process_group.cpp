@@ -194,7 +194,7 @@ void ProcessGroup::fail(const std::string& reason) noexcept {
     if (world_size() > 1) connection_->store->set(Heartbeat::kFailed, connection_->name + " failed: " + reason);
     connection_->heartbeat->stop();
     if (rank() == 0 && world_size() > 1) std::this_thread::sleep_for(kTimeToRead);
-  } catch (const std::exception&) {  // nobody is there to be told
+  } catch (const std::exception&) {  // the store is gone, so no rank could read the reason
   }
 }
 

@@ -22,7 +22,7 @@ std::vector<fs::path> embed_tasks(const ModelArguments& model, const std::vector
   encoders.reserve(devices.size());
   for (const torch::Device& device : devices) encoders.push_back(open(model, device, encoders.empty()));
 
-  // What is left for the CPU beside a GPU is small; many waiting threads would only stand in the way of other work.
+  // The GPU does nearly all the work: one CPU thread avoids idle OpenMP threads that spin.
   const int threads = devices.front().is_cuda() ? 1 : torch::get_num_threads();
   ExtractionOptions shared = options;
   shared.side_by_side = static_cast<int>(encoders.size());

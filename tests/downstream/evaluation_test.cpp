@@ -37,7 +37,7 @@ std::string processor_kind() {
 }
 
 /// Where the kit computes the digits that are stored. Elsewhere its scores differ from the fifth digit on, and ours
-/// with them (docs/hear.md).
+/// with them (docs/hear-parity.md).
 bool computes_official_digits(const std::string& kind, bool softmax) {
   if (kind == "AuthenticAMD AVX512") return true;
   return kind == "AuthenticAMD AVX2" && !softmax;

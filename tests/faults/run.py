@@ -4,7 +4,7 @@
 Usage: run.py --bin build/ci/bin --shim build/ci/tests/libaxlstm_fault_shim.so [--count N] [--jobs N] EXPERIMENT…
 Experiments: kill-PROGRAM, full-PROGRAM, read-only-PROGRAM (pretrain, pack, extract, hear-eval, sweep), metrics, no-flush, read-error, damage,
 ranks, signals, two-processes, clock, locales, numbers, no-gpu, full-output. --count: kills; or writes refused, tensors damaged
-(of all that there are; 0: all). --jobs: so many faults at a time, each in a folder of its own. Prints a line of JSON for each, and
+(of all that there are; 0: all). --jobs: number of faults at a time, each in its own folder. Prints a line of JSON for each, and
 exits with 1 if a promise was broken.
 """
 

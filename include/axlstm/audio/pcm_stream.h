@@ -59,12 +59,12 @@ class PcmStream {
 
  private:
   std::size_t frame_bytes() const;
-  bool fill(std::size_t count);  ///< until pending_ has so many bytes; false if the input ends before
+  bool fill(std::size_t count);  ///< until pending_ has `count` bytes; false if the input ends before
   void read_wave_header(const PcmArguments& given);
   void read_format_chunk(const std::string& content, const PcmArguments& given);
   [[noreturn]] void refuse_first_frame() const;
   void skip(std::uint64_t count);
-  std::size_t convert(std::size_t frames);  ///< of so many frames: those before a sample that is not finite
+  std::size_t convert(std::size_t frames);  ///< of `frames` frames: those before a sample that is not finite
 
   ReadBytes read_;
   PcmFormat format_;

@@ -27,7 +27,7 @@ struct Checkpoint {
 /// Which checkpoints stay.
 struct Retention {
   std::int64_t keep_last = 3;   ///< the newest ones
-  std::int64_t keep_every = 0;  ///< and those of every so many steps; 0: none
+  std::int64_t keep_every = 0;  ///< and those of multiples of this step; 0: none
 };
 
 /// Writes under a temporary name, flushes, renames; then deletes those that need not stay. Throws Error and leaves

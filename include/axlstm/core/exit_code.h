@@ -1,4 +1,4 @@
-// Exit codes of all programs, as documented in the README.
+// Exit codes of all programs, as documented in docs/commands.md.
 #pragma once
 
 namespace axlstm {

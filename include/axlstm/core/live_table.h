@@ -1,4 +1,4 @@
-// Lines at the bottom of a terminal that are drawn anew in place.
+// Lines at the bottom of a terminal that are redrawn in place.
 #pragma once
 
 #include <cstddef>

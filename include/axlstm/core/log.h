@@ -12,7 +12,7 @@ void error(const std::string& message);
 /// For what concerns all processes of a run alike: said by the one that has no source.
 void warn_for_run(const std::string& message);
 
-/// Says before every message whose it is, where several processes write to one terminal.
+/// Prefixes every message with `name`, to tell apart processes that share a terminal.
 void set_source(const std::string& name);
 
 /// Hides info lines (`--quiet`).

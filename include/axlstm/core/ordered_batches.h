@@ -36,8 +36,8 @@ class OrderedBatches {
         work_(std::move(work)),
         front_step_(options.first_step),
         ticket_(options.first_step * options.rows) {
-    // Held until all are there, or none may begin: what has begun could need more threads, which the system does not
-    // give.
+    // Keep the lock until every worker exists: a worker that starts early could itself need threads that the system
+    // refuses to create.
     std::unique_lock lock(mutex_);
     try {
       for (std::int64_t n = 0; n < options_.workers; ++n) threads_.emplace_back([this] { run(); });

@@ -24,8 +24,8 @@ class GradientReducer {
   GradientReducer(const GradientReducer&) = delete;
   GradientReducer& operator=(const GradientReducer&) = delete;
 
-  /// Gradients of the backward pass that follows are final: they are what is summed. Passes before it, of a batch in
-  /// pieces, only accumulate.
+  /// Call before the last micro-batch's backward pass: its gradients are complete and are summed over ranks. Earlier
+  /// micro-batches only accumulate locally.
   void begin();
 
   /// Ends the sums. Gradients are then views of the buckets; parameters that had none have zeros.

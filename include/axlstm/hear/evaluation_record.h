@@ -13,7 +13,7 @@ struct EvaluationRecord {
   std::string model, task;
   std::uint64_t seed = 0;
   std::string grid;
-  int grid_points = 0;     ///< at most so many were tried
+  int grid_points = 0;     ///< the most that were tried
   std::string embeddings;  ///< fingerprint
 
   bool operator==(const EvaluationRecord&) const = default;

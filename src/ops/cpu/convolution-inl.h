@@ -33,7 +33,7 @@ inline Vector token(const float* a, std::int64_t t, std::int64_t stride) {
   return t < 0 ? hn::Zero(Floats()) : hn::LoadU(Floats(), a + t * stride);
 }
 
-/// The way back through SiLU and taps, from the last token to the first.
+/// The backward pass of SiLU and taps, from the last token to the first.
 class TapsBackward {
  public:
   explicit TapsBackward(const Taps& taps)

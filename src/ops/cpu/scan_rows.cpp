@@ -79,7 +79,7 @@ void RunScan(const Scan& p, std::int64_t begin, std::int64_t end) {
   }
 }
 
-/// The way back, chunk by chunk from the last: the states of a chunk are computed again from that before it.
+/// The backward pass, chunk by chunk from the last: the states of a chunk are computed again from that before it.
 class Back {
  public:
   explicit Back(const ScanBackward& p)
