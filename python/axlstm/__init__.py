@@ -10,7 +10,7 @@ for models of your own are in axlstm.ops.
 """
 
 from axlstm import ops
-from axlstm.encoder import Embedding, Encoder, decode, load, state_dict
+from axlstm.encoder import Embedding, Encoder, decode, load, resample, state_dict
 from axlstm.hear_api import get_scene_embeddings, get_timestamp_embeddings, load_model
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "load",
     "load_model",
     "ops",
+    "resample",
     "state_dict",
 ]

@@ -15,6 +15,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/core/ordered_parallel.h"
+#include "axlstm/core/worker.h"
 #include "clips.h"
 #include "file_outputs.h"
 
@@ -60,7 +61,8 @@ class Pipeline {
         calls_at_once_(static_cast<std::size_t>(encoder.calls_at_once())),
         options_(options),
         report_(report),
-        output_(open_output(options)) {}
+        output_(open_output(options)),
+        workers_(calls_at_once_ > 1 ? calls_at_once_ : 0) {}
 
   void run() {
     std::size_t next = 0;
@@ -126,8 +128,9 @@ class Pipeline {
   /// already.
   void embed_batch() {
     if (batch_.empty()) return;
-    embedding_.push(std::async(calls_at_once_ > 1 ? std::launch::async : std::launch::deferred,
-                               [this, batch = std::exchange(batch_, {})] { return embed(batch); }));
+    auto work = [this, batch = std::exchange(batch_, {})] { return embed(batch); };
+    embedding_.push(workers_.empty() ? std::async(std::launch::deferred, std::move(work))
+                                     : workers_.at(batches_++ % workers_.size()).give(std::move(work)));
     seconds_ = 0;
     while (embedding_.size() >= calls_at_once_) finish_oldest();
   }
@@ -255,8 +258,10 @@ class Pipeline {
   std::unique_ptr<FileOutput> output_;
   std::vector<Decoded> batch_;
   double seconds_ = 0;
-  std::queue<std::future<Embedded>> embedding_;  ///< last, as the next one: they use the rest
+  std::queue<std::future<Embedded>> embedding_;  ///< last, as those below: they use the rest
   std::future<Written> writing_;
+  std::size_t batches_ = 0;
+  std::vector<Worker> workers_;  ///< of the batches, in turn
 };
 
 /// `report` holds what failed before.

@@ -15,7 +15,8 @@ class EmbedderOnGpu : public testing::Test {
   void SetUp() override {
     if (!torch::cuda::is_available()) GTEST_SKIP() << "no CUDA device";
     model::EncoderOptions options;
-    options.size = model::Size::kTiny;
+    options.size = model::Size::kCustom;
+    options.dim = 192;
     options.depth = 2;
     torch::manual_seed(1);
     embedder_.emplace(model::Encoder(model::resolve(options)), features::LogMelOptions{}, EmbeddingOptions{},

@@ -21,7 +21,7 @@ config::RunConfig config_of(const Case& c) {
   config.model.size = model::Size::kCustom;
   config.model.dim = 96;
   config.model.depth = 2;
-  config.model.attention_heads = 4;
+  if (config.model.arch == "ssast" || config.model.arch == "mae") config.model.attention_heads = 4;
   config.model = model::resolve(config.model);
   config.objective = c.objective;
   config.train.device_batch = c.device_batch;
