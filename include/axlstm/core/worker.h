@@ -1,5 +1,5 @@
-// A thread that does one thing after the other. std::async makes a new one each time, for which libraries set up anew what
-// they keep for each thread: cuDNN, for instance, its plans of attention.
+// A thread that does one thing after the other. std::async makes a new one each time, for which libraries set up anew
+// what they keep for each thread: cuDNN, for instance, its plans of attention.
 #pragma once
 
 #include <condition_variable>
