@@ -239,6 +239,7 @@ TEST(ChangedKeys, TheseKeysHaveNoEffect) {
                                                           "train.device",
                                                           "train.threads",
                                                           "train.device_batch",
+                                                          "train.cuda_graph",
                                                           "train.max_steps",
                                                           "train.max_skipped_steps",
                                                           "train.log_every_steps",
