@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -90,20 +88,11 @@ def decode(path: str | os.PathLike[str], sample_rate: int | None = None) -> tupl
 
 
 def resample(waveform: Tensor, from_rate: int, to_rate: int) -> Tensor:
-    """A mono waveform [T] at another rate in Hz: the samples that decode(…, to_rate) gives of a file with these at from_rate."""
-    if waveform.ndim != 1 or len(waveform) == 0:
-        raise ValueError(f"waveform is {tuple(waveform.shape)}, it must be [samples], mono")
-    if from_rate < 1:
-        raise ValueError(f"the waveform's rate is {from_rate}, it must be above 0")
-    if from_rate == to_rate:
-        return waveform
-    samples = waveform.detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4", copy=False).tobytes()
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 3, 1, from_rate, 4 * from_rate, 4, 32)  # 3: floating point, one channel
-    body = b"WAVE" + form + struct.pack("<4sI", b"data", len(samples))
-    with tempfile.NamedTemporaryFile(suffix=".wav") as file:  # what resamples is a part of what reads files
-        file.write(struct.pack("<4sI", b"RIFF", len(body) + len(samples)) + body + samples)
-        file.flush()
-        return decode(file.name, to_rate)[0]
+    """A mono waveform [T] at another rate in Hz: the samples that decode(…, to_rate) gives of a file with these at from_rate.
+
+    Raises RuntimeError for another shape or a rate below 1.
+    """
+    return torch.ops.axlstm.resample(waveform, from_rate, to_rate)
 
 
 def state_dict(name: str | os.PathLike[str], *, ema: bool = False) -> dict[str, Tensor]:

@@ -1,5 +1,5 @@
-// For Python: sound files as tensors, and HEAR tasks embedded by whatever Python has, file by file in the order and the
-// layout of write_task_embeddings().
+// For Python: sound files as tensors, other sample rates, and HEAR tasks embedded by whatever Python has, file by file
+// in the order and the layout of write_task_embeddings().
 #include <torch/custom_class.h>
 #include <torch/torch.h>
 
@@ -28,6 +28,18 @@ std::tuple<torch::Tensor, std::int64_t> decode(const std::string& path, std::opt
   }
   const std::int64_t rate = wave.sample_rate;
   return {features::as_tensor(std::move(wave)), rate};
+}
+
+/// Mono samples [T] at another rate, as decode() gives them of a file.
+torch::Tensor resample(const torch::Tensor& waveform, std::int64_t from_rate, std::int64_t to_rate) {
+  AXLSTM_CHECK(waveform.dim() == 1 && waveform.numel() > 0, "resample: the waveform is ", waveform.sizes(),
+               ", it must be [samples], mono");
+  AXLSTM_CHECK(from_rate > 0 && to_rate > 0, "resample: the sample rates are ", from_rate, " and ", to_rate,
+               ", both must be above 0");
+  const auto samples = waveform.detach().to(torch::kCPU, torch::kFloat32).contiguous();
+  const float* first = samples.const_data_ptr<float>();
+  audio::Waveform wave{{first, first + samples.numel()}, static_cast<int>(from_rate)};
+  return features::as_tensor(audio::resample(std::move(wave), static_cast<int>(to_rate)));
 }
 
 /// write_task_embeddings() turned inside out: a thread writes, and waits while Python embeds the files that next()
@@ -119,6 +131,7 @@ class TaskWriter final : public torch::CustomClassHolder {
 
 TORCH_LIBRARY_FRAGMENT(axlstm, library) {
   library.def("decode(str path, int? sample_rate=None) -> (Tensor, int)", decode);
+  library.def("resample(Tensor waveform, int from_rate, int to_rate) -> Tensor", resample);
   using Self = c10::intrusive_ptr<TaskWriter>;
   library.class_<TaskWriter>("TaskWriter")
       .def(torch::init<std::string, std::string, std::int64_t, std::int64_t, std::string>())

@@ -44,7 +44,7 @@ void visit(TrainOptions& train, Visitor& v) {
   v.choice(
       "cuda_graph", train.cuda_graph,
       "record a step's forward and backward pass as a CUDA graph, which spares the host's work for each kernel; auto: "
-      "on a GPU if steps take at most a third of its memory. Changes no number",
+      "on one GPU if steps take at most a third of its memory. Changes no number",
       Effect::kNone);
   v.integer("max_steps", train.max_steps, kNotNegative, "stop here without changing the schedule; 0: at its end",
             Effect::kNone);

@@ -17,9 +17,7 @@ constexpr std::int64_t kStepsBefore = 3;
 }  // namespace
 
 torch::Tensor StepGraph::run(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn) {
-  const auto& device = setup.arithmetic.device;
-  if (choice_ != CudaGraph::kOff && !graph_ && steps_ == kStepsBefore && runtime::DeviceGraph::can_record(device) &&
-      (choice_ == CudaGraph::kOn || runtime::DeviceGraph::has_room(device))) {
+  if (!graph_ && steps_ == kStepsBefore && wanted(setup)) {
     try {
       record(setup, batch, drawn);
     } catch (const c10::Error& failure) {
@@ -30,6 +28,13 @@ torch::Tensor StepGraph::run(const StepSetup& setup, const data::Batch& batch, c
   }
   ++steps_;
   return graph_ && fits(batch, drawn) ? replay(setup, batch, drawn) : until_ranks_meet(setup, batch, drawn);
+}
+
+/// Of several ranks only if it is asked for: without it their sums hide behind the backward pass.
+bool StepGraph::wanted(const StepSetup& setup) const {
+  const auto& device = setup.arithmetic.device;
+  if (choice_ == CudaGraph::kOff || !runtime::DeviceGraph::can_record(device)) return false;
+  return choice_ == CudaGraph::kOn || (!setup.ranks && runtime::DeviceGraph::has_room(device));
 }
 
 bool StepGraph::fits(const data::Batch& batch, const torch::Tensor& drawn) const {

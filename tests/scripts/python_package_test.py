@@ -274,7 +274,7 @@ class Package(unittest.TestCase):
         self.assertEqual((own.ndim, other_rate), (1, 8000))
         self.assertAlmostEqual(len(own) / rate, len(other) / 8000, places=3)
         self.assertTrue(torch.equal(axlstm.resample(own, rate, 8000), other))
-        self.assertIs(axlstm.resample(own, rate, rate), own)
+        self.assertTrue(torch.equal(axlstm.resample(own, rate, rate), own))
         loud = axlstm.resample(8 * own, rate, 8000)  # nothing is clipped
         self.assertTrue(torch.equal(loud, 8 * other))
         with self.assertRaisesRegex(RuntimeError, "nowhere.wav"):
@@ -290,9 +290,9 @@ class Package(unittest.TestCase):
             (lambda: axlstm.get_scene_embeddings(torch.randn(1, 100), torch.nn.Linear(1, 1)), TypeError, "Linear"),
             (lambda: self.encoder.encode(torch.randn(2, 100)), RuntimeError, r"\[samples\]"),
             (lambda: self.encoder.encode(torch.randn(0)), RuntimeError, r"\[samples\]"),
-            (lambda: axlstm.resample(torch.randn(2, 100), 8000, 16000), ValueError, r"\(2, 100\)"),
+            (lambda: axlstm.resample(torch.randn(2, 100), 8000, 16000), RuntimeError, r"\[2, 100\]"),
             (lambda: axlstm.resample(torch.randn(100), 8000, 0), RuntimeError, "above 0"),
-            (lambda: axlstm.resample(torch.randn(100), 0, 8000), ValueError, "above 0"),
+            (lambda: axlstm.resample(torch.randn(100), 0, 8000), RuntimeError, "above 0"),
         ):
             with self.assertRaisesRegex(kind, text):
                 call()

@@ -14,7 +14,7 @@ namespace axlstm::train {
 enum class Decay { kMatrices, kAll };
 constexpr auto enum_names(Decay) { return std::array{"matrices", "all"}; }
 
-/// Whether a step's forward and backward pass is recorded as a CUDA graph; kAuto: where there is memory for it.
+/// Whether a step's forward and backward pass is recorded as a CUDA graph; kAuto: on one GPU with memory for it.
 enum class CudaGraph { kAuto, kOn, kOff };
 constexpr auto enum_names(CudaGraph) { return std::array{"auto", "on", "off"}; }
 

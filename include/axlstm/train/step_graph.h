@@ -31,6 +31,7 @@ class StepGraph {
   bool recorded() const { return graph_ != nullptr; }
 
  private:
+  bool wanted(const StepSetup& setup) const;
   bool fits(const data::Batch& batch, const torch::Tensor& drawn) const;
   void record(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn);
   torch::Tensor replay(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn);
