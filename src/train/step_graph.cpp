@@ -17,6 +17,7 @@ constexpr std::int64_t kStepsBefore = 3;
 }  // namespace
 
 torch::Tensor StepGraph::run(const StepSetup& setup, const data::Batch& batch, const torch::Tensor& drawn) {
+  replayed_ = false;  // a step that was skipped had no update
   if (!graph_ && steps_ == kStepsBefore && wanted(setup)) {
     try {
       record(setup, batch, drawn);

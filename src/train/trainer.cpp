@@ -63,6 +63,10 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
     AXLSTM_CHECK(group_->gather(data_fingerprint_).front() == data_fingerprint_,
                  "this rank sees other training clips than rank 0; is the data the same on all machines?");
   }
+  if (config_.train.cuda_graph == CudaGraph::kOn && !runtime::DeviceGraph::can_record(arithmetic_.device)) {
+    throw UsageError(str("train.cuda_graph is on, but the device is ", arithmetic_.device.str(),
+                         "; set train.cuda_graph=auto, or train.device=cuda on a machine with a GPU"));
+  }
   if (!state_.objective->needs_labels()) graph_.emplace(config_.train.cuda_graph);
   if (leads() && !config_.data.validation.empty()) validation_.emplace(config_);
 }
