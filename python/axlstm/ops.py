@@ -42,3 +42,12 @@ def kaldi_fbank(
     Returns [..., frames, mels], (f - mean) / std. Raises RuntimeError for a shorter clip.
     """
     return torch.ops.axlstm.kaldi_fbank(waveform, sample_rate, mels, window, remove_mean, scale, mean, std)
+
+
+def passt_mel(waveform: Tensor, hop: int = 320, f_max_hz: float = 15000.0) -> Tensor:
+    """The log-mel spectrogram that PaSST is fed with, as hear21passt computes it.
+
+    waveform: [..., T] at 32 kHz, T > 513; hop: samples from frame to frame. Returns [..., 1 + (T - 1) // hop, 128].
+    Raises RuntimeError for a shorter clip.
+    """
+    return torch.ops.axlstm.passt_mel(waveform, hop, f_max_hz)

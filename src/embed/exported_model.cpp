@@ -1,3 +1,4 @@
+#include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 #include <torch/version.h>
 
@@ -7,13 +8,17 @@
 namespace axlstm::embed {
 namespace {
 
-/// Devices are constants of a graph that was traced: those of the machine where that happened.
+/// Devices and tensors are constants of a graph that was traced: those of the machine where that happened. Numbers stay
+/// on the CPU: sizes are made of them.
 void move_constants(torch::jit::Block& block, const torch::Device& device) {
   for (torch::jit::Node* node : block.nodes()) {
     for (torch::jit::Block* inner : node->blocks()) move_constants(*inner, device);
-    if (node->kind() == torch::jit::prim::Constant && node->output()->type()->kind() == c10::TypeKind::DeviceObjType) {
-      node->s_(torch::jit::attr::value, device.str());
-    }
+    if (node->kind() != torch::jit::prim::Constant) continue;
+    const auto kind = node->output()->type()->kind();
+    if (kind == c10::TypeKind::DeviceObjType) node->s_(torch::jit::attr::value, device.str());
+    const bool tensor = kind == c10::TypeKind::TensorType && node->hasAttribute(torch::jit::attr::value);
+    if (tensor && node->t(torch::jit::attr::value).dim() > 0)
+      node->t_(torch::jit::attr::value, node->t(torch::jit::attr::value).to(device));
   }
 }
 
@@ -27,9 +32,19 @@ class TorchScript final : public ExportedModel {
     }
   }
 
-  torch::Tensor forward(const torch::Tensor& inputs) override { return module_.forward({inputs}).toTensor(); }
+  torch::Tensor forward(const torch::Tensor& inputs) override { return run("forward", inputs); }
+  torch::Tensor scene(const torch::Tensor& inputs) override { return run("scene", inputs); }
 
  private:
+  /// As written: the optimiser compiles for each length that it meets, and changes the last digits from the third call
+  /// on.
+  torch::Tensor run(const char* name, const torch::Tensor& inputs) {
+    const torch::jit::GraphOptimizerEnabledGuard as_written(false);
+    const auto method = module_.find_method(name);
+    AXLSTM_CHECK(method, "model.pt has no method ", name);
+    return (*method)({inputs}).toTensor();
+  }
+
   torch::jit::Module module_;
 };
 

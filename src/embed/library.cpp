@@ -12,6 +12,7 @@
 #include "axlstm/embed/open.h"
 #include "axlstm/features/kaldi_fbank.h"
 #include "axlstm/features/log_mel.h"
+#include "axlstm/features/passt_mel.h"
 #include "axlstm/runtime/device.h"
 
 namespace axlstm::embed {
@@ -94,6 +95,10 @@ torch::Tensor kaldi_fbank_operator(const torch::Tensor& waveform, std::int64_t s
                                           .std = std});
 }
 
+torch::Tensor passt_mel_operator(const torch::Tensor& waveform, std::int64_t hop, double f_max_hz) {
+  return features::passt_mel(waveform, {.hop = hop, .f_max_hz = f_max_hz});
+}
+
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(axlstm, library) {
@@ -101,6 +106,7 @@ TORCH_LIBRARY_FRAGMENT(axlstm, library) {
       "kaldi_fbank(Tensor waveform, int sample_rate=16000, int mels=128, str window='povey', bool remove_mean=False, "
       "float scale=1, float mean=0, float std=1) -> Tensor",
       kaldi_fbank_operator);
+  library.def("passt_mel(Tensor waveform, int hop=320, float f_max_hz=15000) -> Tensor", passt_mel_operator);
   library.class_<PythonEncoder>("Encoder")
       .def(torch::init<std::string, std::string, std::string, std::optional<std::string>, std::optional<std::string>,
                        bool, std::int64_t>())

@@ -21,18 +21,18 @@ torch::Tensor window_of(std::int64_t frame, KaldiWindow window, const torch::Ten
   return window == KaldiWindow::kHanning ? hann : hann.pow(kPoveyPower);
 }
 
-/// Triangles that are straight on the mel scale: [fft / 2 + 1, mels]; the last bin belongs to none.
-torch::Tensor filters(const KaldiFbankOptions& options, std::int64_t fft, const torch::TensorOptions& tensor) {
-  const auto rate = static_cast<double>(options.sample_rate);
-  const double low = mel_of(kLowestHz), step = (mel_of(rate / 2) - low) / static_cast<double>(options.mels + 1);
+}  // namespace
+
+torch::Tensor kaldi_mel_filters(const KaldiMelOptions& options, const torch::TensorOptions& tensor) {
+  const double low = mel_of(options.f_min_hz), high = mel_of(options.f_max_hz);
+  const double step = (high - low) / static_cast<double>(options.mels + 1);
+  const double bin_hz = static_cast<double>(options.sample_rate) / static_cast<double>(options.fft);
   const auto left = low + step * torch::arange(options.mels, tensor);  // [mels]
-  const auto bins = torch::arange(fft / 2, tensor) * (rate / static_cast<double>(fft));
-  const auto mel = (1127.0 * (1.0 + bins / 700.0).log()).unsqueeze(1);  // [fft / 2, 1]
+  const auto mel =
+      (1127.0 * (1.0 + torch::arange(options.fft / 2, tensor) * bin_hz / 700.0).log()).unsqueeze(1);  // [fft / 2, 1]
   const auto rising = (mel - left) / step, falling = (left + 2 * step - mel) / step;
   return torch::constant_pad_nd(torch::minimum(rising, falling).clamp_min(0), {0, 0, 0, 1});
 }
-
-}  // namespace
 
 torch::Tensor kaldi_fbank(const torch::Tensor& waveform, const KaldiFbankOptions& options) {
   const auto frame = static_cast<std::int64_t>(static_cast<double>(options.sample_rate) * kFrameSeconds);
@@ -47,7 +47,12 @@ torch::Tensor kaldi_fbank(const torch::Tensor& waveform, const KaldiFbankOptions
   frames = (frames - kPreemphasis * before) * window_of(frame, options.window, x.options());
   const auto fft = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(frame)));
   const auto power = torch::fft::rfft(frames, fft).abs().square();
-  const auto energies = power.matmul(filters(options, fft, x.options()));
+  const auto energies = power.matmul(kaldi_mel_filters({.sample_rate = options.sample_rate,
+                                                        .fft = fft,
+                                                        .mels = options.mels,
+                                                        .f_min_hz = kLowestHz,
+                                                        .f_max_hz = static_cast<double>(options.sample_rate) / 2},
+                                                       x.options()));
   const auto features = energies.clamp_min(std::numeric_limits<float>::epsilon()).log();
   return (features - options.mean) / options.std;
 }

@@ -22,6 +22,17 @@ struct KaldiFbankOptions {
   double mean = 0, std = 1;  ///< features leave as (f − mean) / std
 };
 
+struct KaldiMelOptions {
+  std::int64_t sample_rate = 16000;  ///< Hz
+  std::int64_t fft = 512;            ///< points
+  std::int64_t mels = 128;
+  double f_min_hz = 20, f_max_hz = 8000;
+};
+
+/// Triangles that are straight on the mel scale, as the kind of tensor that `tensor` says: [fft / 2 + 1, mels]; the
+/// last bin belongs to none.
+torch::Tensor kaldi_mel_filters(const KaldiMelOptions& options, const torch::TensorOptions& tensor);
+
 /// waveform [..., T] float32, T at least a frame → [..., 1 + ⌊(T − frame) / shift⌋, mels]. Throws Error for less.
 torch::Tensor kaldi_fbank(const torch::Tensor& waveform, const KaldiFbankOptions& options);
 
