@@ -17,7 +17,7 @@ class Embedding(NamedTuple):
     """Of one clip; float32 on the CPU."""
 
     scene: Tensor
-    """[W], the mean over time."""
+    """[W], the mean over time unless a module has scenes of its own."""
     timestamps: Tensor
     """[S, W]."""
     times_ms: Tensor

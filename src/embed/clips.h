@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,7 +60,9 @@ class Clips {
 /// Clips that are decoded.
 class RecordedClips : public Clips {
  public:
-  RecordedClips(ClipEncoder& encoder, double long_seconds) : encoder_(encoder), long_seconds_(long_seconds) {}
+  RecordedClips(ClipEncoder& encoder, double long_seconds)
+      : encoder_(encoder),
+        long_seconds_(encoder.embeds_long() ? long_seconds : std::numeric_limits<double>::infinity()) {}
 
   std::optional<ReadClip> read(std::size_t clip) const final;
   std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& clips, EmbeddingKind kind) final {

@@ -53,10 +53,13 @@ class PythonEncoder final : public torch::CustomClassHolder {
   /// Of each waveform [T]: scene [W], timestamps [S, W], times [S] in milliseconds; on the CPU.
   std::vector<std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>> embed(
       const std::vector<torch::Tensor>& waveforms) {
+    std::vector<torch::Tensor> own_scenes;
+    if (!encoder_->scenes_are_means()) own_scenes = scenes(waveforms);
     std::vector<std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>> embeddings;
     for (const ClipEmbedding& clip : encoder_->embed(samples_of(waveforms), EmbeddingKind::kTimestamp)) {
       const auto steps = clip.timestamps.clone();  // as above
-      embeddings.emplace_back(steps.mean(0), steps, torch::tensor(clip.timestamps_ms, torch::kFloat64));
+      const auto scene = own_scenes.empty() ? steps.mean(0) : own_scenes[embeddings.size()];
+      embeddings.emplace_back(scene, steps, torch::tensor(clip.timestamps_ms, torch::kFloat64));
     }
     return embeddings;
   }

@@ -76,6 +76,9 @@ class ModuleEncoder final : public ClipEncoder {
 
   int sample_rate() const override { return static_cast<int>(options_.sample_rate); }
   bool takes_any_rate() const override { return true; }
+  bool scenes_are_means() const override {
+    return options_.scene == SceneKind::kMean && options_.windows.scene_ms == 0;
+  }
   std::string description() const override { return description_; }
 
   /// As for an encoder of ours: a GPU leaves the cores to decoding, and takes the next batch while one is embedded.

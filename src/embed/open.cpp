@@ -43,6 +43,7 @@ class NaiveEncoder final : public ClipEncoder {
     }
     return embeddings;
   }
+  bool embeds_long() const override { return true; }
   LongClip embed_long(const audio::Recording& recording, const TakeStep& take) override {
     return naive_.timestamps(recording, take);
   }

@@ -5,9 +5,13 @@
 #include <torch/script.h>
 #include <torch/torch.h>
 
+#include <nlohmann/json.hpp>
+
 #include "axlstm/checkpoints/tensors.h"
 #include "axlstm/core/files.h"
+#include "axlstm/embed/extraction.h"
 #include "axlstm/embed/open.h"
+#include "core/wav.h"
 #include "support/expect_error.h"
 #include "support/golden.h"
 #include "support/tmpdir.h"
@@ -68,6 +72,17 @@ TEST_F(ModuleFolder, EmbedsClipsOfAnyLengthAtItsRateAndTimes) {
   EXPECT_EQ(clips[1].timestamps_ms[11], 6.25 + 11 * 12.5);
   EXPECT_NE(encoder->description().find("toy, module "), std::string::npos);
   test::expect_error([&] { encoder->embed({torch::randn({99})}, EmbeddingKind::kScene); }, {"99 samples", "100"});
+}
+
+TEST_F(ModuleFolder, LongClipsKeepTheirTimes) {
+  const auto wav = folder_.write("audio/long.wav", test::wav_bytes(test::sine(2, 300, 8000), {.sample_rate = 8000}));
+  const auto encoder = open_it();
+  ExtractionOptions options{.output_dir = folder_.path() / "out", .kind = EmbeddingKind::kTimestamp};
+  options.long_seconds = 0.5;
+  ASSERT_EQ(extract_files(*encoder, {wav}, options).written, 1);
+  const auto times = nlohmann::json::parse(read_file(folder_.path() / "out" / "long.wav.timestamps.json"));
+  EXPECT_EQ(times.at(0).get<double>(), 6.25);
+  EXPECT_EQ(times.size(), 160u);
 }
 
 TEST_F(ModuleFolder, AFilterbankMayStandInFrontOfIt) {

@@ -18,7 +18,7 @@ namespace axlstm::embed {
 /// The embedding of one clip, of the kind that was asked for; float32 on the CPU. Clips that were embedded together may
 /// share memory: who keeps few of many copies them.
 struct ClipEmbedding {
-  torch::Tensor scene;                ///< kScene: [W], the mean over time; else undefined
+  torch::Tensor scene;                ///< kScene: [W], the mean over time (scenes_are_means()); else undefined
   torch::Tensor timestamps;           ///< kTimestamp: [T, W]; else undefined
   std::vector<double> timestamps_ms;  ///< kTimestamp: T times from 0 in equal steps; else none
 };
@@ -50,8 +50,11 @@ class ClipEncoder {
   /// Mono waveforms [T] float32 at sample_rate(), of any lengths ≥ 1.
   virtual std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) = 0;
 
-  /// Embeds a clip of any length and gives `take` the rows of ClipEmbedding::timestamps, to rounding; in constant
-  /// memory where an encoder overrides it. Throws Error naming the clip if it cannot be used, perhaps after some steps.
+  /// Whether it has embed_long(); without it long clips are held whole, with their embeddings.
+  virtual bool embeds_long() const { return false; }
+
+  /// Embeds a clip of any length in constant memory and gives `take` the rows of ClipEmbedding::timestamps, to rounding;
+  /// the scene is their mean. Throws Error naming the clip if it cannot be used, perhaps after some steps.
   virtual LongClip embed_long(const audio::Recording& recording, const TakeStep& take);
 
   /// Nothing of an encoder that makes something else of samples.
@@ -69,6 +72,9 @@ class ClipEncoder {
   /// Calls of embed() and embed_log_mel() that threads of their own may make at once, and that are faster so: two where
   /// the CPU prepares clips while a GPU embeds those before them.
   virtual int calls_at_once() const { return 1; }
+
+  /// False for one whose scenes must be asked for: they are no means over the time steps.
+  virtual bool scenes_are_means() const { return true; }
 
   /// True for one that is defined at a rate of its own, to which audio of any other is brought without being asked for;
   /// a trained one has the audio that it was trained on.

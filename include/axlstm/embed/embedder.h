@@ -32,6 +32,7 @@ class Embedder final : public ClipEncoder {
 
   /// Clips of different lengths share batches, which changes no number of theirs.
   std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override;
+  bool embeds_long() const override { return true; }
   LongClip embed_long(const audio::Recording& recording, const TakeStep& take) override;
   std::optional<FrontEnd> front_end() const override;
   std::vector<ClipEmbedding> embed_log_mel(const std::vector<torch::Tensor>& log_mels, EmbeddingKind kind) override;

@@ -184,7 +184,7 @@ def _yaml(encoder: Encoder, batch: bool) -> str:
     return "\n".join([*lines, ""])
 
 
-def export(encoder: Encoder, folder: Path) -> None:
+def export(encoder: Encoder, folder: Path, seconds: Sequence[float] = SECONDS) -> None:
     """Writes model.pt, module.yaml and check.safetensors. Raises ExportError as trace(), FileExistsError if there is a
     model already."""
     from safetensors.torch import save_file
@@ -194,7 +194,7 @@ def export(encoder: Encoder, folder: Path) -> None:
     encoder.module.eval()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of conditions that tracing freezes: that is what the comparison is for
-        graph, batch = trace(encoder)
+        graph, batch = trace(encoder, seconds)
         check = _check_clips(encoder)
     folder.mkdir(parents=True, exist_ok=True)
     graph.save(str(folder / "model.pt"))

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from axlstm.export import Encoder, export
+from axlstm.export import Encoder, ExportError, export
 from axlstm.export.beats import beats
 from axlstm.export.crepe import crepe
 from axlstm.export.hear_module import hear_module
@@ -27,13 +27,16 @@ NAMED: dict[str, tuple[Callable[[str], Encoder], str]] = {
 }
 
 
-def encoder_of(name: str, weights: str, code: str) -> Encoder:
-    if code and name != "beats":
+def encoder_of(options: argparse.Namespace) -> Encoder:
+    name, weights = options.name, options.weights
+    if options.code and name != "beats":
         raise ValueError(f"--code is of beats, not of {name}")
+    if options.min_samples and not name.startswith("hear:"):
+        raise ValueError(f"--min-samples is of hear:MODULE, not of {name}")
     if name == "beats":
-        return beats(weights, code)
+        return beats(weights, options.code)
     if name.startswith("hear:"):
-        return hear_module(name.removeprefix("hear:"), weights)
+        return hear_module(name.removeprefix("hear:"), weights, options.min_samples)
     if name not in NAMED:
         raise ValueError(f"'{name}' is not known: {', '.join(NAMED)}, or hear:MODULE")
     return NAMED[name][0](weights)
@@ -49,12 +52,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--weights", default="", help="see below")
     parser.add_argument("--code", default="", help="of beats: a folder with the authors' BEATs.py")
+    parser.add_argument("--min-samples", type=int, help="of hear:MODULE: the shortest clip that it is to take (default: 0.1 s)")
     options = parser.parse_args(arguments)
     try:
-        encoder = encoder_of(options.name, options.weights, options.code)
+        encoder = encoder_of(options)
         export(encoder, options.folder)
     except (AttributeError, ImportError, OSError, RuntimeError, TypeError, ValueError) as reason:
         print(f"axlstm.export: {reason}", file=sys.stderr)
+        if options.name.startswith("hear:") and isinstance(reason, ExportError):
+            print(f"--min-samples leaves shorter clips out; python -m axlstm.hear {options.name.removeprefix('hear:')} embeds "
+                  "tasks by the module as it is", file=sys.stderr)
         return 1
     print(f"{options.folder}: {encoder.description}; extract --model module:{options.folder}")
     return 0

@@ -28,8 +28,9 @@ class HearModuleWithScenes(HearModule):
         return self.functions.get_scene_embeddings(x, self.model)
 
 
-def hear_module(name: str, weights: str = "") -> Encoder:
-    """`weights`: what load_model is given. Raises ExportError if its time steps are not equal."""
+def hear_module(name: str, weights: str = "", min_samples: int | None = None) -> Encoder:
+    """`weights`: what load_model is given; `min_samples`: of the shortest clip that it is to take, 0.1 s unless given. Raises
+    ExportError if its time steps are not equal or not in milliseconds."""
     functions = importlib.import_module(name)
     model = functions.load_model(weights) if weights else functions.load_model()
     if not isinstance(model, nn.Module):
@@ -44,6 +45,8 @@ def hear_module(name: str, weights: str = "") -> Encoder:
     steps = times.diff()
     if len(times) < 2 or (steps - steps.mean()).abs().max() > 1:
         raise ExportError(f"{name}: the times of a clip of 4 s are not in equal steps: {times[:5].tolist()} …")
+    if not 2000 < times[-1] <= 4500:
+        raise ExportError(f"{name}: the times of a clip of 4 s end at {times[-1]:.6g}; HEAR's are milliseconds")
     own = difference(scene, embeddings.mean(1)) > SAME_SCENE
     module = (HearModuleWithScenes if own else HearModule)(functions, model)
-    return Encoder(module, f"{name} {weights}".strip(), rate, rate // 10, times[0].item(), steps.mean().item())
+    return Encoder(module, f"{name} {weights}".strip(), rate, min_samples or rate // 10, times[0].item(), steps.mean().item())
