@@ -1,9 +1,7 @@
 """axlstm.export: encoders of other projects, embedded through `module:` beside the code that they come from.
 
 Usage: export_test.py REPOSITORY LIBRARY
-Weights are small and random, but for CREPE's. Tests of a package that is not installed are skipped; to run them, in an
-environment with the torch that LIBRARY is built for: pip install --no-deps torchcrepe==0.0.24 hear21passt==0.0.26
-speechbrain==1.1.2 transformers==5.24.0 timm==1.0.31 torchvision==0.26.0 torchaudio==2.11.0, and what they import.
+Weights are small and random, but for CREPE's. Tests of a package that is not installed are skipped.
 """
 
 import importlib
@@ -26,6 +24,8 @@ except ImportError as missing:
 repository, library = (Path(argument).resolve() for argument in sys.argv[1:3])
 scratch = Path(tempfile.mkdtemp(prefix="axlstm-export-"))
 os.environ |= {"HF_HUB_OFFLINE": "1"}
+INSTALL = ("pip install --no-deps torchcrepe==0.0.24 hear21passt==0.0.26 speechbrain==1.1.2 transformers==5.24.0 timm==1.0.31 "
+           "torchvision==0.26.0 torchaudio==2.11.0, and what they import")
 D, MEAN, DEVIATION = 64, -4.2677393, 4.5689974
 EQUAL = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -60,7 +60,7 @@ def needs(*modules):
         for module in modules:
             importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as reason:  # OSError: torchaudio of another torch
-        return unittest.skip(f"{reason}; {__doc__.splitlines()[-2]}")
+        return unittest.skip(f"{reason}; {INSTALL}")
     return lambda test: test
 
 

@@ -53,8 +53,8 @@ class ClipEncoder {
   /// Whether it has embed_long(); without it long clips are held whole, with their embeddings.
   virtual bool embeds_long() const { return false; }
 
-  /// Embeds a clip of any length in constant memory and gives `take` the rows of ClipEmbedding::timestamps, to rounding;
-  /// the scene is their mean. Throws Error naming the clip if it cannot be used, perhaps after some steps.
+  /// Embeds a clip of any length in constant memory and gives `take` the rows of ClipEmbedding::timestamps, to
+  /// rounding; the scene is their mean. Throws Error naming the clip if it cannot be used, perhaps after some steps.
   virtual LongClip embed_long(const audio::Recording& recording, const TakeStep& take);
 
   /// Nothing of an encoder that makes something else of samples.

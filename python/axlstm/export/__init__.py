@@ -84,19 +84,26 @@ class Encoder:
             wanted = {self.samples(self.windows.ms), longest, *(length for length in wanted if length < longest)}
         return sorted(wanted)
 
-    def timestamps(self, waveform: Tensor) -> Tensor:
-        """The embeddings [steps, W] of a clip [T] that `extract` is held to."""
-        if self.windows is None:
-            return self.module(self.inputs(waveform[None]))[0]
-        size, step = self.samples(self.windows.ms), self.samples(self.step_ms)
+    def of_windows(self, waveform: Tensor, ms: float, step_ms: float) -> Tensor:
+        """The embeddings [n, W] of windows around multiples of the step."""
+        size, step = self.samples(ms), self.samples(step_ms)
         mode = "reflect" if self.windows.padding == "reflect" else "constant"
         pieces = F.pad(waveform[None], (size // 2, size // 2), mode=mode)[0].unfold(0, size, step).contiguous()
         return torch.cat([self.module(self.inputs(part)).mean(1) for part in pieces.split(64)])
 
+    def timestamps(self, waveform: Tensor) -> Tensor:
+        """The embeddings [steps, W] of a clip [T] that `extract` is held to."""
+        if self.windows is None:
+            return self.module(self.inputs(waveform[None]))[0]
+        return self.of_windows(waveform, self.windows.ms, self.step_ms)
+
     def scene(self, waveform: Tensor) -> Tensor:
-        """The scene embedding [W] of a clip that is not longer than `windows.scene_ms`."""
-        inputs = self.inputs(waveform[None])
-        return self.module.scene(inputs)[0] if self.has_scene else self.module(inputs)[0].mean(0)
+        """The scene embedding [W] of a clip [T] that `extract` is held to."""
+        if self.has_scene:
+            return self.module.scene(self.inputs(waveform[None]))[0]
+        if self.windows and self.windows.scene_ms and len(waveform) > self.samples(self.windows.scene_ms):
+            return self.of_windows(waveform, self.windows.scene_ms, self.windows.scene_step_ms).mean(0)
+        return self.module(self.inputs(waveform[None]))[0].mean(0)
 
 
 class ExportError(RuntimeError):
