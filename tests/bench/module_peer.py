@@ -162,7 +162,7 @@ def main() -> None:
     encoder.module.eval()
     with tempfile.TemporaryDirectory(prefix="axlstm-peer-") as name:
         scratch = Path(name)
-        export(encoder, scratch / "module")
+        export(encoder, scratch / "module", (0.3, 1.0, 3.0))
         for part in options.parts.split(","):
             found = files_part(options, encoder, scratch / "module", scratch) if part == "files" else memory_part(options, scratch / "module")
             rates = {f"{key}_clips_per_second" if key != "difference" else key: float(f"{value:.4g}") for key, value in found.items()}
