@@ -61,12 +61,12 @@ void ConfigArguments::take_from(std::vector<std::string>& paths) {
   paths.erase(first, paths.end());
 }
 
-config::RunConfig ConfigArguments::read() const {
+config::Node ConfigArguments::tree() const {
   config::Node root;
   root.kind = config::Node::Kind::kMap;
   if (!file.empty()) root = config::load(file);
   for (const std::string& assignment : overrides) config::apply_override(root, assignment);
-  return config::read(root);
+  return root;
 }
 
 void refuse_given(const CLI::App& group, const std::string& why) {

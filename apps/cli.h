@@ -24,7 +24,8 @@ struct ConfigArguments {
   /// An option that takes many paths also gets the section.key=value behind them: moves those to `overrides`.
   void take_from(std::vector<std::string>& paths);
 
-  config::RunConfig read() const;
+  config::Node tree() const;  ///< file and overrides
+  config::RunConfig read() const { return config::read(tree()); }
 };
 
 /// For an option that takes a name of an enumeration (core/enum_names.h).

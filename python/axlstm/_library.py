@@ -15,3 +15,4 @@ except OSError as reason:
     ) from reason
 
 Encoder = torch.classes.axlstm.Encoder
+Classifier = torch.classes.axlstm.Classifier

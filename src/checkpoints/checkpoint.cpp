@@ -68,6 +68,16 @@ nlohmann::json read_state(const fs::path& folder) {
   return state;
 }
 
+struct Best {
+  std::int64_t step = -1;
+  double score = 0;
+};
+
+Best best_of(const nlohmann::json& state) {
+  if (!state.contains("best")) return {};
+  return {state["best"].at("step").get<std::int64_t>(), state["best"].at("score").get<double>()};
+}
+
 enum class Purpose { kResume, kUse };
 
 /// Whether a file has the checksum that state.json's record of it names.
@@ -139,6 +149,7 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
                                  {"skipped_steps", checkpoint.skipped_steps},
                                  {"skipped_in_a_row", checkpoint.skipped_in_a_row},
                                  {"files", nlohmann::ordered_json::object()}};
+    if (checkpoint.best_step >= 0) state["best"] = {{"step", checkpoint.best_step}, {"score", checkpoint.best_score}};
     for (const char* file_name : {kModel, kOptimizer, kConfig, kEma}) {
       if (!fs::exists(temporary / file_name)) continue;
       const InputFile file(temporary / file_name);
@@ -160,6 +171,7 @@ void save_checkpoint(const fs::path& run_dir, const Checkpoint& checkpoint, cons
   std::erase_if(folders, [&](const fs::path& folder) { return step_of(folder) > checkpoint.step; });  // damaged
   const auto newest = static_cast<std::size_t>(retention.keep_last);
   for (std::size_t n = 0; n + newest < folders.size(); ++n) {
+    if (*step_of(folders[n]) == checkpoint.best_step) continue;
     if (retention.keep_every > 0 && *step_of(folders[n]) % retention.keep_every == 0) continue;
     // Under its own name only while it is whole. One that cannot be deleted costs space, not the run.
     const fs::path leaving = root / (kTemporaryPrefix + folders[n].filename().string());
@@ -237,7 +249,9 @@ Checkpoint load_checkpoint(const fs::path& folder) {
             state.value("data_fingerprint", ""),
             state.value("skipped_steps", std::int64_t{0}),
             state.value("skipped_in_a_row", std::int64_t{0}),
-            state["files"].contains(kEma) ? load_tensors(folder / kEma) : std::map<std::string, torch::Tensor>{}};
+            state["files"].contains(kEma) ? load_tensors(folder / kEma) : std::map<std::string, torch::Tensor>{},
+            best_of(state).step,
+            best_of(state).score};
   } catch (const nlohmann::json::exception& failure) {
     throw Error(str((folder / kState).string(), ": damaged (", failure.what(), "); ", kUseAnother));
   }
@@ -253,7 +267,19 @@ std::optional<Checkpoint> load_newest_checkpoint(const fs::path& run_dir) {
   });
 }
 
-SavedModel load_model(const fs::path& folder, bool ema) {
+fs::path best_checkpoint(const fs::path& run_dir) {
+  const auto [newest, best] = newest_of(run_dir, [](const fs::path& folder) {
+    const auto state = read_state(folder);
+    verify(folder, state, Purpose::kUse);
+    return std::pair(folder, best_of(state));
+  });
+  if (best.step < 0) return newest;
+  const fs::path folder = checkpoints_folder(run_dir) / folder_name(best.step);
+  AXLSTM_CHECK(fs::exists(folder), folder.string(), ": the run's best checkpoint is gone; name another one of it");
+  return folder;
+}
+
+fs::path model_folder(const fs::path& folder) {
   AXLSTM_CHECK(
       !fs::is_regular_file(folder), folder.string(),
       ": is a file, but a checkpoint or a run is a folder; scripts/convert_checkpoint.py makes one of a PyTorch, "
@@ -268,9 +294,14 @@ SavedModel load_model(const fs::path& folder, bool ema) {
   } else if (fs::exists(folder / kState)) {
     verify(folder, read_state(folder), Purpose::kUse);
   }
+  AXLSTM_CHECK(fs::exists(found / kConfig), found.string(), ": has ", kModel, " but no ", kConfig);
+  return found;
+}
+
+SavedModel load_model(const fs::path& folder, bool ema) {
+  const fs::path found = model_folder(folder);
   AXLSTM_CHECK(!ema || fs::exists(found / kEma), found.string(),
                ": has no averaged weights; the run's train.ema_decay is 0");
-  AXLSTM_CHECK(fs::exists(found / kConfig), found.string(), ": has ", kModel, " but no ", kConfig);
   return {load_tensors(found / (ema ? kEma : kModel)), read_file(found / kConfig), found};
 }
 

@@ -46,7 +46,8 @@ void flatten(const Node& node, const std::string& prefix, std::vector<std::pair<
   }
 }
 
-bool same(model::DecoderOptions a, model::DecoderOptions b) {
+template <typename Options>
+bool same(Options a, Options b) {
   Writer of_a, of_b;
   visit(a, of_a);
   visit(b, of_b);
@@ -59,6 +60,39 @@ RunConfig read_keys(const Node& root) {
   visit(config, reader);
   reader.finish();
   return config;
+}
+
+constexpr const char* kOfClassification =
+    " is of objective.name classification; remove it, or use `finetune`";
+
+/// Throws UsageError for keys that do not fit a classifier.
+void check_classification(const RunConfig& config) {
+  const auto& classification = config.classification;
+  need(same(config.mask, model::MaskOptions()), "section mask is of pre-training; remove it");
+  need(same(config.loss, model::LossOptions()), "section loss is of pre-training; remove it");
+  model::check_head(config.head, config.model);
+  need(classification.label_smoothing == 0 || classification.targets == objective::Targets::kMulticlass,
+       str("classification.label_smoothing is ", classification.label_smoothing,
+           ", but classification.targets is multilabel, where no target is spread; set it to 0"));
+  need(classification.frequency_mask < config.audio.mels,
+       str("classification.frequency_mask is ", classification.frequency_mask, ", it must be less than audio.mels ",
+           config.audio.mels));
+  const std::int64_t frames = config.head.crop_frames(config.model);
+  need(classification.time_mask < frames, str("classification.time_mask is ", classification.time_mask,
+                                              ", it must be less than the ", frames, " frames of a crop"));
+  need(classification.train == objective::Trained::kAll || classification.drop_path == 0,
+       "classification.drop_path is of a trained encoder, but classification.train is head; set one of them otherwise");
+  need(classification.train == objective::Trained::kAll || !classification.encoder.empty(),
+       "classification.train is head, but there is no classification.encoder to train it on");
+  need(config.eval.probe.empty(), "eval.probe is of pre-training; a classifier is scored on data.validation");
+  need(config.data.task.empty() || (config.data.root.empty() && config.data.manifest.empty() &&
+                                    config.data.packed.empty() && config.data.validation.empty() &&
+                                    config.data.test.empty() && config.data.synthetic == 0),
+       "data.task names all clips; leave data.root, manifest, packed, synthetic, validation and test empty");
+  need(config.data.fold < 0 || !config.data.task.empty(), "data.fold is of data.task; set that, or remove it");
+  const bool validated = !config.data.validation.empty() || !config.data.task.empty();
+  need(config.eval.patience == 0 || validated,
+       str("eval.patience is ", config.eval.patience, ", but there is no data.validation to be scored"));
 }
 
 /// With the model resolved. Throws UsageError for keys that do not fit together.
@@ -85,6 +119,14 @@ RunConfig checked(RunConfig config) {
     need(same(config.decoder, model::DecoderOptions()),
          "section decoder is of objective.name masked_autoencoder; remove it, or set that");
   }
+  if (config.objective == objective::Kind::kClassification) {
+    check_classification(config);
+    return config;
+  }
+  need(same(config.head, model::HeadOptions()), str("section head", kOfClassification));
+  need(same(config.classification, objective::ClassificationOptions()), str("section classification", kOfClassification));
+  need(config.data.task.empty(), str("data.task", kOfClassification));
+  need(config.data.test.empty(), str("data.test", kOfClassification));
   const double hidden = config.mask.ratio * static_cast<double>(config.model.patches());
   need(config.loss.region == model::LossRegion::kAll || hidden >= 1,
        str("mask.ratio ", config.mask.ratio,
@@ -100,6 +142,8 @@ void visit(RunConfig& config, Visitor& visitor) {
   visit(config.mask, visitor);
   visit(config.decoder, visitor);
   visit(config.loss, visitor);
+  visit(config.head, visitor);
+  visit(config.classification, visitor);
   visit(config.embedding, visitor);
   visit(config.optim, visitor);
   visit(config.data, visitor);

@@ -6,16 +6,9 @@
 
 #include "axlstm/audio/resample.h"
 #include "axlstm/core/error.h"
-#include "axlstm/core/random.h"
 
 namespace axlstm::data {
 namespace {
-
-/// The first frame of a random crop; 0 of a clip that is shorter.
-std::int64_t crop_start(std::int64_t length, std::int64_t frames, std::uint64_t seed) {
-  if (length < frames) return 0;
-  return static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(length - frames + 1)));
-}
 
 /// `frames` frames out of fewer, by repeating them.
 torch::Tensor tiled(const torch::Tensor& features, std::int64_t frames) {
@@ -146,27 +139,39 @@ CropBatch Dataset::allocate(std::int64_t batch, std::int64_t frames, bool pinned
           {}};
 }
 
-torch::Tensor Dataset::crop(std::int64_t clip, std::int64_t frames, std::uint64_t seed) {
-  if (const auto whole = features(clip); whole.defined()) return random_crop(whole, frames, seed);
+/// From memory if it was asked for before.
+std::int64_t Dataset::frames(std::int64_t clip) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = frames_.find(clip); known != frames_.end()) return known->second;
+  }
+  const auto whole = features(clip);
+  const std::int64_t count = whole.defined() ? whole.size(0) : survey(clip).frames;
+  const std::lock_guard lock(mutex_);
+  frames_[clip] = count;
+  return count;
+}
+
+torch::Tensor Dataset::crop(std::int64_t clip, std::int64_t frames, const StartOf& start) {
+  if (const auto whole = features(clip); whole.defined()) return crop_of(whole, frames, start);
   const torch::NoGradGuard no_grad;
   const auto known = survey(clip);
-  const auto first = crop_start(known.frames, frames, seed), count = std::min(frames, known.frames);
+  const auto count = std::min(frames, known.frames), first = count < frames ? 0 : start(known.frames, frames);
   const auto part = features::read_log_mel(recording(clip), known, log_mel_, first, count);
   return tiled(features::normalize(part, known.statistics), frames);
 }
 
-void Dataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) {
-  batch.data[row].copy_(crop(clip, batch.data.size(1), seed));
+void Dataset::read(std::int64_t clip, const StartOf& start, CropBatch& batch, std::int64_t row) {
+  batch.data[row].copy_(crop(clip, batch.data.size(1), start));
 }
 
 torch::Tensor Dataset::spectrogram(const CropBatch& batch, const torch::Device& device) {
   return batch.data.unsqueeze(1).to(device, /*non_blocking=*/true);
 }
 
-torch::Tensor random_crop(const torch::Tensor& features, std::int64_t frames, std::uint64_t seed) {
+torch::Tensor crop_of(const torch::Tensor& features, std::int64_t count, const ClipSource::StartOf& start) {
   const auto length = features.size(0);
-  if (length < frames) return tiled(features, frames);
-  return features.narrow(0, crop_start(length, frames, seed), frames);
+  return length < count ? tiled(features, count) : features.narrow(0, start(length, count), count);
 }
 
 }  // namespace axlstm::data

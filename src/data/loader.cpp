@@ -8,6 +8,7 @@
 #include "axlstm/core/duration.h"
 #include "axlstm/core/error.h"
 #include "axlstm/core/random.h"
+#include "axlstm/data/class_weights.h"
 
 // MKL's own, for the calling thread; LibTorch exports it where it was built with MKL.
 extern "C" __attribute__((weak)) int MKL_Set_Num_Threads_Local(int count);
@@ -30,6 +31,8 @@ Loader::Loader(std::shared_ptr<ClipSource> source, const LoaderOptions& options,
       options_.first_row >= 0 && options_.rows > 0 && options_.first_row + options_.rows <= options_.batch_size,
       "rows ", options_.first_row, " … ", options_.first_row + options_.rows - 1, " are no part of a batch of ",
       options_.batch_size);
+  AXLSTM_CHECK(options.weights.empty() || static_cast<std::int64_t>(options.weights.size()) == source_->size(),
+               "the loader has ", options.weights.size(), " weights for ", source_->size(), " clips");
   AXLSTM_CHECK(options.workers > 0, "the loader's workers are ", options.workers, ", at least 1 is needed");
   AXLSTM_CHECK(options.prefetch_batches > 0, "the loader's prefetch_batches is ", options.prefetch_batches,
                ", at least 1 is needed");
@@ -76,7 +79,8 @@ Loader::Upload Loader::start_upload() {
 }
 
 Batch Loader::batch_of(Slot& slot) {
-  Batch batch{source_->spectrogram(slot.crops, options_.device), std::move(slot.clips), {}};
+  Batch batch{source_->spectrogram(slot.crops, options_.device), std::move(slot.clips), {}, {}, {}};
+  if (options_.mixing.is_on()) mix(batch, slot.shares, options_.labels ? &*source_ : nullptr);
   if (options_.labels) batch.labels = source_->labels_of(batch.clips);
   return batch;
 }
@@ -91,18 +95,26 @@ std::unique_ptr<Loader::Slot> Loader::take_slot() {
 /// An empty batch with the clips that its crops are to be of.
 std::unique_ptr<Loader::Slot> Loader::make_slot(std::int64_t step) {
   auto slot = std::make_unique<Slot>();
-  slot->crops = source_->allocate(options_.rows, options_.frames, /*pinned=*/!options_.device.is_cpu());
+  const std::int64_t crops = options_.rows * (options_.mixing.is_on() ? 2 : 1);
+  slot->crops = source_->allocate(crops, options_.frames, /*pinned=*/!options_.device.is_cpu());
   const auto first =
       order(step / steps_per_epoch_).begin() + step % steps_per_epoch_ * options_.batch_size + options_.first_row;
   slot->clips.assign(first, first + options_.rows);
+  slot->clips.resize(static_cast<std::size_t>(crops), -1);
+  slot->shares.assign(static_cast<std::size_t>(options_.rows), 1.0F);
   return slot;
 }
 
-/// Puts crop `row` of this part of `step` in place. A clip that cannot be read is replaced by another one, drawn from
-/// the seed alone.
+/// Puts crop `row` of this part of `step` in place, and the one that is mixed into it.
 void Loader::fill(Slot& slot, std::int64_t step, std::int64_t row) {
   const auto place =
       derive_seed({static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(options_.first_row + row)});
+  read(slot, row, place);
+  if (options_.mixing.is_on()) mix_in(slot, row, place);
+}
+
+/// A clip that cannot be read is replaced by another one, drawn from the seed alone.
+void Loader::read(Slot& slot, std::int64_t row, std::uint64_t place) {
   std::int64_t& clip = slot.clips[static_cast<std::size_t>(row)];
   for (std::int64_t attempt = 0; attempt < kMaxReplacements; ++attempt) {
     try {
@@ -117,13 +129,26 @@ void Loader::fill(Slot& slot, std::int64_t step, std::int64_t row) {
   throw Error(str("no readable clip found in ", kMaxReplacements, " draws"));
 }
 
-/// The permutation of the clips in an epoch.
+void Loader::mix_in(Slot& slot, std::int64_t row, std::uint64_t place) {
+  const float share = options_.mixing.share(derive_seed({options_.seed, kMixStream, place}));
+  const std::int64_t partner = options_.rows + row;
+  if (share == 1.0F) return clear(slot.crops, partner, options_.frames);
+  slot.shares[static_cast<std::size_t>(row)] = share;
+  const auto seed = derive_seed({options_.seed, kPartnerStream, place});
+  slot.clips[static_cast<std::size_t>(partner)] =
+      static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(source_->size())));
+  read(slot, partner, derive_seed({place, kPartnerStream}));
+}
+
+/// The clips of an epoch.
 const std::vector<std::int64_t>& Loader::order(std::int64_t epoch) {
   auto order = orders_.find(epoch);
   if (order == orders_.end()) {
     if (orders_.size() >= 2) orders_.erase(orders_.begin());
     const auto seed = derive_seed({options_.seed, kOrderStream, static_cast<std::uint64_t>(epoch)});
-    order = orders_.emplace(epoch, permutation(source_->size(), seed)).first;
+    order = orders_.emplace(epoch, options_.weights.empty() ? permutation(source_->size(), seed)
+                                                            : weighted_draws(options_.weights, seed))
+                .first;
   }
   return order->second;
 }

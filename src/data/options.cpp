@@ -20,6 +20,15 @@ void visit(DataOptions& data, Visitor& v) {
       "held-out clips for the validation loss: a packed folder, a folder of audio, or a manifest (its paths relative "
       "to data.root); empty: none",
       Effect::kNone);
+  v.text("test", data.test,
+         "of `finetune`: clips, named as those of data.validation, on which the best checkpoint is scored at the end; "
+         "empty: none",
+         Effect::kNone);
+  v.text("task", data.task,
+         "of `finetune`: folder of a HEAR task of whole clips, whose splits or folds are trained on, validated and tested, "
+         "instead of all these",
+         Effect::kNone);
+  v.integer("fold", data.fold, {-1, 1e6}, "of data.task: the one fold that is tested on, from 0 on; −1: all, in turn");
   v.integer("workers", data.workers, {0, 1024}, "threads that decode and transform; 0: one per core", Effect::kNone);
   v.integer("cache_mb", data.cache_mb, {0, 1e7}, "memory for decoded features, so that small sets are decoded once",
             Effect::kNone);

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <limits>
 
-#include "axlstm/core/random.h"
 #include "axlstm/data/packed_clip.h"
 
 namespace axlstm::data {
@@ -53,13 +52,13 @@ CropBatch PackedDataset::allocate(std::int64_t batch, std::int64_t frames, bool 
           room({batch}, torch::kFloat32)};
 }
 
-void PackedDataset::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) {
+void PackedDataset::read(std::int64_t clip, const StartOf& start_of, CropBatch& batch, std::int64_t row) {
   const ShardView view = set_.clip(clip);
   const auto& audio = log_mel_.options();
   const std::int64_t row_values = batch.data.size(1);
   const std::int64_t wanted = holds_samples() ? (row_values - audio.n_fft) / audio.hop + 1 : row_values;
   const std::int64_t length = set_.frames(view), count = std::min(wanted, length);
-  const auto start = static_cast<std::int64_t>(uniform_below(seed, static_cast<std::uint64_t>(length - count + 1)));
+  const std::int64_t start = start_of(length, count);
   double mean = 0, deviation = 1;
   auto* target = static_cast<char*>(batch.data.data_ptr()) + row * batch.data.stride(0) * batch.data.itemsize();
   if (holds_samples()) {

@@ -24,11 +24,13 @@ CropBatch Synthetic::allocate(std::int64_t batch, std::int64_t frames, bool pinn
   return {torch::empty({batch, frames, mels_}, torch::dtype(torch::kFloat32).pinned_memory(pinned)), {}, {}, {}};
 }
 
-void Synthetic::read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) {
-  const std::int64_t values = batch.data.size(1) * mels_;
-  const auto start = uniform_below(derive_seed({seed, static_cast<std::uint64_t>(clip)}),
-                                   static_cast<std::uint64_t>(kTableValues - values));
-  std::copy_n(table_.const_data_ptr<float>() + start, values, batch.data.mutable_data_ptr<float>() + row * values);
+void Synthetic::read(std::int64_t clip, const StartOf& start, CropBatch& batch, std::int64_t row) {
+  const std::int64_t count = batch.data.size(1), length = std::max(kFrames, count);
+  const auto first = uniform_below(static_cast<std::uint64_t>(clip),
+                                   static_cast<std::uint64_t>(kTableValues - length * mels_)) +
+                     static_cast<std::uint64_t>(start(length, count) * mels_);
+  std::copy_n(table_.const_data_ptr<float>() + first, count * mels_,
+              batch.data.mutable_data_ptr<float>() + row * count * mels_);
 }
 
 torch::Tensor Synthetic::spectrogram(const CropBatch& batch, const torch::Device& device) {

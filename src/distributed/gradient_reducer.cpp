@@ -25,6 +25,7 @@ GradientReducer::GradientReducer(const torch::nn::Module& module, ProcessGroup& 
     : group_(group), overlap_(options.overlap) {
   const auto capacity = static_cast<std::int64_t>(options.bucket_mb * (1 << 20) / sizeof(float));
   auto parameters = module.parameters();
+  std::erase_if(parameters, [](const torch::Tensor& parameter) { return !parameter.requires_grad(); });
   std::reverse(parameters.begin(), parameters.end());
   std::int64_t size = 0;
   for (const auto& parameter : parameters) {

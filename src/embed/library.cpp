@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "axlstm/core/error.h"
+#include "axlstm/embed/classifier.h"
 #include "axlstm/embed/open.h"
 #include "axlstm/features/kaldi_fbank.h"
 #include "axlstm/features/log_mel.h"
@@ -87,6 +88,30 @@ class PythonEncoder final : public torch::CustomClassHolder {
   std::unique_ptr<ClipEncoder> encoder_;
 };
 
+class PythonClassifier final : public torch::CustomClassHolder {
+ public:
+  PythonClassifier(std::string name, const std::string& device, const std::string& precision)
+      : classifier_({.name = std::move(name),
+                     .device = choice<runtime::DeviceChoice>("device", device),
+                     .precision = choice<runtime::Precision>("precision", precision)},
+                    /*announced=*/false) {}
+
+  /// Of waveforms [T]: [N, C] on the CPU.
+  torch::Tensor probabilities(const std::vector<torch::Tensor>& waveforms) {
+    std::vector<torch::Tensor> samples;
+    samples.reserve(waveforms.size());
+    for (const auto& waveform : waveforms) samples.push_back(waveform.detach());
+    return classifier_.probabilities(samples);
+  }
+
+  std::vector<std::string> classes() const { return classifier_.classes(); }
+  bool is_exclusive() const { return classifier_.is_exclusive(); }
+  std::int64_t sample_rate() const { return classifier_.sample_rate(); }
+
+ private:
+  Classifier classifier_;
+};
+
 torch::Tensor kaldi_fbank_operator(const torch::Tensor& waveform, std::int64_t sample_rate, std::int64_t mels,
                                    const std::string& window, bool remove_mean, double scale, double mean, double std) {
   return features::kaldi_fbank(waveform, {.sample_rate = sample_rate,
@@ -121,6 +146,15 @@ TORCH_LIBRARY_FRAGMENT(axlstm, library) {
                          const torch::Tensor& waveform) { return self->log_mel(waveform); })
       .def("sample_rate", [](const c10::intrusive_ptr<PythonEncoder>& self) { return self->sample_rate(); })
       .def("description", [](const c10::intrusive_ptr<PythonEncoder>& self) { return self->description(); });
+  library.class_<PythonClassifier>("Classifier")
+      .def(torch::init<std::string, std::string, std::string>())
+      .def("probabilities",
+           [](const c10::intrusive_ptr<PythonClassifier>& self, const std::vector<torch::Tensor>& waveforms) {
+             return self->probabilities(waveforms);
+           })
+      .def("classes", [](const c10::intrusive_ptr<PythonClassifier>& self) { return self->classes(); })
+      .def("is_exclusive", [](const c10::intrusive_ptr<PythonClassifier>& self) { return self->is_exclusive(); })
+      .def("sample_rate", [](const c10::intrusive_ptr<PythonClassifier>& self) { return self->sample_rate(); });
 }
 
 }  // namespace axlstm::embed

@@ -55,21 +55,32 @@ torch::Tensor EncoderImpl::visible_patches(const torch::Tensor& spectrogram, con
   return (seen + positions_of(positions.flatten(0, 1), rows, B)).view({B, -1, options_.dim});
 }
 
-torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches) {
+std::int64_t EncoderImpl::residual_branches() const {
+  std::int64_t count = 0;
+  for (const auto& block : blocks_) count += block->branches();
+  return count;
+}
+
+torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches, const torch::Tensor& factors) {
   auto tokens = patches;
   if (options_.class_token) {
     const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
     tokens = torch::cat({cls, patches}, 1);
   }
   ops::ResidualStream stream{tokens, {}};
-  for (const auto& block : blocks_) stream = block->forward(stream);
+  std::int64_t branch = 0;
+  for (const auto& block : blocks_) {
+    stream = factors.defined() ? block->forward_scaled(stream, factors.narrow(0, branch, block->branches()))
+                               : block->forward(stream);
+    branch += block->branches();
+  }
   return stream.sum();
 }
 
 torch::Tensor EncoderImpl::normed(const torch::Tensor& hidden) { return encoder_norm_->forward(hidden); }
 
 const std::vector<std::string>& head_prefixes() {
-  static const std::vector<std::string> prefixes{"pred.", "mask_token", "decoder_"};
+  static const std::vector<std::string> prefixes{"pred.", "mask_token", "decoder_", "head."};
   return prefixes;
 }
 

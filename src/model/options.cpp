@@ -197,6 +197,32 @@ void visit(LossOptions& loss, Visitor& v) {
   v.end_section();
 }
 
+void visit(HeadOptions& head, Visitor& v) {
+  v.begin_section("head", "What a classifier puts behind the encoder (objective.name classification).");
+  v.texts("classes", head.classes,
+          "names of the classes, in the order of the outputs; empty: those of classification.labels, or of all training "
+          "clips in alphabetical order. Stored with the run");
+  v.choice("pooling", head.pooling, "what the head sees: the mean of the patches' tokens, the class token, or both");
+  v.integer("hidden", head.hidden, {0, 65536}, "units of a hidden layer with GELU; 0: a linear head");
+  v.boolean("norm", head.norm, "a layer norm in front of the head");
+  v.number("dropout", head.dropout, {0, 0.999}, "of what the last layer sees");
+  v.integer("windows", head.windows, {1, 10000},
+            "windows of model.frames that make a crop: the encoder sees each by itself, the head the mean of their "
+            "embeddings");
+  v.end_section();
+}
+
+void check_head(const HeadOptions& head, const EncoderOptions& encoder) {
+  need(head.pooling == Pooling::kMean || encoder.class_token,
+       str("head.pooling is ", enum_name(head.pooling),
+           ", but the encoder has no class token (model.class_token is false); set head.pooling=mean"));
+  std::set<std::string> known;
+  for (const std::string& name : head.classes)
+    need(known.insert(name).second, str("head.classes has '", name, "' twice; a class is named once"));
+  need(head.classes.empty() || head.classes.size() > 1,
+       str("head.classes has only '", head.classes.empty() ? "" : head.classes.front(), "'; two are needed at least"));
+}
+
 EncoderOptions resolve(EncoderOptions options) {
   refuse_foreign_keys(options);
   if (options.size == Size::kCustom) {

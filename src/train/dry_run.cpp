@@ -20,6 +20,7 @@ constexpr double kMaxSeconds = 60;
 }  // namespace
 
 std::string Trainer::dry_run() {
+  if (leads()) state_.begin_with_encoder(config_);
   open_loader();
   std::int64_t steps = 0;
   double waited = 0;
@@ -49,6 +50,11 @@ std::string Trainer::dry_run() {
     const double loss = validation_->loss(*state_.objective, arithmetic_);
     report << "validation   " << validation_->size() << " clips in " << format_duration(seconds_since(validation_start))
            << ", loss " << std::setprecision(4) << loss << " before training\n";
+  }
+  if (evaluation_) {
+    const auto evaluation_start = Clock::now();
+    const auto result = evaluation_->score(*state_.objective->classification(), arithmetic_);
+    report << "evaluation   " << result.clips << " clips in " << format_duration(seconds_since(evaluation_start)) << "\n";
   }
   const double weights = 4.0 * static_cast<double>(model::parameter_count(state_.module()));
   const double checkpoint = weights * (state_.ema.enabled() ? 4 : 3) / (1 << 20);  // with both moments

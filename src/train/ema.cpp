@@ -22,6 +22,15 @@ void Ema::update() {
   at::_foreach_lerp_(averages_, weights_, 1 - decay_);
 }
 
+void Ema::swap() {
+  const torch::NoGradGuard no_grad;
+  for (std::size_t n = 0; n < names_.size(); ++n) {
+    const auto weight = weights_[n].clone();
+    weights_[n].copy_(averages_[n]);
+    averages_[n].copy_(weight);
+  }
+}
+
 checkpoints::NamedTensors Ema::state() const {
   checkpoints::NamedTensors tensors;
   for (std::size_t n = 0; n < names_.size(); ++n) tensors.emplace_back(names_[n], averages_[n]);

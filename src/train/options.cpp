@@ -16,6 +16,9 @@ void visit(OptimOptions& optim, Visitor& v) {
       "decay_A_log", optim.decay_A_log,
       "ssam only: decay A_log as well. true as in the released code, whose optimiser overlooks the mark that Mamba "
       "sets against it: without an opposing gradient all time constants of a full run shrink together");
+  v.number("layer_decay", optim.layer_decay, {1e-6, 1},
+           "the learning rate of a block is that of the block behind it times this; the head has lr, the patch "
+           "embedding the smallest. 1: all the same");
   v.number("beta1", optim.beta1, {0, 0.999999}, "decay of the first moment");
   v.number("beta2", optim.beta2, {0, 0.999999}, "decay of the second moment");
   v.number("eps", optim.eps, {0, 1}, "added to the root of the second moment");
@@ -56,7 +59,8 @@ void visit(TrainOptions& train, Visitor& v) {
       "waiting are measured",
       Effect::kNone);
   v.integer("save_every_steps", train.save_every_steps, kPositive, "checkpoints", Effect::kNone);
-  v.integer("validate_every_steps", train.validate_every_steps, kPositive, "loss on data.validation", Effect::kNone);
+  v.integer("validate_every_steps", train.validate_every_steps, kPositive, "loss on data.validation; a classifier: eval.every_epochs",
+            Effect::kNone);
   v.integer("keep_last", train.keep_last, kPositive, "newest checkpoints kept", Effect::kNone);
   v.integer("keep_every_steps", train.keep_every_steps, kNotNegative,
             "checkpoints of multiples of this are kept for ever; 0: none. A multiple of save_every_steps",
@@ -68,7 +72,7 @@ void visit(TrainOptions& train, Visitor& v) {
 }
 
 void visit(EvalOptions& eval, Visitor& v) {
-  v.begin_section("eval", "A score of the representations while they are learned. It changes nothing of the training.");
+  v.begin_section("eval", "Scores while a model is trained. Only eval.patience changes the training.");
   v.text("probe", eval.probe,
          "folder of a HEAR task of whole clips: its validation clips are classified by their nearest training clips; "
          "empty: none",
@@ -76,6 +80,15 @@ void visit(EvalOptions& eval, Visitor& v) {
   v.integer("probe_every_epochs", eval.probe_every_epochs, kPositive, "and at the end", Effect::kNone);
   v.integer("probe_clips", eval.probe_clips, kPositive, "at most so many training and so many validation clips",
             Effect::kNone);
+  v.integer("every_epochs", eval.every_epochs, kPositive,
+            "of a classifier: scores on all of data.validation, and at the end");
+  v.choice("metric", eval.metric,
+           "what chooses the best checkpoint: auto is accuracy of multiclass targets and mAP of multilabel ones; loss is "
+           "the smallest");
+  v.integer("patience", eval.patience, kNotNegative,
+            "training ends after this many evaluations without a better eval.metric; 0: at the end of the schedule");
+  v.integer("resamples", eval.resamples, {0, 1e6},
+            "bootstrap samples of the clips for the 95 % intervals of the scores; 0: no intervals", Effect::kNone);
   v.end_section();
 }
 

@@ -16,6 +16,19 @@
 #include "core/json.h"
 
 namespace axlstm::train {
+namespace {
+
+template <typename Take>
+void for_each_score(const StepRecord& record, const Take& take) {
+  if (!record.scores) return;
+  take("mAP", record.scores->mAP);
+  take("AUC", record.scores->AUC);
+  take("d_prime", record.scores->d_prime);
+  take("accuracy", record.scores->accuracy);
+}
+
+}  // namespace
+
 MetricsFile::MetricsFile(const std::filesystem::path& run_dir, std::int64_t resumed_step)
     : path_(run_dir / "metrics.jsonl") {
   if (std::filesystem::exists(path_)) {
@@ -44,6 +57,10 @@ void MetricsFile::write(const StepRecord& record) {
   if (record.memory_gb) json["memory_gb"] = *record.memory_gb;
   if (record.communication) json["communication"] = *record.communication;
   if (record.validation_loss) json["validation_loss"] = *record.validation_loss;
+  for_each_score(record, [&](const char* name, const metrics::Interval& score) {
+    json[str("validation_", name)] = score.value;
+    json[str("validation_", name, "_interval")] = {score.low, score.high};
+  });
   if (record.probe) json["probe"] = *record.probe;
   pending_ += json.dump() + "\n";
   if (flush()) {
@@ -91,6 +108,9 @@ void TensorBoard::write(const StepRecord& record) {
   if (record.memory_gb) events_.scalar("speed/memory_gb", record.step, *record.memory_gb);
   if (record.communication) events_.scalar("speed/communication", record.step, *record.communication);
   if (record.validation_loss) events_.scalar("validation/loss", record.step, *record.validation_loss);
+  for_each_score(record, [&](const char* name, const metrics::Interval& score) {
+    events_.scalar(str("validation/", name), record.step, score.value);
+  });
   if (record.probe) events_.scalar("validation/probe", record.step, *record.probe);
   flush();
 }
@@ -116,6 +136,9 @@ std::string progress_line(const StepRecord& record, std::int64_t total_steps) {
   if (record.communication) line << " | communication " << 100 * *record.communication << " %";
   if (record.memory_gb) line << " | memory " << std::setprecision(1) << *record.memory_gb << " GB";
   if (record.validation_loss) line << std::setprecision(4) << " | held-out loss " << *record.validation_loss;
+  for_each_score(record, [&](const char* name, const metrics::Interval& score) {
+    line << std::setprecision(3) << " | " << name << " " << score.value;
+  });
   if (record.probe) line << std::setprecision(3) << " | probe " << *record.probe;
   return line.str();
 }

@@ -2,9 +2,13 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "axlstm/core/log.h"
 #include "axlstm/core/random.h"
 #include "axlstm/model/blocks.h"
+#include "axlstm/objective/classification.h"
+#include "axlstm/train/initial_weights.h"
 
 namespace axlstm::train {
 namespace {
@@ -40,7 +44,9 @@ checkpoints::Checkpoint State::checkpoint(const std::string& config_yaml, const 
           .data_fingerprint = data_fingerprint,
           .skipped_steps = skipped_steps,
           .skipped_in_a_row = skipped_in_a_row,
-          .ema = as_map(ema.state())};
+          .ema = as_map(ema.state()),
+          .best_step = best_step,
+          .best_score = best_score};
 }
 
 void State::load(const checkpoints::Checkpoint& checkpoint, const std::string& source) {
@@ -51,12 +57,36 @@ void State::load(const checkpoints::Checkpoint& checkpoint, const std::string& s
   step = resumed_step = checkpoint.step;
   skipped_steps = checkpoint.skipped_steps;
   skipped_in_a_row = checkpoint.skipped_in_a_row;
+  best_step = checkpoint.best_step;
+  best_score = checkpoint.best_score;
+}
+
+void State::note_score(double score) {
+  if (skipped_in_a_row > 0 || std::isnan(score) || (best_step >= 0 && score <= best_score)) return;
+  best_step = step;
+  best_score = score;
+}
+
+void State::begin_with_encoder(const config::RunConfig& config) {
+  auto* classification = objective->classification();
+  if (!classification) return;
+  load_encoder(*classification, config);
+  ema = Ema(module(), config.train.ema_decay);
+}
+
+void State::share_best(distributed::ProcessGroup& group) {
+  const auto best = torch::tensor({static_cast<double>(best_step), best_score}, torch::kFloat64).to(group.device());
+  group.broadcast({best});
+  const auto on_cpu = best.cpu();
+  best_step = static_cast<std::int64_t>(on_cpu[0].item<double>());
+  best_score = on_cpu[1].item<double>();
 }
 
 void State::share(distributed::ProcessGroup& group) {
   const auto counters =
-      torch::tensor({step, resumed_step, skipped_steps, skipped_in_a_row}, torch::kInt64).to(group.device());
-  std::vector<torch::Tensor> tensors{counters};
+      torch::tensor({step, resumed_step, skipped_steps, skipped_in_a_row, best_step}, torch::kInt64).to(group.device());
+  const auto score = torch::full({1}, best_score, torch::dtype(torch::kFloat64).device(group.device()));
+  std::vector<torch::Tensor> tensors{counters, score};
   for (const auto& state : {checkpoints::state_dict(module()), optimizer.state(), scaler.state(), ema.state()}) {
     for (const auto& [name, tensor] : state) tensors.push_back(tensor);
   }
@@ -67,6 +97,8 @@ void State::share(distributed::ProcessGroup& group) {
   resumed_step = values[1];
   skipped_steps = values[2];
   skipped_in_a_row = values[3];
+  best_step = values[4];
+  best_score = score.item<double>();
 }
 
 }  // namespace axlstm::train

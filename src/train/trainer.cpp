@@ -11,6 +11,7 @@
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/core/random.h"
+#include "axlstm/data/class_weights.h"
 #include "axlstm/data/lists/manifest.h"
 #include "axlstm/runtime/device.h"
 #include "axlstm/train/diagnose.h"
@@ -46,7 +47,8 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
       clips_(data::open_clips(config_.data, config_.audio)),
       data_fingerprint_(fingerprint(*clips_)),
       state_(config_, arithmetic_),
-      step_flops_(3 * state_.objective->forward_flops() * static_cast<double>(config_.optim.global_batch)),
+      step_flops_((state_.objective->forward_flops() + state_.objective->backward_flops()) *
+                  static_cast<double>(config_.optim.global_batch)),
       peak_flops_(peak_flops(runtime::device_name(arithmetic_.device), arithmetic_.precision)) {
   runtime::set_deterministic(config_.train.deterministic);
   runtime::set_float32_arithmetic(arithmetic_.precision);
@@ -67,8 +69,27 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
     throw UsageError(str("train.cuda_graph is on, but the device is ", arithmetic_.device.str(),
                          "; set train.cuda_graph=auto, or train.device=cuda on a machine with a GPU"));
   }
+  auto* classification = state_.objective->classification();
   if (!state_.objective->needs_labels()) graph_.emplace(config_.train.cuda_graph);
-  if (leads() && !config_.data.validation.empty()) validation_.emplace(config_);
+  need(graph_ || config_.train.cuda_graph != CudaGraph::kOn,
+       "train.cuda_graph is on, but steps with labels are not recorded; set train.cuda_graph=auto");
+  if (classification) {
+    const auto classes = classes_of_clips(*clips_, *classification);
+    if (leads()) warn_of_missing_classes(classes, classification->classes(), "training");
+    if (config_.classification.balanced)
+      weights_ = data::balancing_weights(classes, classification->classes().size());
+  }
+  if (!leads() || !data::has_held_out(config_.data, data::Part::kValidation)) return;
+  if (classification) {
+    evaluation_.emplace(config_, data::Part::kValidation, *classification);
+    const auto [count, name] = evaluation_->shared_with(*clips_);
+    if (count > 0) {
+      log::warn(str(count, " of the ", evaluation_->size(), " held-out clips are trained on as well, such as ", name,
+                    "; their scores say little"));
+    }
+  } else {
+    validation_.emplace(config_);
+  }
 }
 
 StepSetup Trainer::setup() {
@@ -96,10 +117,13 @@ void Trainer::open_loader() {
                                                                .batch_size = config_.optim.global_batch,
                                                                .first_row = first_row_,
                                                                .rows = rows_,
-                                                               .frames = config_.model.frames,
+                                                               .frames = config_.head.crop_frames(config_.model),
                                                                .workers = workers,
                                                                .device = arithmetic_.device,
-                                                               .labels = state_.objective->needs_labels()},
+                                                               .labels = state_.objective->needs_labels(),
+                                                               .weights = weights_,
+                                                               .mixing = {config_.classification.mixup,
+                                                                          config_.classification.mixup_alpha}},
                                            state_.step);
   total_steps_ =
       static_cast<std::int64_t>(std::llround(config_.optim.epochs * static_cast<double>(loader_->steps_per_epoch())));
@@ -108,6 +132,7 @@ void Trainer::open_loader() {
   log::info(str(clips_->size(), " clips, ", loader_->steps_per_epoch(), " steps an epoch, batch ",
                 config_.optim.global_batch, ", steps ", state_.step, " → ", last_step(), " of ", total_steps_));
   if (validation_) log::info(str(validation_->size(), " held-out clips"));
+  if (evaluation_) log::info(str(evaluation_->size(), " held-out clips"));
 }
 
 std::int64_t Trainer::last_step() const {
@@ -121,6 +146,7 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
     folder_ = folder ? std::move(folder) : std::make_unique<RunFolder>(config_.train.run_dir, yaml);
     data::report_unmatched(clips_->unmatched(), folder_->path());
     resume();
+    if (state_.resumed_step < 0) state_.begin_with_encoder(config_);
   }
   if (group_) {
     group_->training_begins();
@@ -139,13 +165,16 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
   bool stopping = !group_ && stop;
   std::optional<SpinGuard> spin_guard;
   if (arithmetic_.device.is_cpu()) spin_guard.emplace();
-  while (state_.step < last_step() && !stopping) {
+  while (state_.step < last_step() && !stopping && !is_exhausted()) {
     const double lr = learning_rate(config_.optim, epoch());
     const StepResult result = train_one_step(lr, stop);
     stopping = group_ ? result.stop : stop.load();
     if (spin_guard) spin_guard->look();
+    std::optional<StepRecord> of_step;
+    if (leads()) of_step = record_of(result, lr, watch);
+    if (evaluation_is_due()) evaluate(of_step ? &*of_step : nullptr, watch);
     if (!leads()) continue;
-    const StepRecord record = record_of(result, lr, watch);
+    const StepRecord& record = *of_step;
     const bool milestone = every(config_.train.log_every_steps);
     const double seconds_left =
         static_cast<double>(config_.optim.global_batch * (last_step() - state_.step)) / record.clips_per_second;
@@ -153,7 +182,8 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
     if (milestone) watch = {.first_step = state_.step, .waited = loader_->seconds_waited()};
     if (every(config_.train.picture_every_steps)) draw_picture(*run_log);
     // Weights with which steps are being skipped must not push out the checkpoints from before.
-    if (state_.step % config_.train.save_every_steps == 0 && state_.skipped_in_a_row == 0) writer_->start(checkpoint());
+    const bool save = state_.step % config_.train.save_every_steps == 0 || state_.step == state_.best_step;
+    if (save && state_.skipped_in_a_row == 0) writer_->start(checkpoint());
   }
   if (leads()) {
     run_log->finish();  // before the checkpoint with which their steps will not be made again
@@ -161,7 +191,41 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
     if (writer_->written_step().value_or(state_.resumed_step) != state_.step) writer_->start(checkpoint());
     writer_->finish();
   }
-  return state_.step < last_step() ? RunStatus::kInterrupted : RunStatus::kFinished;
+  if (is_exhausted() && leads()) {
+    log::info(str("ended at step ", state_.step, ": ", config_.eval.patience,
+                  " evaluations without a better score than that of step ", state_.best_step));
+  }
+  return state_.step < last_step() && !is_exhausted() ? RunStatus::kInterrupted : RunStatus::kFinished;
+}
+
+std::int64_t Trainer::evaluation_steps() const { return config_.eval.every_epochs * loader_->steps_per_epoch(); }
+
+/// train.max_steps does not make a run be scored where an unbroken one would not be.
+bool Trainer::evaluation_is_due() const {
+  return state_.objective->classification() && data::has_held_out(config_.data, data::Part::kValidation) &&
+         (state_.step % evaluation_steps() == 0 || state_.step == total_steps_);
+}
+
+/// A function of what a checkpoint holds, so that all ranks, and a run that is resumed, come to the same.
+bool Trainer::is_exhausted() const {
+  return config_.eval.patience > 0 && state_.best_step >= 0 &&
+         state_.step - state_.best_step >= config_.eval.patience * evaluation_steps();
+}
+
+/// By rank 0, of the averaged weights if there are some; all ranks then know the best step.
+void Trainer::evaluate(StepRecord* record, Stopwatch& watch) {
+  const auto start = std::chrono::steady_clock::now();
+  if (leads()) {
+    auto& classification = *state_.objective->classification();
+    state_.ema.swap();
+    const auto result = evaluation_->score(classification, arithmetic_);
+    state_.ema.swap();
+    record->validation_loss = result.loss;
+    record->scores = result.scores;
+    state_.note_score(value_of(config_.eval.metric, config_.classification.targets, result));
+  }
+  if (group_) state_.share_best(*group_);
+  watch.start += std::chrono::steady_clock::now() - start;
 }
 
 /// Of the step that was just made, with what is measured after it.

@@ -7,41 +7,17 @@
 #include <set>
 
 #include "axlstm/core/error.h"
-#include "axlstm/core/files.h"
 #include "axlstm/core/random.h"
 
 namespace axlstm::train {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::int64_t kMaxBatch = 256;
-
-/// What data.validation names: packed clips, a folder of audio, or a list.
-data::DataOptions validation_data(const data::DataOptions& options) {
-  data::DataOptions held_out = options;
-  held_out.root.clear();
-  held_out.manifest.clear();
-  held_out.packed.clear();
-  held_out.synthetic = 0;
-  const fs::path path = expand_home(options.validation);
-  std::error_code failure;
-  if (!fs::exists(path, failure)) throw UsageError(path.string() + ": no such file or folder (data.validation)");
-  if (fs::exists(path / "pack.json", failure)) {
-    held_out.packed = path.string();
-  } else if (fs::is_directory(path, failure)) {
-    held_out.root = path.string();
-  } else {
-    held_out.manifest = path.string();
-    held_out.root = options.root;
-  }
-  return held_out;
-}
 
 }  // namespace
 
 Validation::Validation(const config::RunConfig& config)
-    : config_(config), source_(data::open_clips(validation_data(config.data), config.audio)) {
+    : config_(config), source_(data::open_clips(data::held_out_data(config.data, data::Part::kValidation), config.audio)) {
   clips_.resize(static_cast<std::size_t>(source_->size()));
   std::iota(clips_.begin(), clips_.end(), 0);
 }

@@ -240,7 +240,7 @@ TEST_F(Pretrain, AFullDiskCostsTheCheckpointNotTheOlderOnes) {
 }
 
 TEST(CommandLine, HelpVersionDoctorConfig) {
-  for (const char* program : {"pretrain", "extract", "hear-eval", "pack"}) {
+  for (const char* program : {"pretrain", "finetune", "classify", "extract", "hear-eval", "pack"}) {
     const auto help = run({program, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_NE(help.out.find("Example:"), std::string::npos) << help.out;

@@ -28,8 +28,9 @@ class RawSource final : public data::ClipSource {
   data::CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const override {
     return inner_->allocate(batch, frames, pinned);
   }
-  void read_crop(std::int64_t clip, std::uint64_t seed, data::CropBatch& batch, std::int64_t row) override {
-    inner_->read_crop(clip, seed, batch, row);
+  std::int64_t frames(std::int64_t clip) override { return inner_->frames(clip); }
+  void read(std::int64_t clip, const StartOf& start, data::CropBatch& batch, std::int64_t row) override {
+    inner_->read(clip, start, batch, row);
   }
   torch::Tensor spectrogram(const data::CropBatch& batch, const torch::Device& device) override {
     return batch.data.to(device, /*non_blocking=*/true);

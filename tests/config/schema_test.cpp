@@ -225,12 +225,15 @@ TEST(ChangedKeys, TheseKeysHaveNoEffect) {
   EXPECT_EQ(effect_free_keys(), (std::vector<std::string>{"kernel.backend",
                                                           "kernel.isa",
                                                           "kernel.recompute",
+                                                          "classification.labels",
                                                           "embedding.layout",
                                                           "embedding.padding",
                                                           "data.root",
                                                           "data.manifest",
                                                           "data.packed",
                                                           "data.validation",
+                                                          "data.test",
+                                                          "data.task",
                                                           "data.workers",
                                                           "data.cache_mb",
                                                           "data.max_bad_fraction",
@@ -254,7 +257,8 @@ TEST(ChangedKeys, TheseKeysHaveNoEffect) {
                                                           "distributed.timeout_s",
                                                           "eval.probe",
                                                           "eval.probe_every_epochs",
-                                                          "eval.probe_clips"}));
+                                                          "eval.probe_clips",
+                                                          "eval.resamples"}));
 }
 
 TEST(ChangedKeys, AreThoseThatChangeTheNumbersOfARun) {

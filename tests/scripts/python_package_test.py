@@ -145,6 +145,24 @@ class Package(unittest.TestCase):
         with self.assertRaisesRegex(FileNotFoundError, "nowhere"):
             axlstm.state_dict(scratch / "nowhere")
 
+    def test_classifier_says_what_classify_says(self):
+        (task,) = (repository / "tests" / "data" / "hear" / "tasks").iterdir()
+        run_dir = scratch / "classifier"
+        run(programs / "finetune", "--quiet", f"classification.encoder={self.run_dir}", f"data.task={task}", "optim.global_batch=16",
+            "train.max_steps=2", "train.device=cpu", "eval.resamples=0", f"train.run_dir={run_dir}")
+        classifier = axlstm.load_classifier(run_dir, device="cpu")
+        files = sorted((task / "16000" / "test").iterdir())[:4]
+        written = json.loads(run(programs / "classify", "--quiet", "--device", "cpu", "--format", "json", "--model", run_dir, *files))
+        for file, entry in zip(files, written):
+            ours = classifier.classify(file, top=5)
+            self.assertEqual([label for label, _ in ours], [row["label"] for row in entry["labels"]])
+            for (_, probability), row in zip(ours, entry["labels"]):
+                self.assertAlmostEqual(probability, row["probability"], places=5)
+        self.assertTrue(classifier.exclusive)
+        torch.testing.assert_close(classifier.probabilities([torch.randn(50000)]).sum(), torch.tensor(1.0))
+        with self.assertRaisesRegex(RuntimeError, "no classifier"):
+            axlstm.load_classifier(self.run_dir)
+
     def test_log_mel_is_what_the_encoder_sees(self):
         log_mel = self.encoder.log_mel(torch.randn(16000))
         self.assertEqual(log_mel.shape, (101, 80))

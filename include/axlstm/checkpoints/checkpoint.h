@@ -22,6 +22,8 @@ struct Checkpoint {
   std::string data_fingerprint;  ///< of the training set, to notice that it changed
   std::int64_t skipped_steps = 0, skipped_in_a_row = 0;
   std::map<std::string, torch::Tensor> ema = {};  ///< averaged weights; empty where there are none
+  std::int64_t best_step = -1;                    ///< with the best score so far, whose checkpoint stays; −1: none has
+  double best_score = 0;
 };
 
 /// Which checkpoints stay.
@@ -45,6 +47,10 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 /// another process may be writing one.
 void remove_unfinished_checkpoints(const std::filesystem::path& run_dir);
 
+/// The checkpoint with the best score so far, as the newest whole one tells; that one itself where none was scored.
+/// Throws Error if there is none, or if the best one is gone.
+std::filesystem::path best_checkpoint(const std::filesystem::path& run_dir);
+
 /// Reads and verifies one folder. Throws Error naming the damaged file.
 Checkpoint load_checkpoint(const std::filesystem::path& folder);
 
@@ -58,6 +64,9 @@ struct SavedModel {
   std::string config_yaml;
   std::filesystem::path folder;
 };
+
+/// The checkpoint that load_model() would read. Throws Error as it does.
+std::filesystem::path model_folder(const std::filesystem::path& folder);
 
 /// `ema`: its averaged weights. optimizer.safetensors may be missing. Throws Error naming what is missing or damaged.
 SavedModel load_model(const std::filesystem::path& folder, bool ema = false);

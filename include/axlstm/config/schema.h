@@ -1,4 +1,4 @@
-// The configuration of a pre-training: the sections of all layers' options (beside each struct stands its visit), read,
+// The configuration of a training: the sections of all layers' options (beside each struct stands its visit), read,
 // dumped and shown as the reference in docs/config.md.
 #pragma once
 
@@ -23,6 +23,8 @@ struct RunConfig {
   model::MaskOptions mask;
   model::DecoderOptions decoder;
   model::LossOptions loss;
+  model::HeadOptions head;
+  objective::ClassificationOptions classification;
   train::OptimOptions optim;
   train::TrainOptions train;
   distributed::DistributedOptions distributed;

@@ -28,7 +28,10 @@ enum RandomStream : std::uint64_t {
   kMaskStream,
   kReplacementStream,
   kPictureStream,
-  kValidationStream
+  kValidationStream,
+  kMixStream,
+  kPartnerStream,
+  kBootstrapStream
 };
 
 }  // namespace axlstm

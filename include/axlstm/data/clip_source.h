@@ -3,6 +3,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -44,9 +45,22 @@ class ClipSource {
   /// Room for `batch` crops of `frames` frames, in page-locked memory if it will be copied to a GPU.
   virtual CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const = 0;
 
-  /// Puts a crop into `row`: its start is uniform in [0, L' − frames], drawn from `seed`; a clip shorter than that is
-  /// tiled along time. Throws Error naming the clip if it cannot be used.
-  virtual void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) = 0;
+  /// Frames of a clip, L'. Throws Error naming the clip if it cannot be used.
+  virtual std::int64_t frames(std::int64_t clip) = 0;
+
+  /// Where a crop of `count` frames begins in a clip of `frames` frames, count ≤ frames.
+  using StartOf = std::function<std::int64_t(std::int64_t frames, std::int64_t count)>;
+
+  /// A start that is uniform in [0, frames − count], drawn from `seed`.
+  static StartOf uniform_start(std::uint64_t seed);
+
+  /// Puts the crop that begins at start() into `row`; a clip shorter than a crop is tiled along time. Throws Error
+  /// naming the clip if it cannot be used.
+  virtual void read(std::int64_t clip, const StartOf& start, CropBatch& batch, std::int64_t row) = 0;
+
+  void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) {
+    read(clip, uniform_start(seed), batch, row);
+  }
 
   /// Log-mel [B, 1, L, F] float32 of the batch on `device`, normalised by each whole clip's mean and standard
   /// deviation. Used by one thread at a time.
@@ -70,5 +84,12 @@ class ClipSource {
 
 /// Opens what `options` name: data.synthetic, data.packed, or files. Throws UsageError if they name several.
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const features::LogMelOptions& audio);
+
+/// Whether a configuration has clips to validate or test on.
+bool has_held_out(const DataOptions& options, Part part);
+
+/// The same options with those clips instead: of data.task, or what data.validation or data.test names: packed clips, a
+/// folder of audio, or a list (its paths relative to data.root). Throws UsageError naming the key if there are none.
+DataOptions held_out_data(const DataOptions& options, Part part);
 
 }  // namespace axlstm::data

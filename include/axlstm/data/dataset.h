@@ -34,7 +34,8 @@ class Dataset final : public ClipSource {
   torch::Tensor features(std::int64_t clip);
 
   CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const override;
-  void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) override;
+  std::int64_t frames(std::int64_t clip) override;
+  void read(std::int64_t clip, const StartOf& start, CropBatch& batch, std::int64_t row) override;
   torch::Tensor spectrogram(const CropBatch& batch, const torch::Device& device) override;
 
  private:
@@ -44,7 +45,7 @@ class Dataset final : public ClipSource {
   std::shared_future<features::ClipSurvey> find_survey(std::int64_t clip);
   features::ClipSurvey survey(std::int64_t clip);
   features::ClipSurvey read_survey(std::int64_t clip);
-  torch::Tensor crop(std::int64_t clip, std::int64_t frames, std::uint64_t seed);
+  torch::Tensor crop(std::int64_t clip, std::int64_t frames, const StartOf& start);
 
   Manifest manifest_;
   features::LogMel log_mel_;
@@ -56,10 +57,11 @@ class Dataset final : public ClipSource {
   std::unordered_map<std::int64_t, torch::Tensor> cache_;
   std::int64_t cached_bytes_ = 0;
   std::unordered_map<std::int64_t, std::shared_future<features::ClipSurvey>> surveys_;  ///< of long clips
+  std::unordered_map<std::int64_t, std::int64_t> frames_;                               ///< of clips asked for
 };
 
-/// `frames` consecutive frames of features [L', mels], from a start uniform in [0, L' − frames] drawn from `seed`.
-/// A clip shorter than that is tiled along time first. [frames, mels]
-torch::Tensor random_crop(const torch::Tensor& features, std::int64_t frames, std::uint64_t seed);
+/// `count` consecutive frames of features [L', mels] from start() on. A clip shorter than that is tiled along time.
+/// [count, mels]
+torch::Tensor crop_of(const torch::Tensor& features, std::int64_t count, const ClipSource::StartOf& start);
 
 }  // namespace axlstm::data

@@ -13,6 +13,7 @@
 #include "axlstm/core/ordered_batches.h"
 #include "axlstm/data/batch.h"
 #include "axlstm/data/clip_source.h"
+#include "axlstm/data/mixing.h"
 
 namespace axlstm::data {
 
@@ -26,10 +27,12 @@ struct LoaderOptions {
   std::int64_t prefetch_batches = 3;
   torch::Device device = torch::kCPU;  ///< where batches are needed
   bool labels = false;                 ///< batches carry the labels of their clips
+  std::vector<double> weights = {};    ///< of each clip: draw with replacement by these; empty: a permutation an epoch
+  Mixing mixing = {};                  ///< crops with those of other clips
 };
 
-/// Goes through a new permutation of the clips every epoch; an epoch is ⌊clips / batch size⌋ steps, the rest is left
-/// out.
+/// Goes through a new permutation of the clips every epoch, or draws as many by their weights; an epoch is ⌊clips /
+/// batch size⌋ steps, the rest is left out.
 class Loader {
  public:
   /// Begins at `first_step` (counted over all epochs). Throws Error if there are fewer clips than one batch needs, or
@@ -50,7 +53,8 @@ class Loader {
  private:
   struct Slot {
     CropBatch crops;
-    std::vector<std::int64_t> clips;
+    std::vector<std::int64_t> clips;     ///< of the rows, then of the crops that are mixed in; −1: none is
+    std::vector<float> shares;           ///< of the rows in the mixed crops
   };
 
   /// A batch that the GPU is still being given.
@@ -61,6 +65,8 @@ class Loader {
 
   std::unique_ptr<Slot> make_slot(std::int64_t step);
   void fill(Slot& slot, std::int64_t step, std::int64_t row);
+  void read(Slot& slot, std::int64_t row, std::uint64_t place);
+  void mix_in(Slot& slot, std::int64_t row, std::uint64_t place);
   std::unique_ptr<Slot> take_slot();
   Batch batch_of(Slot& slot);
   Upload start_upload();

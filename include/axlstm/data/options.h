@@ -13,12 +13,19 @@ namespace axlstm::data {
 enum class Encoding { kPcm16, kLogMel16 };
 constexpr auto enum_names(Encoding) { return std::array{"pcm16", "logmel16"}; }
 
+/// Which clips of a configuration.
+enum class Part { kTraining, kValidation, kTest };
+
 struct DataOptions {
   std::string root;
   std::string manifest;
   std::string packed;
   std::int64_t synthetic = 0;
   std::string validation;
+  std::string test;
+  std::string task;
+  std::int64_t fold = -1;
+  Part part = Part::kTraining;  ///< of task and fold; no key
   std::int64_t workers = 0;
   std::int64_t cache_mb = 1024;
   double max_bad_fraction = 0.1;

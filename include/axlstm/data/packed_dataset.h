@@ -25,7 +25,8 @@ class PackedDataset final : public ClipSource {
   std::string id(std::int64_t clip) const override { return std::string(set_.clip(clip).id); }
   std::string labels(std::int64_t clip) const override { return std::string(set_.clip(clip).labels); }
   CropBatch allocate(std::int64_t batch, std::int64_t frames, bool pinned) const override;
-  void read_crop(std::int64_t clip, std::uint64_t seed, CropBatch& batch, std::int64_t row) override;
+  std::int64_t frames(std::int64_t clip) override { return set_.frames(set_.clip(clip)); }
+  void read(std::int64_t clip, const StartOf& start, CropBatch& batch, std::int64_t row) override;
   torch::Tensor spectrogram(const CropBatch& batch, const torch::Device& device) override;
 
  private:

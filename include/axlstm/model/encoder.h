@@ -25,6 +25,9 @@ class EncoderImpl : public torch::nn::Module {
 
   const EncoderOptions& options() const { return options_; }
 
+  /// Additions of all blocks to the residual stream.
+  std::int64_t residual_branches() const;
+
  protected:
   EncoderImpl(const EncoderOptions& options, bool with_mask_token);
 
@@ -37,7 +40,8 @@ class EncoderImpl : public torch::nn::Module {
 
   /// What the blocks make of the class token and of patches [B, K, D], any K ≥ 1; `normed` of it is forward()'s result,
   /// token by token.
-  torch::Tensor hidden(const torch::Tensor& patches);
+  /// `factors` [residual_branches(), B]: what each addition of a block is multiplied by (drop path); undefined: 1.
+  torch::Tensor hidden(const torch::Tensor& patches, const torch::Tensor& factors = {});
   torch::Tensor normed(const torch::Tensor& hidden);
 
  private:

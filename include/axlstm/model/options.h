@@ -68,6 +68,24 @@ struct DecoderOptions {
 };
 inline constexpr const char* kGlobal = "global";
 
+/// Which of an encoder's tokens a classifier sees: the mean of the patches', the class token, or both, one behind the
+/// other.
+enum class Pooling { kMean, kClassToken, kBoth };
+constexpr auto enum_names(Pooling) { return std::array{"mean", "class_token", "both"}; }
+
+/// The head of a classifier.
+struct HeadOptions {
+  std::vector<std::string> classes = {};  ///< their names, in the order of the head's outputs
+  Pooling pooling = Pooling::kMean;
+  std::int64_t hidden = 0;  ///< units between; 0: a linear head
+  bool norm = false;        ///< a layer norm in front
+  double dropout = 0;
+  std::int64_t windows = 1;  ///< of EncoderOptions::frames each, that make a crop; their embeddings are averaged
+
+  std::int64_t outputs() const { return static_cast<std::int64_t>(classes.size()); }
+  std::int64_t crop_frames(const EncoderOptions& encoder) const { return windows * encoder.frames; }
+};
+
 /// The windows as numbers, 0: global. Throws UsageError naming decoder.windows if one is neither, or does not divide
 /// the encoder's patches, or there is not one for each head; and for what else of decoder.* does not fit the encoder.
 std::vector<std::int64_t> checked_windows(const DecoderOptions& decoder, const EncoderOptions& encoder);
@@ -75,10 +93,14 @@ std::vector<std::int64_t> checked_windows(const DecoderOptions& decoder, const E
 /// Sections `model` and `kernel`, but for mels, which is audio.mels.
 void visit(EncoderOptions& model, Visitor& v);
 
-/// Sections `mask`, `decoder` and `loss`.
+/// Throws UsageError naming the key of section head that does not fit the encoder.
+void check_head(const HeadOptions& head, const EncoderOptions& encoder);
+
+/// Sections `mask`, `decoder`, `loss` and `head`.
 void visit(MaskOptions& mask, Visitor& v);
 void visit(DecoderOptions& decoder, Visitor& v);
 void visit(LossOptions& loss, Visitor& v);
+void visit(HeadOptions& head, Visitor& v);
 
 /// Fills dim, depth and attention_heads from `size` and checks that everything fits together, and that no key of
 /// another architecture is set.

@@ -48,6 +48,8 @@ class AttentionBlockImpl : public Block {
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
   /// The same with the sums left to the next norm.
   ops::ResidualStream forward(const ops::ResidualStream& stream) override;
+  std::int64_t branches() const override { return 2; }
+  ops::ResidualStream forward_scaled(const ops::ResidualStream& stream, const torch::Tensor& factors) override;
 
  private:
   ops::Backend backend_;

@@ -12,6 +12,16 @@ class Block : public torch::nn::Module {
   /// One block on a residual stream [B, S, D] of any length S ≥ 1, whose last addition may still be open: fused kernels
   /// take it as it is.
   virtual ops::ResidualStream forward(const ops::ResidualStream& stream) = 0;
+
+  /// How many additions to the stream a block is made of.
+  virtual std::int64_t branches() const { return 1; }
+
+  /// The same with each addition multiplied by a factor of its clip: `factors` [branches(), B], 0 where drop path
+  /// leaves it out.
+  virtual ops::ResidualStream forward_scaled(const ops::ResidualStream& stream, const torch::Tensor& factors);
 };
+
+/// x [B, S, D] with each clip multiplied by its factor [B].
+torch::Tensor scaled(const torch::Tensor& x, const torch::Tensor& factor);
 
 }  // namespace axlstm::nn

@@ -13,6 +13,8 @@
 
 namespace axlstm::objective {
 
+class Classification;
+
 class Objective {
  public:
   virtual ~Objective() = default;
@@ -25,6 +27,9 @@ class Objective {
 
   /// True if loss() needs the labels of data::Batch.
   virtual bool needs_labels() const { return false; }
+
+  /// Itself, if it predicts labels: what scores are computed of.
+  virtual Classification* classification() { return nullptr; }
 
   /// The random numbers of `batch` clips' losses (mask noise, …), one row a clip, on the CPU.
   virtual torch::Tensor draw(std::int64_t batch, torch::Generator generator) const = 0;
@@ -42,6 +47,9 @@ class Objective {
 
   /// Multiplications and additions of matrix products and convolutions in one clip's forward pass.
   virtual double forward_flops() const = 0;
+
+  /// Of its backward pass: twice as many, unless parts of the model are frozen.
+  virtual double backward_flops() const { return 2 * forward_flops(); }
 };
 
 /// The objective of a configuration. Weights are drawn from LibTorch's global generator.

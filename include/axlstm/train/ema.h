@@ -20,6 +20,10 @@ class Ema {
   Ema(const torch::nn::Module& module, double decay);
 
   void update();
+
+  /// Puts the averages into the module and its weights in their place; twice is nothing. Nothing if not enabled.
+  void swap();
+
   bool enabled() const { return decay_ > 0; }
 
   /// The averages under the names of their parameters, with the module's buffers as they are: a state dict. Shares

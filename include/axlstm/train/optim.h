@@ -18,11 +18,16 @@ double peak_learning_rate(const OptimOptions& options);
 /// Learning rate of the step that begins at `epoch` (fractional): linear warm-up from 0, then half a cosine to 0.
 double learning_rate(const OptimOptions& options, double epoch);
 
+/// What the learning rate of a parameter is multiplied by with layer-wise decay (Clark et al., 2020): `decay` to the
+/// power of the number of layers behind its own. Layers are the embedding (patches, class token, positions), the
+/// `depth` blocks, and what stands behind them.
+double layer_scale(const std::string& parameter, std::int64_t depth, double decay);
+
 /// L2 norm of all gradients together, as a tensor on their device.
 torch::Tensor gradient_norm(const torch::nn::Module& module);
 
 /// Decoupled weight decay Adam over a module's parameters, through LibTorch's fused kernel. Biases and one-dimensional
-/// parameters are not decayed; class and mask tokens (3-D) are.
+/// parameters are not decayed; class and mask tokens (3-D) are. Parameters that need no gradient are not optimised.
 class AdamW {
  public:
   AdamW(const torch::nn::Module& module, const OptimOptions& options);
@@ -45,12 +50,17 @@ class AdamW {
     std::string name;
     torch::Tensor parameter, exp_avg, exp_avg_sq, step;
   };
-  void update(const std::vector<Slot>& slots, double weight_decay);
+  struct Group {
+    double weight_decay, lr_scale;
+    torch::Tensor device_lr;  ///< on a GPU: a recording reads it there
+    std::vector<Slot> slots;
+  };
+  Group& group(double weight_decay, double lr_scale);
+  void update(const Group& group);
 
   OptimOptions options_;
-  std::vector<Slot> decayed_, plain_;
+  std::vector<Group> groups_;
   double lr_ = 0;
-  torch::Tensor device_lr_;  ///< on a GPU: a recording reads it there
 };
 
 }  // namespace axlstm::train

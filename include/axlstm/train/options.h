@@ -26,6 +26,7 @@ struct OptimOptions {
   double weight_decay = 0.05;
   Decay decay = Decay::kMatrices;
   bool decay_A_log = true;
+  double layer_decay = 1.0;
   double beta1 = 0.9;
   double beta2 = 0.95;
   double eps = 1e-8;
@@ -52,11 +53,19 @@ struct TrainOptions {
   std::int64_t picture_every_steps = 1000;
 };
 
-/// A score of the representations while they are learned.
+/// What tells which checkpoint of a classifier is the best; kAuto: accuracy of multiclass targets, else mAP.
+enum class Metric { kAuto, kMap, kAccuracy, kAuc, kDPrime, kLoss };
+constexpr auto enum_names(Metric) { return std::array{"auto", "mAP", "accuracy", "AUC", "d_prime", "loss"}; }
+
+/// Scores while a model is trained.
 struct EvalOptions {
   std::string probe;
   std::int64_t probe_every_epochs = 1;
   std::int64_t probe_clips = 1000;
+  std::int64_t every_epochs = 1;
+  Metric metric = Metric::kAuto;
+  std::int64_t patience = 0;
+  std::int64_t resamples = 1000;
 };
 
 /// Sections `optim`, `train` and `eval`.

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "axlstm/io/tfevents.h"
+#include "axlstm/metrics/clip_scores.h"
 
 namespace axlstm::train {
 
@@ -20,6 +21,7 @@ struct StepRecord {
   double data_wait = 0;            ///< share of the time that the model waited for data
   std::int64_t skipped_steps = 0;  ///< of the run so far, for a loss or gradient that was not finite
   std::optional<double> validation_loss = std::nullopt;
+  std::optional<metrics::ClipScores> scores = std::nullopt;  ///< of a classifier on data.validation
   std::optional<double> probe = std::nullopt;          ///< score of eval.probe
   std::optional<double> communication = std::nullopt;  ///< share of the time that rank 0 waited for sums over the ranks
   std::optional<double> mfu = std::nullopt;            ///< model FLOPs utilization: share of the devices' peak

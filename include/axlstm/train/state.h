@@ -27,6 +27,8 @@ struct State {
   std::int64_t resumed_step = -1;     ///< −1: a new run
   std::int64_t skipped_steps = 0;     ///< of the run so far, for a loss or gradient that was not finite
   std::int64_t skipped_in_a_row = 0;  ///< up to the last step
+  std::int64_t best_step = -1;        ///< with the best eval.metric so far; −1: none was scored
+  double best_score = 0;              ///< of that step; more is better
 
   torch::nn::Module& module() const { return objective->module(); }
 
@@ -35,6 +37,16 @@ struct State {
 
   /// Goes on where a checkpoint ended. Throws Error naming `source` and the tensors that do not fit.
   void load(const checkpoints::Checkpoint& checkpoint, const std::string& source);
+
+  /// Takes over the score of the present step if it is the best one so far. Weights with which steps are being skipped
+  /// do not count.
+  void note_score(double score);
+
+  /// Gives a new classifier the encoder that it is to begin with.
+  void begin_with_encoder(const config::RunConfig& config);
+
+  /// Rank 0's best step becomes everybody's.
+  void share_best(distributed::ProcessGroup& group);
 
   /// Rank 0's state becomes everybody's.
   void share(distributed::ProcessGroup& group);

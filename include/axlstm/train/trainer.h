@@ -1,4 +1,4 @@
-// Pre-training from a list of clips to a finished model.
+// Training from a list of clips to a finished model.
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 
 #include "axlstm/checkpoints/checkpoint_writer.h"
 #include "axlstm/data/loader.h"
+#include "axlstm/train/evaluation.h"
 #include "axlstm/train/run_folder.h"
 #include "axlstm/train/run_log.h"
 #include "axlstm/train/state.h"
@@ -56,6 +57,10 @@ class Trainer {
   void count_skipped(const StepResult& result, const data::Batch& batch, const torch::Tensor& drawn);
   StepRecord record_of(const StepResult& result, double lr, Stopwatch& watch);
   std::optional<double> run_probe();
+  std::int64_t evaluation_steps() const;
+  bool evaluation_is_due() const;
+  bool is_exhausted() const;
+  void evaluate(StepRecord* record, Stopwatch& watch);
   checkpoints::Checkpoint checkpoint() const;
   void draw_picture(RunLog& log);
 
@@ -70,6 +75,8 @@ class Trainer {
   std::optional<Ranks> ranks_;
   std::optional<StepGraph> graph_;  ///< of objectives that see nothing but spectrograms
   std::optional<Validation> validation_;
+  std::optional<Evaluation> evaluation_;  ///< of a classifier, in place of that
+  std::vector<double> weights_;           ///< that clips are drawn by; empty: all alike
   Probe probe_;
   double step_flops_;                 ///< of a whole batch
   std::optional<double> peak_flops_;  ///< of the devices of all ranks, where it is known

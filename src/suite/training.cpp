@@ -1,4 +1,4 @@
-#include "axlstm/suite/pretraining.h"
+#include "axlstm/suite/training.h"
 
 #include <torch/torch.h>
 
@@ -87,7 +87,7 @@ ExitCode train_as_rank_or_alone(const config::RunConfig& config, bool dry, const
 
 }  // namespace
 
-ExitCode pretrain(const config::RunConfig& config, const std::atomic<bool>& stop, const Announce& announce) {
+ExitCode train(const config::RunConfig& config, const std::atomic<bool>& stop, const Announce& announce) {
   return train_as_rank_or_alone(config, /*dry=*/false, stop, announce);
 }
 

@@ -1,4 +1,4 @@
-// A whole pre-training: this process alone, or as one of the ranks that the environment tells of.
+// A whole training: this process alone, or as one of the ranks that the environment tells of.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@ namespace axlstm::suite {
 
 /// Trains until the schedule ends or `stop` turns true, with the probe that the configuration names. `announce` is told
 /// which kernels compute, before anything is read. A rank that fails tells the others why and ends its process.
-ExitCode pretrain(const config::RunConfig& config, const std::atomic<bool>& stop,
+ExitCode train(const config::RunConfig& config, const std::atomic<bool>& stop,
                   const std::function<void(const std::string& kernels)>& announce);
 
 /// Checks configuration, data and memory, makes a few steps and prints how long the run will take; writes nothing.
