@@ -82,7 +82,8 @@ class Output {
     nlohmann::ordered_json entry{{"file", file.string()}, {"labels", nlohmann::ordered_json::array()}};
     for (std::size_t n = 0; n < labels.size(); ++n) {
       const auto& [label, probability] = labels[n];
-      if (format_ == Format::kTable) text_ << "  " << std::fixed << std::setprecision(4) << probability << "  " << label << "\n";
+      if (format_ == Format::kTable)
+        text_ << "  " << std::fixed << std::setprecision(4) << probability << "  " << label << "\n";
       if (format_ == Format::kCsv) {
         text_ << csv_field(file.string()) << "," << n + 1 << "," << csv_field(label) << "," << probability << "\n";
       }

@@ -1,9 +1,11 @@
 // finetune: an encoder and labelled audio → a classifier.
 #include <iostream>
 
+#include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
 #include "axlstm/core/log.h"
 #include "axlstm/distributed/join.h"
+#include "axlstm/launch/rank.h"
 #include "axlstm/suite/finetuning.h"
 #include "axlstm/suite/training.h"
 #include "training_arguments.h"
@@ -49,6 +51,9 @@ int main(int argc, char** argv) {
     }
     const auto announce = cli::announcer("finetune", config.train.device);
     const auto all = suite::fine_tunings(config);
+    need(all.size() == 1 || arguments.nproc > 0 || !launch::rank_from(process_environment()),
+         str(config.data.task, " has ", all.size(),
+             " folds, and ranks that a launcher started train one: set data.fold, or use --nproc"));
     if (arguments.dry_run) {
       if (arguments.starts_ranks())
         return distributed::start_ranks(config.train.device, argv, arguments.nproc, arguments.launch);

@@ -62,8 +62,7 @@ RunConfig read_keys(const Node& root) {
   return config;
 }
 
-constexpr const char* kOfClassification =
-    " is of objective.name classification; remove it, or use `finetune`";
+constexpr const char* kOfClassification = " is of objective.name classification; remove it, or use `finetune`";
 
 /// Throws UsageError for keys that do not fit a classifier.
 void check_classification(const RunConfig& config) {
@@ -85,9 +84,9 @@ void check_classification(const RunConfig& config) {
   need(classification.train == objective::Trained::kAll || !classification.encoder.empty(),
        "classification.train is head, but there is no classification.encoder to train it on");
   need(config.eval.probe.empty(), "eval.probe is of pre-training; a classifier is scored on data.validation");
-  need(config.data.task.empty() || (config.data.root.empty() && config.data.manifest.empty() &&
-                                    config.data.packed.empty() && config.data.validation.empty() &&
-                                    config.data.test.empty() && config.data.synthetic == 0),
+  need(config.data.task.empty() ||
+           (config.data.root.empty() && config.data.manifest.empty() && config.data.packed.empty() &&
+            config.data.validation.empty() && config.data.test.empty() && config.data.synthetic == 0),
        "data.task names all clips; leave data.root, manifest, packed, synthetic, validation and test empty");
   need(config.data.fold < 0 || !config.data.task.empty(), "data.fold is of data.task; set that, or remove it");
   const bool validated = !config.data.validation.empty() || !config.data.task.empty();
@@ -124,7 +123,8 @@ RunConfig checked(RunConfig config) {
     return config;
   }
   need(same(config.head, model::HeadOptions()), str("section head", kOfClassification));
-  need(same(config.classification, objective::ClassificationOptions()), str("section classification", kOfClassification));
+  need(same(config.classification, objective::ClassificationOptions()),
+       str("section classification", kOfClassification));
   need(config.data.task.empty(), str("data.task", kOfClassification));
   need(config.data.test.empty(), str("data.test", kOfClassification));
   const double hidden = config.mask.ratio * static_cast<double>(config.model.patches());

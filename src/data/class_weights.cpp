@@ -29,7 +29,8 @@ std::vector<std::int64_t> weighted_draws(const std::vector<double>& weights, std
   constexpr std::uint64_t kSteps = std::uint64_t{1} << 53;
   std::vector<std::int64_t> draws(weights.size());
   for (std::size_t n = 0; n < draws.size(); ++n) {
-    const double uniform = static_cast<double>(uniform_below(derive_seed({seed, n}), kSteps)) / static_cast<double>(kSteps);
+    const double uniform =
+        static_cast<double>(uniform_below(derive_seed({seed, n}), kSteps)) / static_cast<double>(kSteps);
     const auto found = std::upper_bound(sums.begin(), sums.end(), uniform * sums.back());
     draws[n] = std::min<std::int64_t>(found - sums.begin(), static_cast<std::int64_t>(sums.size()) - 1);
   }

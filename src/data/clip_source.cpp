@@ -55,8 +55,7 @@ std::int64_t ClipSource::partial_count() const {
 }
 
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const features::LogMelOptions& audio) {
-  if (!options.task.empty())
-    return std::make_shared<Dataset>(task_clips(options, audio.sample_rate), audio, options);
+  if (!options.task.empty()) return std::make_shared<Dataset>(task_clips(options, audio.sample_rate), audio, options);
   if (options.synthetic > 0) {
     if (!options.root.empty() || !options.manifest.empty() || !options.packed.empty())
       throw UsageError("data.synthetic is set beside data.root, data.manifest or data.packed; leave those empty");

@@ -146,8 +146,9 @@ const std::vector<std::int64_t>& Loader::order(std::int64_t epoch) {
   if (order == orders_.end()) {
     if (orders_.size() >= 2) orders_.erase(orders_.begin());
     const auto seed = derive_seed({options_.seed, kOrderStream, static_cast<std::uint64_t>(epoch)});
-    order = orders_.emplace(epoch, options_.weights.empty() ? permutation(source_->size(), seed)
-                                                            : weighted_draws(options_.weights, seed))
+    order = orders_
+                .emplace(epoch, options_.weights.empty() ? permutation(source_->size(), seed)
+                                                         : weighted_draws(options_.weights, seed))
                 .first;
   }
   return order->second;

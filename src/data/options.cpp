@@ -25,7 +25,8 @@ void visit(DataOptions& data, Visitor& v) {
          "empty: none",
          Effect::kNone);
   v.text("task", data.task,
-         "of `finetune`: folder of a HEAR task of whole clips, whose splits or folds are trained on, validated and tested, "
+         "of `finetune`: folder of a HEAR task of whole clips, whose splits or folds are trained on, validated and "
+         "tested, "
          "instead of all these",
          Effect::kNone);
   v.integer("fold", data.fold, {-1, 1e6}, "of data.task: the one fold that is tested on, from 0 on; −1: all, in turn");

@@ -26,9 +26,9 @@ CropBatch Synthetic::allocate(std::int64_t batch, std::int64_t frames, bool pinn
 
 void Synthetic::read(std::int64_t clip, const StartOf& start, CropBatch& batch, std::int64_t row) {
   const std::int64_t count = batch.data.size(1), length = std::max(kFrames, count);
-  const auto first = uniform_below(static_cast<std::uint64_t>(clip),
-                                   static_cast<std::uint64_t>(kTableValues - length * mels_)) +
-                     static_cast<std::uint64_t>(start(length, count) * mels_);
+  const auto first =
+      uniform_below(static_cast<std::uint64_t>(clip), static_cast<std::uint64_t>(kTableValues - length * mels_)) +
+      static_cast<std::uint64_t>(start(length, count) * mels_);
   std::copy_n(table_.const_data_ptr<float>() + first, count * mels_,
               batch.data.mutable_data_ptr<float>() + row * count * mels_);
 }

@@ -50,8 +50,7 @@ WholeClips over_whole_clips(ClipSource& source, const std::vector<std::int64_t>&
     };
     at::parallel_for(0, static_cast<std::int64_t>(end - group), 1, [&](std::int64_t first, std::int64_t last) {
       for (auto n = static_cast<std::size_t>(first); n < static_cast<std::size_t>(last); ++n)
-        guarded(group + n,
-                [&] { starts[n] = crop_starts(source.frames(clips[group + n]), options.crop_frames); });
+        guarded(group + n, [&] { starts[n] = crop_starts(source.frames(clips[group + n]), options.crop_frames); });
     });
     std::vector<Crop> crops;
     for (std::size_t n = 0; n < starts.size(); ++n) {
@@ -66,7 +65,8 @@ WholeClips over_whole_clips(ClipSource& source, const std::vector<std::int64_t>&
         for (std::int64_t row = begin; row < behind; ++row) {
           const Crop& crop = crops[first + static_cast<std::size_t>(row)];
           guarded(crop.clip, [&] {
-            source.read(clips[crop.clip], [&](std::int64_t, std::int64_t) { return crop.start; }, batch, row);
+            source.read(
+                clips[crop.clip], [&](std::int64_t, std::int64_t) { return crop.start; }, batch, row);
             read[static_cast<std::size_t>(row)] = 1;
           });
         }

@@ -148,10 +148,8 @@ TORCH_LIBRARY_FRAGMENT(axlstm, library) {
       .def("description", [](const c10::intrusive_ptr<PythonEncoder>& self) { return self->description(); });
   library.class_<PythonClassifier>("Classifier")
       .def(torch::init<std::string, std::string, std::string>())
-      .def("probabilities",
-           [](const c10::intrusive_ptr<PythonClassifier>& self, const std::vector<torch::Tensor>& waveforms) {
-             return self->probabilities(waveforms);
-           })
+      .def("probabilities", [](const c10::intrusive_ptr<PythonClassifier>& self,
+                               const std::vector<torch::Tensor>& waveforms) { return self->probabilities(waveforms); })
       .def("classes", [](const c10::intrusive_ptr<PythonClassifier>& self) { return self->classes(); })
       .def("is_exclusive", [](const c10::intrusive_ptr<PythonClassifier>& self) { return self->is_exclusive(); })
       .def("sample_rate", [](const c10::intrusive_ptr<PythonClassifier>& self) { return self->sample_rate(); });

@@ -18,6 +18,7 @@ namespace axlstm::metrics {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kNormal95 = 1.959963984540054;  // Φ⁻¹(0.975)
 
 /// What the scores of a set in which clip n comes counts[n] times are made of, sorted once for all sets.
 class Sorted {
@@ -124,12 +125,13 @@ double d_prime_of(double AUC) { return std::numbers::sqrt2 * calc_ndtri(AUC); }
 
 Interval interval(double value, std::vector<double> samples) {
   std::erase_if(samples, [](double sample) { return std::isnan(sample); });
-  if (samples.empty()) return {value, value, value};
-  std::sort(samples.begin(), samples.end());
-  const auto percentile = [&](double share) {
-    return samples[static_cast<std::size_t>(std::lround(share * static_cast<double>(samples.size() - 1)))];
-  };
-  return {value, percentile(0.025), percentile(0.975)};
+  if (samples.size() < 2) return {value, value, value};
+  const auto count = static_cast<double>(samples.size());
+  const double mean = std::accumulate(samples.begin(), samples.end(), 0.0) / count;
+  double squares = 0;
+  for (const double sample : samples) squares += (sample - mean) * (sample - mean);
+  const double half = kNormal95 * std::sqrt(squares / (count - 1));
+  return {value, std::max(value - half, 0.0), std::min(value + half, 1.0)};
 }
 
 }  // namespace
@@ -142,7 +144,7 @@ ClipScores clip_scores(const ScoredClips& clips, const BootstrapOptions& options
   const Sorted sorted(clips);
   const auto N = static_cast<std::size_t>(clips.N()), resamples = static_cast<std::size_t>(options.resamples);
   const auto whole = sorted.of(std::vector<std::uint32_t>(N, 1));
-  std::vector<double> mAP(resamples), AUC(resamples), d_prime(resamples), accuracy(resamples);
+  std::vector<double> mAP(resamples), AUC(resamples), accuracy(resamples);
   for_each_index(resamples, options.threads, [&](std::size_t) {
     return [&](std::size_t sample) {
       std::vector<std::uint32_t> counts(N, 0);
@@ -151,13 +153,13 @@ ClipScores clip_scores(const ScoredClips& clips, const BootstrapOptions& options
       const auto scores = sorted.of(counts);
       mAP[sample] = scores.mAP;
       AUC[sample] = scores.AUC;
-      d_prime[sample] = d_prime_of(scores.AUC);
       accuracy[sample] = scores.accuracy;
     };
   });
+  const Interval of_AUC = interval(whole.AUC, std::move(AUC));
   return {.mAP = interval(whole.mAP, std::move(mAP)),
-          .AUC = interval(whole.AUC, std::move(AUC)),
-          .d_prime = interval(d_prime_of(whole.AUC), std::move(d_prime)),
+          .AUC = of_AUC,
+          .d_prime = {d_prime_of(of_AUC.value), d_prime_of(of_AUC.low), d_prime_of(of_AUC.high)},
           .accuracy = interval(whole.accuracy, std::move(accuracy)),
           .scored_classes = whole.scored_classes};
 }

@@ -199,9 +199,10 @@ void visit(LossOptions& loss, Visitor& v) {
 
 void visit(HeadOptions& head, Visitor& v) {
   v.begin_section("head", "What a classifier puts behind the encoder (objective.name classification).");
-  v.texts("classes", head.classes,
-          "names of the classes, in the order of the outputs; empty: those of classification.labels, or of all training "
-          "clips in alphabetical order. Stored with the run");
+  v.texts(
+      "classes", head.classes,
+      "names of the classes, in the order of the outputs; empty: those of classification.labels, or of all training "
+      "clips in alphabetical order. Stored with the run");
   v.choice("pooling", head.pooling, "what the head sees: the mean of the patches' tokens, the class token, or both");
   v.integer("hidden", head.hidden, {0, 65536}, "units of a hidden layer with GELU; 0: a linear head");
   v.boolean("norm", head.norm, "a layer norm in front of the head");

@@ -70,7 +70,8 @@ ops::ResidualStream AttentionBlockImpl::forward(const ops::ResidualStream& strea
   return {attended, mlp_->forward(u2)};
 }
 
-ops::ResidualStream AttentionBlockImpl::forward_scaled(const ops::ResidualStream& stream, const torch::Tensor& factors) {
+ops::ResidualStream AttentionBlockImpl::forward_scaled(const ops::ResidualStream& stream,
+                                                       const torch::Tensor& factors) {
   const auto [x, u1] = residual_norm(stream, norm1_, backend_);
   const auto [attended, u2] = residual_norm({x, scaled(attn_->forward(u1), factors[0])}, norm2_, backend_);
   return {attended, scaled(mlp_->forward(u2), factors[1])};

@@ -91,21 +91,19 @@ torch::Tensor Classification::loss(const data::Batch& batch, const torch::Tensor
   std::int64_t column = kFirstBranch;
   if (options_.drop_path > 0) {
     const std::int64_t branches = model_->residual_branches();
-    random.factors = drop_path_factors(drawn.narrow(1, column, branches), options_.drop_path,
-                                       branches / model_->options().depth)
-                         .repeat_interleave(head.windows, 1);
+    random.factors =
+        drop_path_factors(drawn.narrow(1, column, branches), options_.drop_path, branches / model_->options().depth)
+            .repeat_interleave(head.windows, 1);
     column += branches;
   }
-  if (head.dropout > 0)
-    random.kept = dropout_factors(drawn.narrow(1, column, model_->last_width()), head.dropout);
+  if (head.dropout > 0) random.kept = dropout_factors(drawn.narrow(1, column, model_->last_width()), head.dropout);
   const auto found = options_.train == Trained::kHead ? model_->logits_of_frozen(spectrogram, random.kept)
                                                       : model_->logits(spectrogram, random);
   return loss_of(found, wanted);
 }
 
 torch::Tensor Classification::loss_of(const torch::Tensor& logits, const torch::Tensor& targets) const {
-  return options_.targets == Targets::kMulticlass ? softmax_loss(logits, targets)
-                                                  : sigmoid_loss(logits, targets);
+  return options_.targets == Targets::kMulticlass ? softmax_loss(logits, targets) : sigmoid_loss(logits, targets);
 }
 
 model::Encoder Classification::encoder() {

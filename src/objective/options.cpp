@@ -12,18 +12,20 @@ void visit(Kind& kind, Visitor& v) {
 
 void visit(ClassificationOptions& classification, Visitor& v) {
   v.begin_section("classification", "How a classifier is trained (`finetune`). docs/finetune.md.");
-  v.text("encoder", classification.encoder,
-         "the run or checkpoint whose encoder it begins with; it also gives the sections model and audio. Empty: random "
-         "weights");
+  v.text(
+      "encoder", classification.encoder,
+      "the run or checkpoint whose encoder it begins with; it also gives the sections model and audio. Empty: random "
+      "weights");
   v.boolean("encoder_ema", classification.encoder_ema, "begin with its averaged weights");
   v.choice("train", classification.train, "all: encoder and head; head: the head alone, on a frozen encoder");
   v.choice("targets", classification.targets,
            "multiclass: a clip has one label, softmax and cross-entropy; multilabel: any number of at least one, "
            "sigmoid and binary cross-entropy");
-  v.text("labels", classification.labels,
-         "the classes: AudioSet's class_labels_indices.csv, a HEAR task's labelvocabulary.csv, or a text file with one in "
-         "each line; empty: the labels of the training clips",
-         Effect::kNone);
+  v.text(
+      "labels", classification.labels,
+      "the classes: AudioSet's class_labels_indices.csv, a HEAR task's labelvocabulary.csv, or a text file with one in "
+      "each line; empty: the labels of the training clips",
+      Effect::kNone);
   v.choice("positions", classification.positions,
            "where model.frames is not that of the encoder's training: extended: sines go on with the same step; "
            "interpolated: its positions are stretched. Trained positions can only be interpolated");

@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iomanip>
 #include <iostream>
@@ -64,7 +65,14 @@ std::vector<std::string> find_classes(const config::RunConfig& config) {
     AXLSTM_CHECK(!labels.back().empty(), clips->id(clip),
                  ": has no label; give the list a column of labels (docs/data.md), or leave the clip out");
   }
-  auto names = data::classes_of(labels, options.targets == objective::Targets::kMulticlass);
+  const bool exclusive = options.targets == objective::Targets::kMulticlass;
+  auto names = data::classes_of(labels, exclusive);
+  for (const std::string& name : names) {
+    const std::string first = name.substr(0, name.find(','));
+    need(!exclusive || first == name || !std::binary_search(names.begin(), names.end(), first),
+         str("the label '", name, "' seems to be several, for '", first,
+             "' is one too: set classification.targets=multilabel, or name the classes in classification.labels"));
+  }
   need(names.size() > 1, str("all training clips have the label '", names.empty() ? "" : names.front(),
                              "'; two classes are needed at least"));
   return names;
@@ -145,8 +153,9 @@ config::Node with_encoder(const config::Node& given) {
 }
 
 std::vector<config::RunConfig> fine_tunings(const config::RunConfig& config) {
-  need(config.objective == objective::Kind::kClassification,
-       str("objective.name is ", enum_name(config.objective), "; `finetune` trains classifiers, `pretrain` the others"));
+  need(
+      config.objective == objective::Kind::kClassification,
+      str("objective.name is ", enum_name(config.objective), "; `finetune` trains classifiers, `pretrain` the others"));
   config::RunConfig resolved = config;
   std::vector<config::RunConfig> all;
   if (config.data.task.empty()) {
@@ -180,9 +189,11 @@ std::vector<config::RunConfig> fine_tunings(const config::RunConfig& config) {
 ExitCode finetune(const config::RunConfig& config, const std::atomic<bool>& stop,
                   const std::function<void(const std::string& kernels)>& announce) {
   const ExitCode code = train(config, stop, announce);
-  if (code != kOk || !data::has_held_out(config.data, data::Part::kTest)) return code;
   const auto rank = launch::rank_from(process_environment());
-  if (!rank || rank->rank == 0) test_best(config);
+  if (code != kOk || (rank && rank->rank > 0)) return code;
+  if (data::has_held_out(config.data, data::Part::kValidation))
+    log::info("best: " + checkpoints::best_checkpoint(config.train.run_dir).string());
+  if (data::has_held_out(config.data, data::Part::kTest)) test_best(config);
   return code;
 }
 

@@ -25,9 +25,10 @@ void fit_positions(std::map<std::string, torch::Tensor>& tensors, const model::E
     log::info(str("positions of ", stored.frames, " frames are stretched over ", model.frames));
     return;
   }
-  need(!model.train_positions,
-       "the encoder's positions are trained, and a crop is longer or shorter than its own: they cannot be extended; set "
-       "classification.positions=interpolated");
+  need(
+      !model.train_positions,
+      "the encoder's positions are trained, and a crop is longer or shorter than its own: they cannot be extended; set "
+      "classification.positions=interpolated");
   found->second = made->named_buffers()[kPositions].clone();
   log::info(str("positions are extended from ", stored.frames, " frames to ", model.frames));
 }
@@ -38,8 +39,8 @@ void load_encoder(objective::Classification& objective, const config::RunConfig&
   const std::string& name = config.classification.encoder;
   if (name.empty()) return;
   auto saved = checkpoints::load_model(expand_home(name), config.classification.encoder_ema);
-  const std::string source = (saved.folder / (config.classification.encoder_ema ? "ema" : "model")).string() +
-                             ".safetensors";
+  const std::string source =
+      (saved.folder / (config.classification.encoder_ema ? "ema" : "model")).string() + ".safetensors";
   const auto stored = config::read_stored(saved.config_yaml, (saved.folder / "config.yaml").string()).model;
   if (stored.arch != config.model.arch) {
     throw UsageError(str("model.arch is ", config.model.arch, ", but the weights of classification.encoder ", source,

@@ -59,8 +59,8 @@ void visit(TrainOptions& train, Visitor& v) {
       "waiting are measured",
       Effect::kNone);
   v.integer("save_every_steps", train.save_every_steps, kPositive, "checkpoints", Effect::kNone);
-  v.integer("validate_every_steps", train.validate_every_steps, kPositive, "loss on data.validation; a classifier: eval.every_epochs",
-            Effect::kNone);
+  v.integer("validate_every_steps", train.validate_every_steps, kPositive,
+            "loss on data.validation; a classifier: eval.every_epochs", Effect::kNone);
   v.integer("keep_last", train.keep_last, kPositive, "newest checkpoints kept", Effect::kNone);
   v.integer("keep_every_steps", train.keep_every_steps, kNotNegative,
             "checkpoints of multiples of this are kept for ever; 0: none. A multiple of save_every_steps",
@@ -82,9 +82,10 @@ void visit(EvalOptions& eval, Visitor& v) {
             Effect::kNone);
   v.integer("every_epochs", eval.every_epochs, kPositive,
             "of a classifier: scores on all of data.validation, and at the end");
-  v.choice("metric", eval.metric,
-           "what chooses the best checkpoint: auto is accuracy of multiclass targets and mAP of multilabel ones; loss is "
-           "the smallest");
+  v.choice(
+      "metric", eval.metric,
+      "what chooses the best checkpoint: auto is accuracy of multiclass targets and mAP of multilabel ones; loss is "
+      "the smallest");
   v.integer("patience", eval.patience, kNotNegative,
             "training ends after this many evaluations without a better eval.metric; 0: at the end of the schedule");
   v.integer("resamples", eval.resamples, {0, 1e6},

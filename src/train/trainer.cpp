@@ -26,9 +26,13 @@ torch::Generator generator_for(std::initializer_list<std::uint64_t> parts) {
   return at::make_generator<at::CPUGeneratorImpl>(derive_seed(parts));
 }
 
-std::string fingerprint(const data::ClipSource& clips) {
+/// `labels`: those count, too.
+std::string fingerprint(const data::ClipSource& clips, bool labels) {
   std::uint64_t state = kFnv1a64Start;
-  for (std::int64_t index = 0; index < clips.size(); ++index) state = fnv1a64(clips.id(index) + '\n', state);
+  for (std::int64_t index = 0; index < clips.size(); ++index) {
+    state = fnv1a64(clips.id(index) + '\n', state);
+    if (labels) state = fnv1a64(clips.labels(index) + '\n', state);
+  }
   return hex(state);
 }
 
@@ -45,7 +49,7 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
       rows_(config_.optim.global_batch),
       arithmetic_(config_.train.precision, group_ ? group_->device() : runtime::choose_device(config_.train.device)),
       clips_(data::open_clips(config_.data, config_.audio)),
-      data_fingerprint_(fingerprint(*clips_)),
+      data_fingerprint_(fingerprint(*clips_, config_.objective == objective::Kind::kClassification)),
       state_(config_, arithmetic_),
       step_flops_((state_.objective->forward_flops() + state_.objective->backward_flops()) *
                   static_cast<double>(config_.optim.global_batch)),
@@ -76,8 +80,7 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
   if (classification) {
     const auto classes = classes_of_clips(*clips_, *classification);
     if (leads()) warn_of_missing_classes(classes, classification->classes(), "training");
-    if (config_.classification.balanced)
-      weights_ = data::balancing_weights(classes, classification->classes().size());
+    if (config_.classification.balanced) weights_ = data::balancing_weights(classes, classification->classes().size());
   }
   if (!leads() || !data::has_held_out(config_.data, data::Part::kValidation)) return;
   if (classification) {
@@ -112,19 +115,19 @@ void Trainer::open_loader() {
   const auto workers = config_.data.workers > 0
                            ? config_.data.workers
                            : allowed_cores(static_cast<int>(group_ ? group_->sharers_of_cores() : 1));
-  loader_ = std::make_unique<data::Loader>(clips_,
-                                           data::LoaderOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
-                                                               .batch_size = config_.optim.global_batch,
-                                                               .first_row = first_row_,
-                                                               .rows = rows_,
-                                                               .frames = config_.head.crop_frames(config_.model),
-                                                               .workers = workers,
-                                                               .device = arithmetic_.device,
-                                                               .labels = state_.objective->needs_labels(),
-                                                               .weights = weights_,
-                                                               .mixing = {config_.classification.mixup,
-                                                                          config_.classification.mixup_alpha}},
-                                           state_.step);
+  loader_ = std::make_unique<data::Loader>(
+      clips_,
+      data::LoaderOptions{.seed = static_cast<std::uint64_t>(config_.train.seed),
+                          .batch_size = config_.optim.global_batch,
+                          .first_row = first_row_,
+                          .rows = rows_,
+                          .frames = config_.head.crop_frames(config_.model),
+                          .workers = workers,
+                          .device = arithmetic_.device,
+                          .labels = state_.objective->needs_labels(),
+                          .weights = weights_,
+                          .mixing = {config_.classification.mixup, config_.classification.mixup_alpha}},
+      state_.step);
   total_steps_ =
       static_cast<std::int64_t>(std::llround(config_.optim.epochs * static_cast<double>(loader_->steps_per_epoch())));
   if (group_) log::info(str(group_->description(), "; ", rows_, " clips of each batch on rank ", group_->rank()));

@@ -17,7 +17,8 @@ constexpr std::int64_t kMaxBatch = 256;
 }  // namespace
 
 Validation::Validation(const config::RunConfig& config)
-    : config_(config), source_(data::open_clips(data::held_out_data(config.data, data::Part::kValidation), config.audio)) {
+    : config_(config),
+      source_(data::open_clips(data::held_out_data(config.data, data::Part::kValidation), config.audio)) {
   clips_.resize(static_cast<std::size_t>(source_->size()));
   std::iota(clips_.begin(), clips_.end(), 0);
 }

@@ -65,6 +65,28 @@ class Distributed : public AppTest {
   static std::vector<std::string> endless() { return {"optim.epochs=20000", "distributed.heartbeat_s=2"}; }
 };
 
+TEST_F(Distributed, ClassifiersTrainOnSeveralRanksAsOnOne) {
+  std::string list = "path,label\n";
+  for (int n = 0; n < 12; ++n) list += "tone" + std::to_string(n) + ".wav," + (n < 6 ? "low" : "high") + "\n";
+  folder_.write("audio/list.csv", list);
+  const auto classifier = [&](const std::string& name, int ranks) {
+    auto arguments = command(name, ranks,
+                             {"data.manifest=" + path("audio/list.csv"), "data.validation=" + path("audio/list.csv"),
+                              "data.test=" + path("audio/list.csv"), "classification.mixup=0.5", "head.dropout=0.1",
+                              "classification.drop_path=0.2", "eval.resamples=20"});
+    arguments.front() = "finetune";
+    return arguments;
+  };
+  const auto alone = run(classifier("alone", 0)), two = run(classifier("two", 2));
+  ASSERT_EQ(alone.exit_code, 0) << alone.err;
+  ASSERT_EQ(two.exit_code, 0) << two.err;
+  expect_same_losses("two", "alone");
+  const auto best = [&](const std::string& name) {
+    return nlohmann::json::parse(read_file(path(name + "/test.json")))["clips"];
+  };
+  EXPECT_EQ(best("two"), best("alone"));
+}
+
 TEST_F(Distributed, AnyNumberOfRanksGivesTheLossesOfOne) {
   const std::vector<std::string> more{"data.validation=" + path("audio"), "train.validate_every_steps=18"};
   ASSERT_EQ(run(command("alone", 0, more)).exit_code, 0);

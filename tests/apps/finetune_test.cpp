@@ -177,12 +177,12 @@ TEST_F(Finetune, KilledAnywhereItEndsAsTheUnbrokenRun) {
 
 TEST_F(Finetune, TheBestCheckpointStaysAndPatienceEndsTheRun) {
   // A rate of 0 learns nothing: the first evaluation stays the best one.
-  const auto command =
-      finetune("run", {"optim.base_lr=0", "eval.patience=3", "train.keep_last=1", "eval.metric=loss"});
+  const auto command = finetune("run", {"optim.base_lr=0", "eval.patience=3", "train.keep_last=1", "eval.metric=loss"});
   const auto result = run(command);
   ASSERT_EQ(result.exit_code, 0) << result.err;
   EXPECT_NE(result.err.find("3 evaluations without a better score than that of step 3"), std::string::npos)
       << result.err;
+  EXPECT_NE(result.err.find("best: " + path("run/checkpoints/step-00000003")), std::string::npos) << result.err;
   EXPECT_EQ(records("run").size(), 12u);
   EXPECT_TRUE(std::filesystem::exists(path("run/checkpoints/step-00000003/model.safetensors")));
   EXPECT_TRUE(std::filesystem::exists(path("run/checkpoints/step-00000012/model.safetensors")));
@@ -249,10 +249,13 @@ TEST_F(Finetune, LabelsThatDoNotFitAreNamed) {
   expect_refused(with_list("path,label\ntrain0.wav,low\ntrain1.wav,low\n"), 2, {"all training clips", "'low'"});
   expect_refused(with_list(rows + "train3.wav,\"low,high\"\n", {classes}), 1,
                  {"train3.wav", "several labels", "classification.targets=multilabel"});
+  expect_refused(with_list(rows + "train3.wav,\"low,high\"\n"), 2,
+                 {"'low,high'", "'low' is one too", "classification.targets=multilabel"});
   EXPECT_FALSE(std::filesystem::exists(path("refused"))) << "nothing is written before all is known to fit";
-  const auto missing = run(with_list("path,label\ntrain0.wav,low\ntrain1.wav,middle\ntrain3.wav,low\ntrain4.wav,"
-                                     "middle\n",
-                                     {classes, "train.max_steps=1", "data.validation="}));
+  const auto missing =
+      run(with_list("path,label\ntrain0.wav,low\ntrain1.wav,middle\ntrain3.wav,low\ntrain4.wav,"
+                    "middle\n",
+                    {classes, "train.max_steps=1", "data.validation="}));
   EXPECT_EQ(missing.exit_code, 0) << missing.err;
   EXPECT_NE(missing.err.find("no clip has 1 of the 3 classes: 'high'"), std::string::npos) << missing.err;
 }
@@ -273,6 +276,17 @@ TEST_F(Finetune, AnotherHeadOrRunIsRefusedAndNothingIsOverwritten) {
   expect_refused({"pretrain", "objective.name=classification"}, 2, {"`finetune`"});
   expect_refused(finetune("new", {"objective.name=masked_tokens"}), 2, {"head", "finetune"});
   EXPECT_EQ(read_file(path("run/checkpoints/step-00000003/model.safetensors")), weights);
+}
+
+TEST_F(Finetune, TheRecipesRunDry) {
+  for (const std::string name : {"audioset20k", "audioset2m", "esc50", "speechcommands"}) {
+    const auto result = run({"finetune", "--config", std::string(AXLSTM_TEST_DATA) + "/../configs/finetune/" + name + ".yaml",
+                             "--dry-run", "model.size=custom", "model.dim=16", "model.depth=2", "data.synthetic=300",
+                             "optim.global_batch=8", "train.device=cpu", "data.workers=2", "train.run_dir=" + path(name)});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out.find("whole run"), std::string::npos) << result.out;
+    EXPECT_FALSE(std::filesystem::exists(path(name)));
+  }
 }
 
 TEST_F(Finetune, ADryRunWritesNothing) {

@@ -62,6 +62,29 @@ TEST_F(CheckpointTest, WhatIsSavedIsLoaded) {
   EXPECT_EQ(loaded->data_fingerprint, "abc");
 }
 
+TEST_F(CheckpointTest, TheBestOneStaysAndIsFound) {
+  const auto save_best = [&](std::int64_t step, std::int64_t best, double score) {
+    auto checkpoint = at_step(step);
+    checkpoint.best_step = best;
+    checkpoint.best_score = score;
+    save_checkpoint(run(), checkpoint, {.keep_last = 1});
+  };
+  save(1, 1);
+  EXPECT_EQ(best_checkpoint(run()).filename(), "step-00000001") << "nothing was scored yet";
+  save_best(2, 2, 0.5);
+  save_best(3, 2, 0.5);
+  save_best(4, 2, 0.5);
+  EXPECT_EQ(names(), (std::vector<std::string>{"step-00000002", "step-00000004"}));
+  EXPECT_EQ(best_checkpoint(run()).filename(), "step-00000002");
+  EXPECT_EQ(load_newest_checkpoint(run())->best_step, 2);
+  EXPECT_EQ(load_newest_checkpoint(run())->best_score, 0.5);
+  save_best(5, 5, 0.75);
+  EXPECT_EQ(names(), std::vector<std::string>{"step-00000005"});
+  fs::remove_all(folder("step-00000005"));
+  save_best(6, 5, 0.75);
+  test::expect_error([&] { best_checkpoint(run()); }, {"step-00000005", "gone"});
+}
+
 TEST_F(CheckpointTest, ARunWithoutCheckpointsHasNone) {
   EXPECT_FALSE(load_newest_checkpoint(run()));
   EXPECT_FALSE(load_newest_checkpoint(run() / "missing"));

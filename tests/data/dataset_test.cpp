@@ -212,7 +212,8 @@ TEST(RandomCrop, EveryStartIsEquallyLikelyTheLastOneToo) {
   const auto features = torch::arange(10 + kStarts - 1, torch::kFloat32).unsqueeze(1);
   std::vector<int> counts(kStarts);
   for (std::uint64_t seed = 0; seed < kDraws; ++seed) {
-    const auto start = crop_of(features, 10, ClipSource::uniform_start(derive_seed({1, seed})))[0][0].item<std::int64_t>();
+    const auto start =
+        crop_of(features, 10, ClipSource::uniform_start(derive_seed({1, seed})))[0][0].item<std::int64_t>();
     ++counts.at(static_cast<std::size_t>(start));
   }
   const double expected = static_cast<double>(kDraws) / kStarts, deviation = std::sqrt(expected * (1 - 1.0 / kStarts));

@@ -24,8 +24,7 @@ TEST(SpecAugment, MasksAsManyPlacesAsDrawnFromWhereDrawn) {
 
 TEST(SpecAugment, MasksFrames) {
   const auto x = masked(ones(1, 10, 4), 2, 4, torch::tensor({{0.99, 0.5}}));  // 4 from ⌊0.5·7⌋ = 3 on
-  EXPECT_TRUE(x[0][0].select(1, 2).equal(
-      torch::tensor({1., 1., 1., 0., 0., 0., 0., 1., 1., 1.}).to(torch::kFloat32)));
+  EXPECT_TRUE(x[0][0].select(1, 2).equal(torch::tensor({1., 1., 1., 0., 0., 0., 0., 1., 1., 1.}).to(torch::kFloat32)));
   EXPECT_TRUE(masked(ones(1, 3, 3), 2, 0, torch::rand({1, 2})).equal(ones(1, 3, 3)));
 }
 

@@ -13,9 +13,8 @@ namespace axlstm::objective {
 namespace {
 
 config::RunConfig recipe(const std::string& more, const std::string& model = "arch: axlstm") {
-  return config::read(config::parse("objective: {name: classification}\nmodel: {size: custom, dim: 16, depth: 2, " +
-                                        model + "}\n" + more,
-                                    "test"));
+  return config::read(config::parse(
+      "objective: {name: classification}\nmodel: {size: custom, dim: 16, depth: 2, " + model + "}\n" + more, "test"));
 }
 
 constexpr const char* kThree = "head: {classes: [a, b, c]}\n";
@@ -35,8 +34,7 @@ TEST(ClassificationLoss, SoftmaxByHand) {
   for (int n = 0; n < 2; ++n) {
     double total = 0;
     for (int c = 0; c < 3; ++c) total += std::exp(logits[n][c].item<double>());
-    for (int c = 0; c < 3; ++c)
-      sum -= targets[n][c].item<double>() * (logits[n][c].item<double>() - std::log(total));
+    for (int c = 0; c < 3; ++c) sum -= targets[n][c].item<double>() * (logits[n][c].item<double>() - std::log(total));
   }
   EXPECT_NEAR(softmax_loss(logits, targets).item<double>(), sum / 2, 1e-6);
 }
@@ -107,8 +105,7 @@ TEST(ClassificationObjective, PoolsWhatItIsTold) {
   torch::manual_seed(1);
   for (const auto& [pooling, width] : {std::pair{"mean", 16}, {"class_token", 16}, {"both", 32}}) {
     Classification objective(recipe(str("head: {classes: [a, b, c], pooling: ", pooling, "}\n")));
-    EXPECT_EQ(objective.module().named_parameters()["head.0.weight"].sizes(),
-              (std::vector<std::int64_t>{3, width}));
+    EXPECT_EQ(objective.module().named_parameters()["head.0.weight"].sizes(), (std::vector<std::int64_t>{3, width}));
   }
   auto& module = Classification(recipe(kThree)).module();
   EXPECT_TRUE(module.named_parameters()["head.0.bias"].equal(torch::zeros({3})));
@@ -144,8 +141,7 @@ TEST(ClassificationObjective, WindowsAreSeenByThemselvesAndAveraged) {
 }
 
 TEST(ClassificationObjective, AFrozenEncoderGetsNoGradients) {
-  Classification objective(
-      recipe("head: {classes: [a, b, c]}\nclassification: {train: head, encoder: somewhere}\n"));
+  Classification objective(recipe("head: {classes: [a, b, c]}\nclassification: {train: head, encoder: somewhere}\n"));
   auto batch = batch_of({"a", "b"});
   objective.loss(batch, drawn_by(objective, 2)).backward();
   for (const auto& item : objective.module().named_parameters())
@@ -162,10 +158,9 @@ TEST(ClassificationObjective, DropPathLeavesOutTheLastBlockAtLast) {
     Classification plain(recipe("head: {classes: [a, b]}\n", model));
     const torch::NoGradGuard no_grad;
     for (auto& item : plain.module().named_parameters())  // a block that adds nothing
-      if (item.key().starts_with("blocks.1.") && (item.key().find("proj_down") != std::string::npos ||
-                                                  item.key().find("out_proj") != std::string::npos ||
-                                                  item.key().find("proj_layer") != std::string::npos ||
-                                                  item.key().find("layer2") != std::string::npos))
+      if (item.key().starts_with("blocks.1.") &&
+          (item.key().find("proj_down") != std::string::npos || item.key().find("out_proj") != std::string::npos ||
+           item.key().find("proj_layer") != std::string::npos || item.key().find("layer2") != std::string::npos))
         item.value().zero_();
     const auto batch = batch_of({"a", "b", "b"});
     auto drawn = drawn_by(objective, 3);

@@ -44,6 +44,19 @@ TEST(Ema, GoesOnFromItsState) {
   test::expect_error([&] { other.load_state({}, "run, step 3"); }, {"run, step 3", "weight", "train.ema_decay"});
 }
 
+TEST(Ema, SwapsAveragesAndWeightsAndBack) {
+  Net net;
+  Ema ema(net, 0.75);
+  net.set(1);
+  ema.update();
+  ema.swap();
+  EXPECT_EQ(net.weight[0].item<double>(), 0.25);
+  EXPECT_EQ(ema.state()[0].second[0].item<double>(), 1);
+  ema.swap();
+  EXPECT_EQ(net.weight[0].item<double>(), 1);
+  EXPECT_EQ(ema.state()[0].second[0].item<double>(), 0.25);
+}
+
 TEST(Ema, OffItKeepsNothing) {
   Net net;
   Ema ema(net, 0);

@@ -165,6 +165,43 @@ TEST(AdamW, AStateThatDoesNotFitIsNamed) {
   test::expect_error([&] { optimizer.load_state(wrong, "run"); }, {"step.bias", "missing"});
 }
 
+TEST(LayerScale, FallsFromTheHeadToThePatches) {
+  EXPECT_EQ(layer_scale("head.0.weight", 3, 0.5), 1);
+  EXPECT_EQ(layer_scale("encoder_norm.weight", 3, 0.5), 1);
+  EXPECT_EQ(layer_scale("blocks.2.layer.proj_up.weight", 3, 0.5), 0.5);
+  EXPECT_EQ(layer_scale("blocks.0.norm.weight", 3, 0.5), 0.125);
+  EXPECT_EQ(layer_scale("patch_embed.proj.weight", 3, 0.5), 0.0625);
+  EXPECT_EQ(layer_scale("cls_token", 3, 0.5), 0.0625);
+  EXPECT_EQ(layer_scale("blocks.11.norm.weight", 12, 0.75), 0.75) << "two digits";
+}
+
+TEST(AdamW, LayersMoveByTheirRates) {
+  // The first step of Adam is the rate itself, whatever the gradient, to eps.
+  torch::nn::Module net;
+  for (const char* name : {"patch_embed", "cls_token"}) net.register_parameter(name, torch::zeros({3}));
+  auto blocks = net.register_module("blocks", std::make_shared<torch::nn::Module>("blocks"));
+  for (const char* index : {"0", "1"})
+    blocks->register_module(index, std::make_shared<torch::nn::Module>(index))
+        ->register_parameter("weight", torch::zeros({3}));
+  auto frozen = net.register_parameter("frozen", torch::zeros({3}), /*requires_grad=*/false);
+  auto head = net.register_module("head", std::make_shared<torch::nn::Module>("head"));
+  head->register_parameter("weight", torch::zeros({3}));
+  OptimOptions options;
+  options.layer_decay = 0.5;
+  options.weight_decay = 0;
+  AdamW optimizer(net, options);
+  for (auto& parameter : net.parameters())
+    if (parameter.requires_grad()) parameter.mutable_grad() = torch::full({3}, 0.7);
+  optimizer.step(0.1);
+  const auto moved = [&](const std::string& name) { return -net.named_parameters()[name][0].item<double>(); };
+  EXPECT_NEAR(moved("head.weight"), 0.1, 1e-6);
+  EXPECT_NEAR(moved("blocks.1.weight"), 0.05, 1e-6);
+  EXPECT_NEAR(moved("blocks.0.weight"), 0.025, 1e-6);
+  EXPECT_NEAR(moved("cls_token"), 0.0125, 1e-6);
+  EXPECT_EQ(moved("frozen"), 0);
+  for (const auto& [name, tensor] : optimizer.state()) EXPECT_EQ(name.find("frozen"), std::string::npos) << name;
+}
+
 TEST(GradientNorm, IsThatOfAllGradientsTogether) {
   NetImpl net;
   EXPECT_THROW(gradient_norm(net), Error);

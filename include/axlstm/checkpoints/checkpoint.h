@@ -22,7 +22,7 @@ struct Checkpoint {
   std::string data_fingerprint;  ///< of the training set, to notice that it changed
   std::int64_t skipped_steps = 0, skipped_in_a_row = 0;
   std::map<std::string, torch::Tensor> ema = {};  ///< averaged weights; empty where there are none
-  std::int64_t best_step = -1;                    ///< with the best score so far, whose checkpoint stays; −1: none has
+  std::int64_t best_step = -1;  ///< with the best score so far, whose checkpoint stays; −1: none has
   double best_score = 0;
 };
 

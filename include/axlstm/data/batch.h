@@ -14,8 +14,8 @@ struct Batch {
   std::vector<std::string> labels;  ///< of each crop's clip, as the list or shard has them; empty if nobody asked
 
   /// Of crops that are mixed with a second one (mixup), else undefined and empty.
-  torch::Tensor share = {};                        ///< [B] float32 on the CPU: of the first crop; 1 where it is alone
-  std::vector<std::string> labels_mixed_in = {};   ///< of the second crop's clip; empty text where there is none
+  torch::Tensor share = {};                       ///< [B] float32 on the CPU: of the first crop; 1 where it is alone
+  std::vector<std::string> labels_mixed_in = {};  ///< of the second crop's clip; empty text where there is none
 
   std::int64_t size() const { return spectrogram.size(0); }
 

@@ -53,8 +53,8 @@ class Loader {
  private:
   struct Slot {
     CropBatch crops;
-    std::vector<std::int64_t> clips;     ///< of the rows, then of the crops that are mixed in; −1: none is
-    std::vector<float> shares;           ///< of the rows in the mixed crops
+    std::vector<std::int64_t> clips;  ///< of the rows, then of the crops that are mixed in; −1: none is
+    std::vector<float> shares;        ///< of the rows in the mixed crops
   };
 
   /// A batch that the GPU is still being given.

@@ -8,8 +8,9 @@
 
 namespace axlstm::metrics {
 
-/// A score and its 95 % interval: the 2.5th and 97.5th percentiles of bootstrap samples of the clips (Efron, 1979).
-/// Without samples low = high = value.
+/// A score and its 95 % interval: 1.96 standard deviations of bootstrap samples of the clips (Efron, 1979) to either
+/// side, within 0 … 1. Not the samples' percentiles: samples repeat clips, which are then ranked alike, so average
+/// precision comes out higher in them than in the set. Without samples low = high = value.
 struct Interval {
   double value = 0, low = 0, high = 0;
 };
@@ -17,7 +18,7 @@ struct Interval {
 struct ClipScores {
   Interval mAP;       ///< mean of the classes' average precision
   Interval AUC;       ///< mean of their areas under the ROC curve
-  Interval d_prime;   ///< √2·Φ⁻¹(AUC), as for AudioSet (Hershey et al., 2017); infinite where AUC is 1
+  Interval d_prime;   ///< √2·Φ⁻¹(AUC) of the mean and its ends, as for AudioSet; infinite where AUC is 1
   Interval accuracy;  ///< share of clips whose most probable class is one of theirs
   std::int64_t scored_classes = 0;  ///< that have clips and lack some: only these count in mAP and AUC
 };

@@ -22,7 +22,7 @@ struct StepRecord {
   std::int64_t skipped_steps = 0;  ///< of the run so far, for a loss or gradient that was not finite
   std::optional<double> validation_loss = std::nullopt;
   std::optional<metrics::ClipScores> scores = std::nullopt;  ///< of a classifier on data.validation
-  std::optional<double> probe = std::nullopt;          ///< score of eval.probe
+  std::optional<double> probe = std::nullopt;                ///< score of eval.probe
   std::optional<double> communication = std::nullopt;  ///< share of the time that rank 0 waited for sums over the ranks
   std::optional<double> mfu = std::nullopt;            ///< model FLOPs utilization: share of the devices' peak
   std::optional<double> memory_gb = std::nullopt;      ///< most that rank 0 has held so far

@@ -32,7 +32,8 @@ std::vector<std::size_t> parts_of(std::string_view text) {
 std::optional<std::size_t> column(const std::vector<std::string>& header,
                                   std::initializer_list<std::string_view> names) {
   for (const std::string_view name : names) {
-    const auto found = std::find_if(header.begin(), header.end(), [&](const auto& text) { return trimmed(text) == name; });
+    const auto found =
+        std::find_if(header.begin(), header.end(), [&](const auto& text) { return trimmed(text) == name; });
     if (found != header.end()) return static_cast<std::size_t>(found - header.begin());
   }
   return std::nullopt;
@@ -79,8 +80,8 @@ ClassList::ClassList(std::vector<std::string> names, std::string source)
 void ClassList::add_alias(std::string_view text, std::int64_t index) {
   const auto [place, is_new] = indices_.emplace(text, index);
   AXLSTM_CHECK(is_new || place->second == index, source_, ": '", text, "' means two classes, '",
-               names_.at(static_cast<std::size_t>(place->second)), "' and '", names_.at(static_cast<std::size_t>(index)),
-               "'");
+               names_.at(static_cast<std::size_t>(place->second)), "' and '",
+               names_.at(static_cast<std::size_t>(index)), "'");
 }
 
 const std::int64_t* ClassList::find(std::string_view text) const {

@@ -65,9 +65,9 @@ void check_folds(const fs::path& task, std::int64_t fold, std::int64_t sample_ra
         // Names may be alike where folders differ: what is in the files tells.
         const fs::path one = audio / found->second / file, other = audio / split / file;
         if (!fs::exists(one) || !fs::exists(other) || fs::file_size(one) != fs::file_size(other)) continue;
-        AXLSTM_CHECK(fnv1a64_hex(InputFile(one)) != fnv1a64_hex(InputFile(other)), task.string(),
-                     ": folds overlap: \"", file, "\" is in ", found->second, " and in ", split,
-                     ", the same sound; take it out of one of ", found->second, ".json and ", split, ".json");
+        AXLSTM_CHECK(fnv1a64_hex(InputFile(one)) != fnv1a64_hex(InputFile(other)), task.string(), ": folds overlap: \"",
+                     file, "\" is in ", found->second, " and in ", split, ", the same sound; take it out of one of ",
+                     found->second, ".json and ", split, ".json");
       }
     }
   }

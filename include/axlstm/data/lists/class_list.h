@@ -38,9 +38,9 @@ class ClassList {
   std::unordered_map<std::string, std::int64_t> indices_;
 };
 
-/// Reads AudioSet's class_labels_indices.csv (the display names; the mids mean the same), a table with a column `label`,
-/// `name`, `class` or `display_name` and perhaps `idx` or `index` (HEAR's labelvocabulary.csv), or one name in each
-/// line. Throws Error naming the file and the line.
+/// Reads AudioSet's class_labels_indices.csv (the display names; the mids mean the same), a table with a column
+/// `label`, `name`, `class` or `display_name` and perhaps `idx` or `index` (HEAR's labelvocabulary.csv), or one name in
+/// each line. Throws Error naming the file and the line.
 ClassList load_class_list(const std::filesystem::path& file);
 
 /// All labels that occur in `labels` (one text a clip), sorted; `exclusive`: each text is one label, else commas divide
