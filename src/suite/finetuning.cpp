@@ -78,6 +78,18 @@ std::vector<std::string> find_classes(const config::RunConfig& config) {
   return names;
 }
 
+/// Throws Error for a clip whose labels do not fit, also one that is only scored at the end: before anything is
+/// written.
+void check_labels(const config::RunConfig& config) {
+  const auto classes = objective::class_list(config);
+  const auto check = [&](const data::DataOptions& options) {
+    train::classes_of_clips(*data::open_clips(options, config.audio), classes, config.classification.targets);
+  };
+  check(config.data);
+  for (const auto part : {data::Part::kValidation, data::Part::kTest})
+    if (data::has_held_out(config.data, part)) check(data::held_out_data(config.data, part));
+}
+
 /// The shape that a task asks for.
 void take_from_task(config::RunConfig& config) {
   const fs::path task = expand_home(config.data.task);
@@ -161,6 +173,7 @@ std::vector<config::RunConfig> fine_tunings(const config::RunConfig& config) {
   if (config.data.task.empty()) {
     if (resolved.head.classes.empty()) resolved.head.classes = find_classes(resolved);
     model::check_head(resolved.head, resolved.model);
+    check_labels(resolved);
     return {resolved};
   }
   const fs::path task = expand_home(config.data.task);
@@ -176,6 +189,7 @@ std::vector<config::RunConfig> fine_tunings(const config::RunConfig& config) {
     }
     if (of_fold.head.classes.empty()) of_fold.head.classes = find_classes(of_fold);
     model::check_head(of_fold.head, of_fold.model);
+    check_labels(of_fold);
     all.push_back(std::move(of_fold));
   };
   if (config.data.fold >= 0) {

@@ -39,20 +39,19 @@ double loss_of(const torch::Tensor& probabilities, const torch::Tensor& targets,
 
 }  // namespace
 
-std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips,
-                                                        const objective::Classification& objective) {
-  const bool exclusive = objective.options().targets == objective::Targets::kMulticlass;
-  std::vector<std::vector<std::int64_t>> classes(static_cast<std::size_t>(clips.size()));
+std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
+                                                        objective::Targets targets) {
+  std::vector<std::vector<std::int64_t>> all(static_cast<std::size_t>(clips.size()));
   for (std::int64_t clip = 0; clip < clips.size(); ++clip) {
     const std::string labels = clips.labels(clip), id = clips.id(clip);
-    auto& of_clip = classes[static_cast<std::size_t>(clip)];
-    if (exclusive) {
-      of_clip = {objective.classes().only(labels, id)};
+    auto& of_clip = all[static_cast<std::size_t>(clip)];
+    if (targets == objective::Targets::kMulticlass) {
+      of_clip = {classes.only(labels, id)};
     } else {
-      of_clip = objective.classes().all(labels, id);
+      of_clip = classes.all(labels, id);
     }
   }
-  return classes;
+  return all;
 }
 
 void warn_of_missing_classes(const std::vector<std::vector<std::int64_t>>& classes_of_clips,
@@ -76,7 +75,7 @@ Evaluation::Evaluation(const config::RunConfig& config, data::Part part, const o
     : config_(config),
       source_(data::open_clips(data::held_out_data(config.data, part), config.audio)),
       name_(part == data::Part::kTest ? "test" : "validation") {
-  const auto classes = classes_of_clips(*source_, objective);
+  const auto classes = classes_of_clips(*source_, objective.classes(), objective.options().targets);
   warn_of_missing_classes(classes, objective.classes(), name_);
   targets_ = targets_of(classes, objective.classes().size());
 }

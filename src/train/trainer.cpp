@@ -78,7 +78,7 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
   need(graph_ || config_.train.cuda_graph != CudaGraph::kOn,
        "train.cuda_graph is on, but steps with labels are not recorded; set train.cuda_graph=auto");
   if (classification) {
-    const auto classes = classes_of_clips(*clips_, *classification);
+    const auto classes = classes_of_clips(*clips_, classification->classes(), classification->options().targets);
     if (leads()) warn_of_missing_classes(classes, classification->classes(), "training");
     if (config_.classification.balanced) weights_ = data::balancing_weights(classes, classification->classes().size());
   }

@@ -251,6 +251,7 @@ TEST_F(Finetune, LabelsThatDoNotFitAreNamed) {
                  {"train3.wav", "several labels", "classification.targets=multilabel"});
   expect_refused(with_list(rows + "train3.wav,\"low,high\"\n"), 2,
                  {"'low,high'", "'low' is one too", "classification.targets=multilabel"});
+  expect_refused(finetune("refused", {"data.test=" + path("labelled/odd.csv")}), 1, {"train3.wav", "'low,high'"});
   EXPECT_FALSE(std::filesystem::exists(path("refused"))) << "nothing is written before all is known to fit";
   const auto missing =
       run(with_list("path,label\ntrain0.wav,low\ntrain1.wav,middle\ntrain3.wav,low\ntrain4.wav,"
@@ -274,15 +275,17 @@ TEST_F(Finetune, AnotherHeadOrRunIsRefusedAndNothingIsOverwritten) {
   expect_refused({"classify", "--model", path("encoder"), path("audio/tone1.wav")}, 2,
                  {"no classifier", "objective.name is masked_tokens"});
   expect_refused({"pretrain", "objective.name=classification"}, 2, {"`finetune`"});
-  expect_refused(finetune("new", {"objective.name=masked_tokens"}), 2, {"head", "finetune"});
+  expect_refused(finetune("new", {"objective.name=masked_tokens"}), 2,
+                 {"objective.name is masked_tokens", "`finetune` trains classifiers"});
   EXPECT_EQ(read_file(path("run/checkpoints/step-00000003/model.safetensors")), weights);
 }
 
 TEST_F(Finetune, TheRecipesRunDry) {
   for (const std::string name : {"audioset20k", "audioset2m", "esc50", "speechcommands"}) {
-    const auto result = run({"finetune", "--config", std::string(AXLSTM_TEST_DATA) + "/../configs/finetune/" + name + ".yaml",
-                             "--dry-run", "model.size=custom", "model.dim=16", "model.depth=2", "data.synthetic=300",
-                             "optim.global_batch=8", "train.device=cpu", "data.workers=2", "train.run_dir=" + path(name)});
+    const auto result =
+        run({"finetune", "--config", std::string(AXLSTM_TEST_DATA) + "/../configs/finetune/" + name + ".yaml",
+             "--dry-run", "model.size=custom", "model.dim=16", "model.depth=2", "data.synthetic=300",
+             "optim.global_batch=8", "train.device=cpu", "data.workers=2", "train.run_dir=" + path(name)});
     EXPECT_EQ(result.exit_code, 0) << result.err;
     EXPECT_NE(result.out.find("whole run"), std::string::npos) << result.out;
     EXPECT_FALSE(std::filesystem::exists(path(name)));

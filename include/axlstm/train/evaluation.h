@@ -15,8 +15,8 @@ namespace axlstm::train {
 
 /// The classes of every clip of a source. Throws Error naming the first clip without a label, or with one that is no
 /// class.
-std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips,
-                                                        const objective::Classification& objective);
+std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
+                                                        objective::Targets targets);
 
 /// Warns of classes that no clip of `source` has, naming some.
 void warn_of_missing_classes(const std::vector<std::vector<std::int64_t>>& classes_of_clips,
