@@ -198,7 +198,7 @@ TEST(LongClips, ManyThreadsReadThemOnce) {
 TEST(RandomCrop, StaysWithinTheClip) {
   const auto features = torch::arange(250, torch::kFloat32).unsqueeze(1).expand({250, 3});
   for (std::uint64_t seed = 0; seed < 500; ++seed) {
-    const auto crop = crop_of(features, 200, ClipSource::uniform_start(derive_seed({seed})));
+    const auto crop = data::crop_of(features, 200, ClipSource::uniform_start(derive_seed({seed})));
     ASSERT_EQ(crop.sizes(), (std::vector<std::int64_t>{200, 3}));
     const auto start = crop[0][0].item<std::int64_t>();
     EXPECT_GE(start, 0);
@@ -213,7 +213,7 @@ TEST(RandomCrop, EveryStartIsEquallyLikelyTheLastOneToo) {
   std::vector<int> counts(kStarts);
   for (std::uint64_t seed = 0; seed < kDraws; ++seed) {
     const auto start =
-        crop_of(features, 10, ClipSource::uniform_start(derive_seed({1, seed})))[0][0].item<std::int64_t>();
+        data::crop_of(features, 10, ClipSource::uniform_start(derive_seed({1, seed})))[0][0].item<std::int64_t>();
     ++counts.at(static_cast<std::size_t>(start));
   }
   const double expected = static_cast<double>(kDraws) / kStarts, deviation = std::sqrt(expected * (1 - 1.0 / kStarts));
@@ -222,12 +222,12 @@ TEST(RandomCrop, EveryStartIsEquallyLikelyTheLastOneToo) {
 
 TEST(RandomCrop, AClipOfExactlyThatLengthIsTakenWhole) {
   const auto features = torch::randn({200, 80});
-  EXPECT_TRUE(crop_of(features, 200, ClipSource::uniform_start(5)).equal(features));
+  EXPECT_TRUE(data::crop_of(features, 200, ClipSource::uniform_start(5)).equal(features));
 }
 
 TEST(RandomCrop, ShortClipsAreTiledAlongTime) {
   const auto features = torch::randn({3, 80});
-  const auto crop = crop_of(features, 200, ClipSource::uniform_start(5));
+  const auto crop = data::crop_of(features, 200, ClipSource::uniform_start(5));
   ASSERT_EQ(crop.sizes(), (std::vector<std::int64_t>{200, 80}));
   for (std::int64_t frame = 0; frame < 200; ++frame) EXPECT_TRUE(crop[frame].equal(features[frame % 3]));
 }

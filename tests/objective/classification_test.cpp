@@ -107,8 +107,8 @@ TEST(ClassificationObjective, PoolsWhatItIsTold) {
     Classification objective(recipe(str("head: {classes: [a, b, c], pooling: ", pooling, "}\n")));
     EXPECT_EQ(objective.module().named_parameters()["head.0.weight"].sizes(), (std::vector<std::int64_t>{3, width}));
   }
-  auto& module = Classification(recipe(kThree)).module();
-  EXPECT_TRUE(module.named_parameters()["head.0.bias"].equal(torch::zeros({3})));
+  Classification fresh(recipe(kThree));
+  EXPECT_TRUE(fresh.module().named_parameters()["head.0.bias"].equal(torch::zeros({3})));
   test::expect_usage_error(
       [] { recipe("head: {pooling: both}\n", "arch: mae, attention_heads: 2, class_token: false"); },
       {"head.pooling is both", "class token"});
