@@ -5,6 +5,7 @@
 
 #include "block_plan.h"
 #include "block_vectors.cuh"
+#include "mlstm_chunk_terms.h"
 
 namespace axlstm::kernels {
 
@@ -46,6 +47,28 @@ __global__ void __launch_bounds__(kFoldThreads) fold_gates_kernel(FoldGatesParam
   }
 }
 
+/// A thread has two neighbouring inputs of one output.
+template <typename T>
+__global__ void __launch_bounds__(kFoldThreads) pack_weights_kernel(PackWeightsParams p) {
+  const int at = static_cast<int>(blockIdx.x * kFoldThreads + threadIdx.x);
+  const int DH = static_cast<int>(p.weights.I / p.NH), eighths = (DH + kTileWidth - 1) / kTileWidth * (kTileWidth / 8);
+  const int lane = at % kWarp, head = at / kWarp / eighths, channel = at / kWarp % eighths * 8;
+  if (head >= p.NH) return;
+  const int out = lane / 4, in = lane % 4 * 2, first = (head * DH + channel) / kBlockChannels + out / kBlockChannels;
+  p.scores[at] = p.values[at] = 0;
+  if (channel >= DH || out / kBlockChannels != in / kBlockChannels) return;
+  const int row = out % kBlockChannels, column = in % kBlockChannels;
+  const auto of = [&](const float* weight, int m, int n) {
+    return weight[(first * kBlockChannels + m) * kBlockChannels + n];
+  };
+  float scores[2] = {};
+  for (int m = 0; m < kBlockChannels; ++m) {
+    for (int e = 0; e < 2; ++e) scores[e] += of(p.weights.k_weight, m, row) * of(p.weights.q_weight, m, column + e);
+  }
+  p.scores[at] = pack<T>(scores[0], scores[1]);
+  p.values[at] = pack<T>(of(p.weights.v_weight, row, column), of(p.weights.v_weight, row, column + 1));
+}
+
 /// Gradients of the gates' own weights, and what theirs add to those of q's, k's and v's blocks.
 __global__ void __launch_bounds__(kFoldThreads) fold_gates_backward_kernel(FoldGatesBackwardParams b) {
   const int channel = static_cast<int>(blockIdx.x * kFoldThreads + threadIdx.x), I = static_cast<int>(b.weights.I);
@@ -66,6 +89,18 @@ __global__ void __launch_bounds__(kFoldThreads) fold_gates_backward_kernel(FoldG
       for (int out = 0; out < kBlockChannels; ++out) column[out] += outputs.v[out] * of_gate[channel];
     }
     for (int out = 0; out < kBlockChannels; ++out) dblocks[part][(first + out) * kBlockChannels + at] += column[out];
+  }
+  if (b.dscore_weight == nullptr) return;
+  for (int m = 0; m < kBlockChannels; ++m) {
+    const Four q_row = load_floats(blocks[0] + (first + m) * kBlockChannels),
+               k_row = load_floats(blocks[1] + (first + m) * kBlockChannels);
+    float dq = 0.0F;
+    for (int out = 0; out < kBlockChannels; ++out) {
+      dq += k_row.v[out] * b.dscore_weight[(first + out) * kBlockChannels + at];
+    }
+    b.dq_weight[(first + m) * kBlockChannels + at] += dq;
+    b.dk_weight[(first + m) * kBlockChannels + at] +=
+        dot(q_row, load_floats(b.dscore_weight + channel * kBlockChannels));
   }
 }
 

@@ -45,8 +45,8 @@ __device__ inline void load_past(float2 (&a)[7], std::byte* tile, const TileLane
   for (int n = 0; n < 4; ++n) a[n + 3] = unpack<T>(own.pair(tile, n, half));
 }
 
-/// The weights of a warp's 32 channels.
-template <typename T>
+/// The weights of a warp's 32 channels; kProjects: with those of q, k and v.
+template <typename T, bool kProjects>
 struct InputWeights {
   LaneConv conv;
   std::uint32_t q[2][4], k[2][4], v[2][4], c_gates[2][4], a_gates[2][4];  // [half of the channels]
@@ -55,9 +55,11 @@ struct InputWeights {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const std::int64_t first = channel + half * 16;
-      load_diagonal<T, false>(q[half], p.q_weight, first, lane);
-      load_diagonal<T, false>(k[half], p.k_weight, first, lane);
-      load_diagonal<T, false>(v[half], p.v_weight, first, lane);
+      if constexpr (kProjects) {
+        load_diagonal<T, false>(q[half], p.q_weight, first, lane);
+        load_diagonal<T, false>(k[half], p.k_weight, first, lane);
+        load_diagonal<T, false>(v[half], p.v_weight, first, lane);
+      }
       load_gate_rows<T>(c_gates[half], p.c_weight, p.shape.I, first, lane);
       load_gate_rows<T>(a_gates[half], p.a_weight, p.shape.I, first, lane);
     }
@@ -65,7 +67,7 @@ struct InputWeights {
 };
 
 /// A warp's step: its tiles in shared memory and what is done with them.
-template <typename T>
+template <typename T, bool kProjects>
 class ForwardStep {
  public:
   __device__ ForwardStep(const BlockInputParams& params, std::int64_t sequence, int warp, int lane)
@@ -100,8 +102,8 @@ class ForwardStep {
     }
   }
 
-  /// q, k and v; returns what these channels add to gate lane / 4 of the lane's four tokens.
-  __device__ float4 multiply(int slot, const InputWeights<T>& weights) const {
+  /// q, k and v, if they are wanted; returns what these channels add to gate lane / 4 of the lane's four tokens.
+  __device__ float4 multiply(int slot, const InputWeights<T, kProjects>& weights) const {
     float gates[2][4] = {};
 #pragma unroll
     for (int product = 0; product < 2; ++product) {
@@ -110,12 +112,13 @@ class ForwardStep {
       own_a_.template load_by_token<T>(of_a, a(slot), product);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
+        multiply_add<T>(gates[product], weights.c_gates[half], of_c[2 * half], of_c[2 * half + 1]);
+        multiply_add<T>(gates[product], weights.a_gates[half], of_a[2 * half], of_a[2 * half + 1]);
+        if constexpr (!kProjects) continue;
         float q[4] = {}, k[4] = {}, v[4] = {};
         multiply_add<T>(q, weights.q[half], of_c[2 * half], of_c[2 * half + 1]);
         multiply_add<T>(k, weights.k[half], of_c[2 * half], of_c[2 * half + 1]);
         multiply_add<T>(v, weights.v[half], of_a[2 * half], of_a[2 * half + 1]);
-        multiply_add<T>(gates[product], weights.c_gates[half], of_c[2 * half], of_c[2 * half + 1]);
-        multiply_add<T>(gates[product], weights.a_gates[half], of_a[2 * half], of_a[2 * half + 1]);
         put(kQ, q, product, half);
         put(kK, k, product, half);
         put(kV, v, product, half);
@@ -125,7 +128,7 @@ class ForwardStep {
     return {gates[0][0] + gates[0][2], gates[0][1] + gates[0][3], gates[1][0] + gates[1][2], gates[1][1] + gates[1][3]};
   }
 
-  /// Writes c, q, k and v of tokens t … t + 15.
+  /// Writes c and, if they are wanted, q, k and v of tokens t … t + 15.
   __device__ void store(int channel, int t) const {
     void* const outputs[] = {p_.c, p_.q, p_.k, p_.v};
 #pragma unroll
@@ -134,7 +137,7 @@ class ForwardStep {
       if (token >= S_) continue;
       const std::int64_t to = (sequence_ + token) * I_ + channel + piece * 8;
 #pragma unroll
-      for (int tensor = 0; tensor < 4; ++tensor) {
+      for (int tensor = 0; tensor < (kProjects ? 4 : 1); ++tensor) {
         *reinterpret_cast<uint4*>(static_cast<T*>(outputs[tensor]) + to) =
             *reinterpret_cast<const uint4*>(tile(tensor) + piece_at(row, piece));
       }
@@ -181,9 +184,9 @@ class GateParts {
   }
 };
 
-/// One block: all channels of 128 tokens of a sequence; a warp takes every sixth 32 channels.
-template <typename T>
-__global__ void __launch_bounds__(kInputWarps* kWarp, 2) block_input_kernel(BlockInputParams p) {
+/// One block: all channels of 128 tokens of a sequence; a warp takes every sixth 32 channels. kProjects: with q, k, v.
+template <typename T, bool kProjects>
+__global__ void __launch_bounds__(kInputWarps* kWarp, kProjects ? 2 : 3) block_input_kernel(BlockInputParams p) {
   const BlockShape& shape = p.shape;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t stretches = (shape.S + kInputTokens - 1) / kInputTokens;
@@ -191,14 +194,14 @@ __global__ void __launch_bounds__(kInputWarps* kWarp, 2) block_input_kernel(Bloc
   const int begin = static_cast<int>(blockIdx.x % stretches) * kInputTokens;
   const int left = static_cast<int>(shape.S) - begin, I = static_cast<int>(shape.I);
   const int tokens = left < kInputTokens ? left : kInputTokens, steps = (tokens + kTileTokens - 1) / kTileTokens;
-  const ForwardStep<T> tiles(p, sequence, warp, lane);
+  const ForwardStep<T, kProjects> tiles(p, sequence, warp, lane);
 
   for (int step = 0; step < kInputSteps; ++step) GateParts<T>::of_lane(warp, step, lane) = {};
   constexpr int kStride = kInputWarps * kTileChannels;
   int slot = 0;
   if (warp * kTileChannels < I) tiles.start(slot, warp * kTileChannels, begin);
   for (int channel = warp * kTileChannels; channel < I; channel += kStride) {
-    const InputWeights<T> weights(p, channel, lane);
+    const InputWeights<T, kProjects> weights(p, channel, lane);
     for (int step = 0; step < steps; ++step, slot = 1 - slot) {
       copy_async_wait<0>();
       __syncwarp();  // everybody's copies have come, and nobody reads the tiles of the step before any more

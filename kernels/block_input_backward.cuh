@@ -6,8 +6,9 @@
 
 namespace axlstm::kernels {
 
-/// What a warp has in shared memory: a step's tensors, copied while the step before is computed, and c.
-template <typename T>
+/// What a warp has in shared memory: a step's tensors, copied while the step before is computed, and c. kProjects: dq
+/// and dk are gradients of q and k; else dq is that of c through the cell's scores, and dk nothing.
+template <typename T, bool kProjects>
 class InputStep {
  public:
   enum Tensor { kDq, kDk, kDv, kDmix, kH, kTensors };
@@ -29,6 +30,7 @@ class InputStep {
     const void* const tensors[kTensors] = {b_.dq, b_.dk, b_.dv, b_.dmix, b_.h};
 #pragma unroll
     for (int tensor = 0; tensor < kTensors; ++tensor) {
+      if (!kProjects && tensor == kDk) continue;
       copy_tokens<kTileTokens>(tile(slot, tensor), static_cast<const T*>(tensors[tensor]) + first, I, t, S, lane_);
     }
     copy_tokens<kTileTokens + kHaloTokens>(a(slot),
@@ -85,22 +87,26 @@ struct InputSums {
   float qk[4][4] = {}, v_gates[4][4] = {}, c_gates[4][4] = {};
 
   /// Adds a step's products. `gates` of tokens, dq … of tiles.
-  template <typename T>
-  __device__ void add_products(const InputStep<T>& step, int slot, const GateGradients<T>& gates, const TileLane& lane,
-                               const TileLane& a_lane) {
-    using Step = InputStep<T>;
+  template <typename T, bool kProjects>
+  __device__ void add_products(const InputStep<T, kProjects>& step, int slot, const GateGradients<T>& gates,
+                               const TileLane& lane, const TileLane& a_lane) {
+    using Step = InputStep<T, kProjects>;
 #pragma unroll
     for (int piece = 0; piece < 4; piece += 2) {
       std::uint32_t c[4], a[4], dq[4], dk[4], dv[4];
       lane.load_by_channel(c, step.c(), piece);
-      lane.load_by_channel(dq, step.tile(slot, Step::kDq), piece);
-      lane.load_by_channel(dk, step.tile(slot, Step::kDk), piece);
+      if constexpr (kProjects) {
+        lane.load_by_channel(dq, step.tile(slot, Step::kDq), piece);
+        lane.load_by_channel(dk, step.tile(slot, Step::kDk), piece);
+      }
       lane.load_by_channel(dv, step.tile(slot, Step::kDv), piece);
       a_lane.load_by_channel(a, step.a(slot), piece);
 #pragma unroll
       for (int n = 0; n < 2; ++n) {
         const int at = piece + n;
-        multiply_add<T>(qk[at], {dq[2 * n], dk[2 * n], dq[2 * n + 1], dk[2 * n + 1]}, c[2 * n], c[2 * n + 1]);
+        if constexpr (kProjects) {
+          multiply_add<T>(qk[at], {dq[2 * n], dk[2 * n], dq[2 * n + 1], dk[2 * n + 1]}, c[2 * n], c[2 * n + 1]);
+        }
         multiply_add<T>(c_gates[at], {gates.high_rows[0], gates.low_rows[0], gates.high_rows[1], gates.low_rows[1]},
                         c[2 * n], c[2 * n + 1]);
         multiply_add<T>(v_gates[at], {dv[2 * n], gates.high_rows[0], dv[2 * n + 1], gates.high_rows[1]}, a[2 * n],
@@ -148,7 +154,7 @@ struct InputSums {
 };
 
 /// The weights of a warp's 32 channels, products with which lead back: transposed.
-template <typename T>
+template <typename T, bool kProjects>
 struct InputBackwardWeights {
   LaneConv conv;
   float skip[4];                                                          // of the lane's channels
@@ -162,8 +168,10 @@ struct InputBackwardWeights {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const std::int64_t first = channel + half * 16;
-      load_diagonal<T, true>(q[half], p.q_weight, first, lane);
-      load_diagonal<T, true>(k[half], p.k_weight, first, lane);
+      if constexpr (kProjects) {
+        load_diagonal<T, true>(q[half], p.q_weight, first, lane);
+        load_diagonal<T, true>(k[half], p.k_weight, first, lane);
+      }
       load_diagonal<T, true>(v[half], p.v_weight, first, lane);
       load_gate_columns<T>(c_gates[half], p.c_weight, p.shape.I, first, lane);
       load_gate_columns<T>(a_gates[half], p.a_weight, p.shape.I, first, lane);
@@ -172,30 +180,34 @@ struct InputBackwardWeights {
 };
 
 /// One step's way from the gradients of q, k, v, the gates and the mix to that of a, on a lane's tokens and channels.
-template <typename T>
+template <typename T, bool kProjects>
 class BackwardStep {
  public:
-  using Tiles = InputStep<T>;
+  using Tiles = InputStep<T, kProjects>;
+  using Weights = InputBackwardWeights<T, kProjects>;
 
   __device__ BackwardStep(const Tiles& tiles, int slot, const TileLane& own, const TileLane& own_a, int lane)
       : tiles_(tiles), slot_(slot), own_(own), own_a_(own_a), lane_(lane), gates_(tiles.gate_pairs(slot), lane) {}
 
   /// dx[0..3], the gradient of the convolution's result at the lane's tokens; puts c into its tile and adds to the sums
   /// over tokens, unless the step is there for dx alone.
-  __device__ void conv_gradient(float (&dx)[7][4], InputSums& sums, const InputBackwardWeights<T>& weights,
-                                bool for_dx_alone) const {
+  __device__ void conv_gradient(float (&dx)[7][4], InputSums& sums, const Weights& weights, bool for_dx_alone) const {
     float dc[2][2][4] = {};  // [half of the channels][product]
 #pragma unroll
     for (int product = 0; product < 2; ++product) {
       std::uint32_t dq[4], dk[4];
-      own_.template load_by_token<T>(dq, tiles_.tile(slot_, Tiles::kDq), product);
-      own_.template load_by_token<T>(dk, tiles_.tile(slot_, Tiles::kDk), product);
+      if constexpr (kProjects) {
+        own_.template load_by_token<T>(dq, tiles_.tile(slot_, Tiles::kDq), product);
+        own_.template load_by_token<T>(dk, tiles_.tile(slot_, Tiles::kDk), product);
+      }
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float(&sum)[4] = dc[half][product];
         multiply_add<T>(sum, weights.c_gates[half], gates_.high[product], gates_.low[product]);
-        multiply_add<T>(sum, weights.q[half], dq[2 * half], dq[2 * half + 1]);
-        multiply_add<T>(sum, weights.k[half], dk[2 * half], dk[2 * half + 1]);
+        if constexpr (kProjects) {
+          multiply_add<T>(sum, weights.q[half], dq[2 * half], dq[2 * half + 1]);
+          multiply_add<T>(sum, weights.k[half], dk[2 * half], dk[2 * half + 1]);
+        }
       }
     }
 #pragma unroll
@@ -206,6 +218,8 @@ class BackwardStep {
       for (int n = 0; n < 4; ++n) {
         const float2 mix = unpack<T>(own_.pair(tiles_.tile(slot_, Tiles::kDmix), n, half));
         const float2 of_conv = weights.conv.at(a + n, half);
+        float2 of_cell = {};
+        if constexpr (!kProjects) of_cell = unpack<T>(own_.pair(tiles_.tile(slot_, Tiles::kDq), n, half));
         float c[2];
 #pragma unroll
         for (int e = 0; e < 2; ++e) {
@@ -213,7 +227,9 @@ class BackwardStep {
           const float of_mix = e == 0 ? mix.x : mix.y, x = e == 0 ? of_conv.x : of_conv.y;
           const float sigmoid_x = fast_sigmoid(x);
           c[e] = x * sigmoid_x;
-          dx[n][own] = (dc[half][n / 2][2 * e + n % 2] + weights.skip[own] * of_mix) * sigmoid_x * (1.0F + x - c[e]);
+          dx[n][own] =
+              (dc[half][n / 2][2 * e + n % 2] + (e == 0 ? of_cell.x : of_cell.y) + weights.skip[own] * of_mix) *
+              sigmoid_x * (1.0F + x - c[e]);
           if (for_dx_alone) continue;
           sums.skip[own] += of_mix * c[e];
           sums.bias[own] += dx[n][own];
@@ -240,8 +256,8 @@ class BackwardStep {
   }
 
   /// Writes the gradient of a. `da` is the lane's first channel of the sequence's first token; the step begins at t.
-  __device__ void store_da(T* da, int t, const float (&dx)[7][4], InputSums& sums,
-                           const InputBackwardWeights<T>& weights, const BlockShape& shape) const {
+  __device__ void store_da(T* da, int t, const float (&dx)[7][4], InputSums& sums, const Weights& weights,
+                           const BlockShape& shape) const {
     float sum[2][2][4] = {};
 #pragma unroll
     for (int product = 0; product < 2; ++product) {
@@ -296,7 +312,7 @@ class BackwardStep {
 
 /// Warps are numbered over [part_count, I / 32]; those of one part take every part_count-th stretch of tokens. A
 /// token's a reaches the next three tokens' convolutions, so that steps go back in time.
-template <typename T>
+template <typename T, bool kProjects>
 __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
     block_input_backward_kernel(BlockInputBackwardParams b) {
   const BlockShape& shape = b.forward.shape;
@@ -307,9 +323,9 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
       static_cast<std::int64_t>(blockIdx.x) * kInputBackwardWarps + static_cast<int>(threadIdx.x) / kWarp;
   const std::int64_t channel = index % groups * kTileChannels, part = index / groups;
   if (part >= b.part_count) return;
-  InputStep<T> tiles(b, channel, lane);
+  InputStep<T, kProjects> tiles(b, channel, lane);
   const TileLane own(lane), own_a(lane, kHaloTokens);
-  const InputBackwardWeights<T> weights(b, channel, lane);
+  const InputBackwardWeights<T, kProjects> weights(b, channel, lane);
   InputSums sums;
 
   const std::int64_t stretches = (shape.S + kInputBackwardTokens - 1) / kInputBackwardTokens;
@@ -327,7 +343,7 @@ __global__ void __launch_bounds__(kInputBackwardWarps* kWarp, 2)
       copy_async_wait<0>();
       __syncwarp();  // everybody's copies have come, and nobody reads the slot and the c of the step before any more
       if (t > begin) tiles.start(1 - slot, sequence, t - kTileTokens);
-      const BackwardStep<T> step(tiles, slot, own, own_a, lane);
+      const BackwardStep<T, kProjects> step(tiles, slot, own, own_a, lane);
       float dx[7][4];  // of the convolution, at the lane's tokens and three more
       step.conv_gradient(dx, sums, weights, t >= end);
       step.from_next_lane(dx, later);

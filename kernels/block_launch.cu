@@ -32,6 +32,12 @@ cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type
   });
 }
 
+cudaError_t pack_weights(const PackWeightsParams& params, DataType type, cudaStream_t stream) {
+  return by_type(type, [&](auto element) {
+    return enqueue(pack_weights_kernel<decltype(element)>, plan_pack_weights(params), stream, params);
+  });
+}
+
 cudaError_t fold_gates(const FoldGatesParams& params, cudaStream_t stream) {
   return enqueue(fold_gates_kernel, plan_fold_gates(params.weights), stream, params);
 }
@@ -42,13 +48,17 @@ cudaError_t fold_gates_backward(const FoldGatesBackwardParams& params, cudaStrea
 
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
-    return enqueue(block_input_kernel<decltype(element)>, plan_block_input(params.shape), stream, params);
+    using T = decltype(element);
+    return enqueue(params.q != nullptr ? block_input_kernel<T, true> : block_input_kernel<T, false>,
+                   plan_block_input(params.shape), stream, params);
   });
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t stream) {
   return by_type(type, [&](auto element) {
-    return enqueue(block_input_backward_kernel<decltype(element)>, plan_block_input_backward(params), stream, params);
+    using T = decltype(element);
+    return enqueue(params.dk != nullptr ? block_input_backward_kernel<T, true> : block_input_backward_kernel<T, false>,
+                   plan_block_input_backward(params), stream, params);
   });
 }
 

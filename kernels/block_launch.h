@@ -16,6 +16,7 @@ int input_parts(const BlockShape& shape);
 
 cudaError_t add_norm(const AddNormParams& params, DataType type, cudaStream_t stream);
 cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type, cudaStream_t stream);
+cudaError_t pack_weights(const PackWeightsParams& params, DataType type, cudaStream_t stream);
 cudaError_t fold_gates(const FoldGatesParams& params, cudaStream_t stream);
 cudaError_t fold_gates_backward(const FoldGatesBackwardParams& params, cudaStream_t stream);
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t stream);

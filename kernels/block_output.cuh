@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_backward_kernel(B
       mean += dh[n].v[e];
       mean_h += dh[n].v[e] * h[n].v[e];
     }
-    store_eight(static_cast<T*>(p.out) + at + channel, out);
+    if (p.out != nullptr) store_eight(static_cast<T*>(p.out) + at + channel, out);
     store_eight(static_cast<T*>(b.dmix) + at + channel, dmix);
     store_eight(static_cast<T*>(b.dup) + token * 2 * shape.I + shape.I + first + channel, dz);
   }

@@ -55,10 +55,18 @@ struct FoldGatesParams {
   float *c_weight = nullptr, *a_weight = nullptr;  ///< [8, I]: i, then f; written
 };
 
+/// The weights with which the cell makes scores of c and values of a: CellWeights.
+struct PackWeightsParams {
+  GateWeights weights;
+  std::int64_t NH = 0;
+  std::uint32_t *scores = nullptr, *values = nullptr;  ///< [packed_weights()]: W_kᵀ W_q and W_v; written
+};
+
 struct FoldGatesBackwardParams {
   GateWeights weights;
   const float *dc_weight = nullptr, *da_weight = nullptr;                  ///< [8, I]
   float *di_weight = nullptr, *df_weight = nullptr;                        ///< [4, 3I]; written
+  const float* dscore_weight = nullptr;                                    ///< [I/4, 4, 4], or null
   float *dq_weight = nullptr, *dk_weight = nullptr, *dv_weight = nullptr;  ///< [I/4, 4, 4]; added to
 };
 
@@ -71,7 +79,7 @@ struct BlockInputParams {
   const float *q_weight = nullptr, *k_weight = nullptr, *v_weight = nullptr;  ///< [I/4, 4 (out), 4 (in)]
   const float *c_weight = nullptr, *a_weight = nullptr;                       ///< [8, I]: i, then f
   const float *i_bias = nullptr, *f_bias = nullptr;                           ///< [4]
-  void *c = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;                ///< [B, S, I] narrow; written
+  void *c = nullptr, *q = nullptr, *k = nullptr, *v = nullptr;                ///< [B, S, I] narrow; written unless null
   float* gates = nullptr;                                                     ///< [2, B, S, 4]: i, f; written
 };
 
@@ -89,7 +97,7 @@ inline constexpr int kInputRows = kAGateRows + kGates;
 
 struct BlockInputBackwardParams {
   BlockInputParams forward;                                ///< c, q, k, v, gates are not used
-  const void *dq = nullptr, *dk = nullptr, *dv = nullptr;  ///< [B, S, I] narrow
+  const void *dq = nullptr, *dk = nullptr, *dv = nullptr;  ///< [B, S, I] narrow; without dk, dq is c's, of the scores
   const float* dgates = nullptr;                           ///< [2, B, S, 4]
   const void* dmix = nullptr;                              ///< [B, S, I] narrow: gradient of norm(h) + skip ⊙ c
   const void* h = nullptr;                                 ///< [B, S, I] narrow
@@ -110,7 +118,7 @@ struct BlockOutputParams {
 };
 
 struct BlockOutputBackwardParams {
-  BlockOutputParams forward;  ///< out is written again, for the gradient of the down-projection's weight
+  BlockOutputParams forward;  ///< out is written again, for the down-projection's weight, or null
   const void* dout = nullptr;
   void *dh = nullptr, *dmix = nullptr;  ///< [B, S, I] narrow; written. dmix may be dout
   void* dup = nullptr;                  ///< [B, S, 2I] narrow: its second half is written

@@ -50,6 +50,10 @@ inline Launch plan_fold_gates(const GateWeights& weights) {
   return {{ceil_div(weights.I, kFoldThreads)}, kFoldThreads};
 }
 
+inline Launch plan_pack_weights(const PackWeightsParams& params) {
+  return {{ceil_div(packed_weights(params.NH, params.weights.I / params.NH), kFoldThreads)}, kFoldThreads};
+}
+
 // block_input, block_input_backward: a warp 32 channels, a tile a step along time.
 
 inline constexpr int kTileTokens = 16, kTileChannels = 32;

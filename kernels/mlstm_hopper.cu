@@ -35,18 +35,24 @@ bool describe(TensorMap& map, const Tensor4& x, const MlstmShape& shape, DataTyp
                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE) == CUDA_SUCCESS;
 }
 
+/// Of the current device; 0 if there is none.
+int count_multiprocessors() {
+  int device = 0, count = 0;
+  if (cudaGetDevice(&device) != cudaSuccess) return 0;
+  cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return count;
+}
+
 template <typename Params>
 cudaError_t enqueue_on_all(void (*kernel)(Params), const Params& params, cudaStream_t stream) {
-  int device = 0, multiprocessors = 0;
-  cudaError_t failure = cudaGetDevice(&device);
-  if (failure == cudaSuccess) {
-    failure = cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device);
-  }
-  if (failure != cudaSuccess) return failure;
-  return enqueue(kernel, plan_hopper(params.cell.shape, multiprocessors), stream, params);
+  return enqueue(kernel, plan_hopper(params.cell.shape, count_multiprocessors()), stream, params);
 }
 
 }  // namespace
+
+int weight_parts(const MlstmShape& shape) {
+  return static_cast<int>(hopper_ctas_of_head(shape, count_multiprocessors()));
+}
 
 bool hopper_kernels_run() {
   int device = 0, major = 0;
@@ -60,7 +66,9 @@ cudaError_t launch_hopper_forward(const ForwardParams& params, DataType type, cu
   const auto map = [&](TensorMap& to, const Tensor4& x) { return describe(to, x, params.shape, type); };
   if (!map(all.q, params.q) || !map(all.k, params.k) || !map(all.v, params.v)) return cudaErrorInvalidValue;
   return by_type(type, [&](auto element) {
-    return enqueue_on_all<HopperForward>(hopper_forward_kernel<decltype(element)>, all, stream);
+    using T = decltype(element);
+    return enqueue_on_all<HopperForward>(
+        params.weights.q != nullptr ? hopper_forward_kernel<T, true> : hopper_forward_kernel<T, false>, all, stream);
   });
 }
 
@@ -71,7 +79,9 @@ cudaError_t launch_hopper_backward(const BackwardParams& params, DataType type, 
     return cudaErrorInvalidValue;
   }
   return by_type(type, [&](auto element) {
-    return enqueue_on_all<HopperBackward>(hopper_backward_kernel<decltype(element)>, all, stream);
+    using T = decltype(element);
+    return enqueue_on_all<HopperBackward>(
+        params.weights.q != nullptr ? hopper_backward_kernel<T, true> : hopper_backward_kernel<T, false>, all, stream);
   });
 }
 

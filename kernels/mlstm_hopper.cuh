@@ -60,6 +60,8 @@ class HopperChunk : public HopperLayout {
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
   __device__ float scale() const { return rsqrtf(static_cast<float>(shape_.DH)); }
   __device__ int slices() const { return slices_; }
+  /// Of the head, from the slice's first on.
+  __device__ int channels(int slice) const { return static_cast<int>(shape_.DH) - slice * kTileWidth; }
   /// Where token `token` of the chunk is in [B, NH, S].
   __device__ std::int64_t at(int token) const { return row_ + token; }
   __device__ bool inside(int token) const { return token < tokens_; }
@@ -75,7 +77,7 @@ class HopperChunk : public HopperLayout {
   }
 
   /// Waits for the next slice of the ring.
-  __device__ const T* receive() {
+  __device__ T* receive() {
     const int slot = static_cast<int>(used_ % kRing);
     barrier_wait(full(slot), used_ / kRing % 2);
     ++used_;
@@ -119,31 +121,10 @@ class HopperChunk : public HopperLayout {
 
   /// scores = left · rightᵀ on this warpgroup's tiles, for the next two tensors of the ring.
   __device__ void make_scores(Scores& scores) {
-    set_zero(scores);
-    for (int slice = 0; slice < slices_; ++slice) {
+    multiply_slices<2>(scores, [&](int) {
       const T* left = receive();
-      const T* right = receive();
-      const int channels = static_cast<int>(shape_.DH) - slice * kTileWidth;
-      hold(scores);
-      wgmma_fence();
-#pragma unroll 1
-      for (int step = 0; step < kTileWidth / 16 && 16 * step < channels; ++step) {
-#pragma unroll
-        for (int slot = 0; slot < kSlots; ++slot) {
-          const auto a = tile_descriptor(left + row_block(slot) * kTileElements);
-          const auto b = tile_descriptor(right + column_block(slot) * kTileElements);
-          wgmma<T, false, false>(scores[slot], step_of<false>(a, step), step_of<false>(b, step));
-        }
-      }
-      wgmma_commit();
-      if (slice > 0) {
-        wgmma_wait<1>();
-        release(2);
-      }
-    }
-    wgmma_wait<0>();
-    hold(scores);
-    release(2);
+      return Operands{left, receive()};
+    });
   }
 
   /// Sums of zero, to be called for all that the next products go into before the first of these starts.
@@ -290,13 +271,51 @@ class HopperChunk : public HopperLayout {
     return own_block<kByColumns>(strip) * kBlock + warp() * 16 + lane() / 4 + 8 * half;
   }
 
- private:
+ protected:
+  /// A slice of each factor of the scores.
+  struct Operands {
+    const T *left, *right;
+  };
+  /// Adds up the products of operands(slice), each of which holds kReceived slices of the ring.
+  template <int kReceived, typename Of>
+  __device__ void multiply_slices(Scores& scores, const Of& operands) {
+    set_zero(scores);
+    for (int slice = 0; slice < slices_; ++slice) {
+      const auto [left, right] = operands(slice);
+      hold(scores);
+      wgmma_fence();
+#pragma unroll 1
+      for (int step = 0; step < kTileWidth / 16 && 16 * step < channels(slice); ++step) {
+#pragma unroll
+        for (int slot = 0; slot < kSlots; ++slot) {
+          const auto a = tile_descriptor(left + row_block(slot) * kTileElements);
+          const auto b = tile_descriptor(right + column_block(slot) * kTileElements);
+          wgmma<T, false, false>(scores[slot], step_of<false>(a, step), step_of<false>(b, step));
+        }
+      }
+      wgmma_commit();
+      if (slice > 0) {
+        wgmma_wait<1>();
+        release(kReceived);
+      }
+    }
+    wgmma_wait<0>();
+    hold(scores);
+    release(kReceived);
+  }
   template <int kStrips>
   __device__ static void set_zero(float (&sums)[kStrips][8][4]) {
 #pragma unroll
     for (int n = 0; n < 32 * kStrips; ++n) sums[n / 32][n / 4 % 8][n % 4] = 0.0F;
   }
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp % 4; }
+  __device__ void sync_warpgroup() const {
+    if (warpgroup_ == 0) {
+      sync_threads<2>(kWarpgroup);
+    } else {
+      sync_threads<3>(kWarpgroup);
+    }
+  }
   template <bool kByColumns>
   __device__ int own_block(int strip) const {
     return (strip == 0) == kByColumns ? warpgroup_ : kBlocks - 1 - warpgroup_;

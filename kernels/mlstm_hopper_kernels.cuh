@@ -3,7 +3,7 @@
 // other heads, so that the next head's slices arrive while this one's results are written.
 #pragma once
 
-#include "mlstm_hopper.cuh"
+#include "mlstm_hopper_weights.cuh"
 
 namespace axlstm::kernels {
 
@@ -16,10 +16,22 @@ struct HopperBackward {
   TensorMap q, k, v, dh;
 };
 
-template <typename T>
+template <typename T, bool kWeighted>
+using ChunkFor = std::conditional_t<kWeighted, WeightedChunk<T>, HopperChunk<T>>;
+
+/// In place of a stream of weights where there are none.
+struct NoWeights {
+  template <typename Chunk>
+  __device__ NoWeights(const Chunk&, const std::uint32_t*) {}
+};
+template <typename T, bool kWeighted>
+using WeightsFor = std::conditional_t<kWeighted, typename WeightedChunk<T>::Stream, NoWeights>;
+
+/// kWeighted: with CellWeights, so that k's slices serve as q's too.
+template <typename T, bool kWeighted>
 __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     hopper_forward_kernel(const __grid_constant__ HopperForward params) {
-  using Block = HopperChunk<T>;
+  using Block = ChunkFor<T, kWeighted>;
   const ForwardParams& cell = params.cell;
   Block chunk(cell.shape);
   if (!chunk.consumes()) {
@@ -27,12 +39,13 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     if (threadIdx.x != Block::kConsumers) return;
     for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
       chunk.begin(number);
-      chunk.send(params.q, &params.k);
+      chunk.send(params.q, kWeighted ? nullptr : &params.k);
       chunk.send(params.v);
     }
     return;
   }
   take_registers<240>();
+  const typename Block::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}};
   for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
     chunk.begin(number);
     const TokenGates gates = chunk.gates(cell.state, nullptr);
@@ -40,7 +53,11 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     typename Block::Rows factor = {};  // first n, then 1 / N
     {
       typename Block::Scores scores;
-      chunk.make_scores(scores);
+      if constexpr (kWeighted) {
+        chunk.make_scores(scores, {chunk, cell.weights.q});
+      } else {
+        chunk.make_scores(scores);
+      }
       chunk.fill(gates, row);
       const int place = Block::lane_place();
       chunk.visit(chunk.scale(), [&](int slot, int eighth, int half, int, const float(&gate)[2]) {
@@ -60,6 +77,7 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
       }
     }
     Block::weights_done();
+    WeightsFor<T, kWeighted> weights(chunk, cell.weights.v);
     for (int slice = 0; slice < chunk.slices(); ++slice) {
       typename Block::Sums h;
       const T* v = chunk.receive();
@@ -69,7 +87,14 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
       wgmma_wait<0>();
       hold(h);
       chunk.release(1);
-      chunk.template store<false>(cell.h, slice, h, factor);
+      if constexpr (kWeighted) {
+        typename Block::Weights of_slice;
+        weights.next(of_slice);
+        Block::project(h, factor, of_slice);
+        chunk.template store<false>(cell.h, slice, h, ones);
+      } else {
+        chunk.template store<false>(cell.h, slice, h, factor);
+      }
     }
   }
 }
@@ -109,10 +134,10 @@ __device__ void row_delta(typename HopperChunk<T>::Rows& signed_delta, const Hop
   }
 }
 
-template <typename T>
+template <typename T, bool kWeighted>
 __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     hopper_backward_kernel(const __grid_constant__ HopperBackward params) {
-  using Block = HopperChunk<T>;
+  using Block = ChunkFor<T, kWeighted>;
   const BackwardParams& cell = params.cell;
   Block chunk(cell.shape);
   if (!chunk.consumes()) {
@@ -120,10 +145,10 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     if (threadIdx.x != Block::kConsumers) return;
     for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
       chunk.begin(number);
-      chunk.send(params.q, &params.k);
+      chunk.send(params.q, kWeighted ? nullptr : &params.k);
       chunk.send(params.dh);
       chunk.send(params.dh, &params.v);
-      chunk.send(params.k, &params.q);
+      chunk.send(params.k, kWeighted ? nullptr : &params.q);
     }
     return;
   }
@@ -137,7 +162,11 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     typename Block::Rows P_sum = {};
     {
       typename Block::Scores scores;
-      chunk.make_scores(scores);
+      if constexpr (kWeighted) {
+        chunk.make_scores(scores, {chunk, cell.weights.q});
+      } else {
+        chunk.make_scores(scores);
+      }
       chunk.fill(gates, row);
       const int place = Block::lane_place();
       chunk.visit(scale, [&](int slot, int eighth, int half, int, const float(&gate)[2]) {
@@ -161,7 +190,11 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
 
     {
       typename Block::Scores dA;
-      chunk.make_scores(dA);
+      if constexpr (kWeighted) {
+        chunk.make_scores_back(dA, {chunk, cell.weights.v});
+      } else {
+        chunk.make_scores(dA);
+      }
       typename Block::Rows own;  // s δ
       row_delta<T>(own, chunk, cell, P_sum, dA);
       const int place = Block::lane_place();
@@ -175,10 +208,11 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     Block::weights_done();
     // Σ_j W_ij = q_i·dq_i and Σ_i W_ij = k_j·dk_j, whose roundings belong together: df adds up their differences.
     typename Block::Rows row_sum = {}, column_sum = {};
+    WeightsFor<T, kWeighted> weights(chunk, cell.weights.q);
     for (int slice = 0; slice < chunk.slices(); ++slice) {
       typename Block::Sums dq, dk;
       const T* k = chunk.receive();
-      const T* q = chunk.receive();
+      const T* q = kWeighted ? k : chunk.receive();
       Block::begin_sums(dq, dk);
       chunk.template add_products<false>(dq, k);
       chunk.template add_products<true>(dk, q);
@@ -186,11 +220,18 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
       wgmma_wait<0>();
       hold(dq);
       hold(dk);
-      chunk.template add_dots<false>(row_sum, dq, q);
-      chunk.template add_dots<true>(column_sum, dk, k);
-      chunk.release(2);
-      chunk.template store<false>(cell.dq, slice, dq, scales);
-      chunk.template store<true>(cell.dk, slice, dk, scales);
+      if constexpr (kWeighted) {
+        const typename Block::Join join(chunk, weights, scale, cell.dq_weight_parts, slice);
+        chunk.join(dq, dk, k, join, row_sum, column_sum, chunk.channels(slice));
+        chunk.release(1);
+        chunk.template store<false>(cell.dq, slice, dq, ones);
+      } else {
+        chunk.template add_dots<false>(row_sum, dq, q);
+        chunk.template add_dots<true>(column_sum, dk, k);
+        chunk.release(2);
+        chunk.template store<false>(cell.dq, slice, dq, scales);
+        chunk.template store<true>(cell.dk, slice, dk, scales);
+      }
     }
     chunk.template store_dots<false>(row_sum, scale, cell.row_sum);
     chunk.template store_dots<true>(column_sum, scale, cell.column_sum);

@@ -25,6 +25,10 @@ std::int64_t chunk_tokens(std::int64_t tokens, DataType type);
 bool hopper_kernels_run();
 bool hopper_kernels_are_faster(std::int64_t tokens);
 
+/// Parts that BackwardParams::dq_weight_parts has on the current device, and the warps of each.
+int weight_parts(const MlstmShape& shape);
+inline constexpr int kWeightWarps = 8;
+
 /// Parts that BackwardParams::row_sum and column_sum have; where there are several chunks the caller writes the second.
 constexpr int sum_parts(const MlstmShape& shape) { return shape.chunk > 0 && shape.chunk < shape.S ? 2 : 1; }
 

@@ -41,9 +41,23 @@ struct MlstmShape {
   float eps = 1e-6F;
 };
 
+/// Block-diagonal weights that q and v are still to be multiplied by, or null; as pack_weights() writes them. In a
+/// layer, with c and a as block_params.h has them, scores are (W_q c)·(W_k c) = (W_kᵀ W_q c)·c and values W_v a: with q
+/// = k = c, v = a and the weights W_kᵀ W_q and W_v, q, k and v need no memory. Only by the Hopper kernels, of one
+/// chunk.
+struct CellWeights {
+  const std::uint32_t* q = nullptr;
+  const std::uint32_t* v = nullptr;
+};
+
+/// Elements of such weights. [NH, 64 channels, 8 channels, 32 lanes]: a lane's b in products by multiply_add() with
+/// eight channels each, zeros behind a head's last; and 64 channels more, which may be read but do not count.
+constexpr std::int64_t packed_weights(std::int64_t NH, std::int64_t DH) { return (NH * ((DH + 63) / 64) + 1) * 8 * 32; }
+
 struct ForwardParams {
   MlstmShape shape;
   Tensor4 q, k, v;
+  CellWeights weights;  ///< with them q must be k
   Gates gates;
   GateState state;                  ///< written
   float* n = nullptr;               ///< [B, NH, S] Σ_j C_ij, with its sign; written
@@ -61,6 +75,7 @@ struct RowTerms {
 struct BackwardParams {
   MlstmShape shape;
   Tensor4 q, k, v, dh;
+  CellWeights weights;
   Gates gates;
   GateState state;
   const float* n = nullptr;
@@ -70,9 +85,12 @@ struct BackwardParams {
   float* row_sum = nullptr;             ///< [sum_parts, B, NH, S], Σ_j ∂L/∂log D_ij
   float* column_sum = nullptr;          ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
   const float* link_totals = nullptr;   ///< [B, NH, links] Σ of it over pairs before and behind each link; or null
-  Tensor4 dq, dk, dv;                   ///< written
-  float* di = nullptr;                  ///< [B, S, NH]; written
-  float* df = nullptr;                  ///< [B, S, NH]; written
+  Tensor4 dq, dk, dv;                   ///< written. With weights: dq of q = k, dk nothing, dv of v's product
+  /// With weights, zeros [weight_parts(), NH, kWeightWarps, DH / 4, 4, 4]; the sum over parts and warps of what is
+  /// added there is the gradient of q's.
+  float* dq_weight_parts = nullptr;
+  float* di = nullptr;  ///< [B, S, NH]; written
+  float* df = nullptr;  ///< [B, S, NH]; written
 };
 
 }  // namespace axlstm::kernels

@@ -44,9 +44,14 @@ Launch plan_chunks(const MlstmShape& shape, bool backward) {
   return {{count_chunks(shape)}, kWarps * kWarp, chunk_bytes<kWarps>(backward)};
 }
 
-/// The Hopper kernels' CTAs go from chunk to chunk: one for each multiprocessor.
+/// The Hopper kernels' CTAs go from chunk to chunk: one for each multiprocessor, so many for each head, so that where
+/// heads have one chunk each a CTA always has the same head of a batch entry.
+inline unsigned hopper_ctas_of_head(const MlstmShape& shape, int multiprocessors) {
+  const auto heads = static_cast<unsigned>(shape.NH);
+  return std::max(1U, std::min(count_chunks(shape), static_cast<unsigned>(multiprocessors)) / heads);
+}
 inline Launch plan_hopper(const MlstmShape& shape, int multiprocessors) {
-  return {{std::min(count_chunks(shape), static_cast<unsigned>(multiprocessors))},
+  return {{hopper_ctas_of_head(shape, multiprocessors) * static_cast<unsigned>(shape.NH)},
           HopperLayout::kThreads,
           HopperLayout::kBytes};
 }

@@ -4,9 +4,8 @@
 #include "axlstm/core/error.h"
 #include "axlstm/ops/add_norm.h"
 #include "axlstm/ops/mlstm_block.h"
-#include "block_launch.h"
 #include "mlstm_backends.h"
-#include "mlstm_chunks.h"
+#include "mlstm_block_calls.h"
 
 namespace axlstm::ops {
 namespace {
@@ -14,128 +13,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::tensor_list;
 
-/// Order of the function's tensor arguments, and of their gradients.
-enum Argument {
-  kX,
-  kDelta,
-  kNorm,
-  kProjUp,
-  kConvWeight,
-  kConvBias,
-  kQProj,
-  kKProj,
-  kVProj,
-  kIGateWeight,
-  kIGateBias,
-  kFGateWeight,
-  kFGateBias,
-  kOutNorm,
-  kSkip,
-  kProjDown,
-  kArguments
-};
-
-struct Flags {
-  bool reverse_delta, reverse, sigmoid_input;
-  Isa isa;
-  torch::ScalarType dtype;
-  double eps;  // of the cell
-};
-
-const float* floats(const torch::Tensor& x) { return x.const_data_ptr<float>(); }
-
-/// The block's sizes and the parameter structs that its kernels share.
-struct Block {
-  std::int64_t B, S, D, I, NH;
-  kernels::DataType type;
-
-  Block(const torch::Tensor& x, const torch::Tensor& skip, torch::ScalarType dtype)
-      : B(x.size(0)), S(x.size(1)), D(x.size(2)), I(skip.size(0)), NH(kernels::kGates / 2), type(data_type(dtype)) {}
-
-  kernels::BlockShape shape() const { return {B, S, I, NH}; }
-  std::int64_t tokens() const { return B * S; }
-  /// [B·S, I] contiguous as the cell's [B, S, NH, DH].
-  torch::Tensor heads(const torch::Tensor& x) const { return x.view({B, S, NH, I / NH}); }
-  /// From q, k, v [3, B·S, I].
-  CellInputs cell(const torch::Tensor& qkv, const torch::Tensor& gates, const Flags& flags) const {
-    return {heads(qkv[0]), heads(qkv[1]),
-            heads(qkv[2]), {floats(gates), floats(gates) + tokens() * NH, flags.sigmoid_input},
-            flags.isa,     flags.eps};
-  }
-
-  kernels::AddNormParams add_norm(const Flags& flags, const torch::Tensor& weight, const torch::Tensor& sum) const {
-    kernels::AddNormParams p;
-    p.B = B;
-    p.S = S;
-    p.D = D;
-    p.reverse_y = flags.reverse_delta;
-    p.reverse_u = flags.reverse;
-    p.weight = floats(weight);
-    p.sum = sum.data_ptr<float>();
-    return p;
-  }
-
-  kernels::GateWeights gate_weights(const tensor_list& arguments) const {
-    kernels::GateWeights p;
-    p.I = I;
-    p.i_weight = floats(arguments[kIGateWeight]);
-    p.f_weight = floats(arguments[kFGateWeight]);
-    p.q_weight = floats(arguments[kQProj]);
-    p.k_weight = floats(arguments[kKProj]);
-    p.v_weight = floats(arguments[kVProj]);
-    return p;
-  }
-
-  /// `folded` [2, 8, I]: the gates' weights of c and a.
-  kernels::BlockInputParams input(const tensor_list& arguments, const torch::Tensor& folded,
-                                  const torch::Tensor& up) const {
-    kernels::BlockInputParams p;
-    p.shape = shape();
-    p.up = up.data_ptr();
-    p.conv_weight = floats(arguments[kConvWeight]);
-    p.conv_bias = floats(arguments[kConvBias]);
-    p.q_weight = floats(arguments[kQProj]);
-    p.k_weight = floats(arguments[kKProj]);
-    p.v_weight = floats(arguments[kVProj]);
-    p.c_weight = floats(folded);
-    p.a_weight = p.c_weight + kernels::kGates * I;
-    p.i_bias = floats(arguments[kIGateBias]);
-    p.f_bias = floats(arguments[kFGateBias]);
-    return p;
-  }
-
-  /// With what it writes: c, q, k, v [4, B·S, I] and the gates.
-  kernels::BlockInputParams full_input(const tensor_list& arguments, const torch::Tensor& folded,
-                                       const torch::Tensor& up, const torch::Tensor& cqkv,
-                                       const torch::Tensor& gates) const {
-    auto p = input(arguments, folded, up);
-    p.c = cqkv[0].data_ptr();
-    p.q = cqkv[1].data_ptr();
-    p.k = cqkv[2].data_ptr();
-    p.v = cqkv[3].data_ptr();
-    p.gates = gates.data_ptr<float>();
-    return p;
-  }
-
-  kernels::BlockOutputParams output(const tensor_list& arguments, const torch::Tensor& h, const torch::Tensor& c,
-                                    const torch::Tensor& up, const torch::Tensor& out) const {
-    kernels::BlockOutputParams p;
-    p.shape = shape();
-    p.h = h.data_ptr();
-    p.c = c.data_ptr();
-    p.up = up.data_ptr();
-    p.weight = floats(arguments[kOutNorm]);
-    p.skip = floats(arguments[kSkip]);
-    p.out = out.data_ptr();
-    return p;
-  }
-};
-
 /// What the forward pass leaves for the backward pass.
 struct Saved {
   torch::Tensor sum, u, up_weight, down_weight, up;
-  torch::Tensor cqkv;  // undefined: to be computed again
-  torch::Tensor gates, h, scans, record, n, folded;
+  torch::Tensor cqkv, out;  // undefined: to be computed again
+  torch::Tensor gates, h, scans, record, n;
+  Folded folded;
   tensor_list arguments;  // the weights; x and delta are not kept
   Flags flags{};
   bool has_delta = false;
@@ -145,8 +28,9 @@ struct Saved {
     const auto tensors = context.get_saved_variables();
     constexpr auto kTensors = std::size(kMembers);
     for (std::size_t at = 0; at < kTensors; ++at) this->*kMembers[at] = tensors[at];
+    folded = {tensors[kTensors], tensors[kTensors + 1]};
     arguments.resize(kArguments);
-    std::copy(tensors.begin() + kTensors, tensors.end(), arguments.begin() + kNorm);
+    std::copy(tensors.begin() + kTensors + 2, tensors.end(), arguments.begin() + kNorm);
     const auto& values = context.saved_data;
     flags = {values.at("reverse_delta").toBool(),
              values.at("reverse").toBool(),
@@ -160,6 +44,8 @@ struct Saved {
   void keep(AutogradContext& context) const {
     tensor_list tensors;
     for (const auto member : kMembers) tensors.push_back(this->*member);
+    tensors.push_back(folded.gates);
+    tensors.push_back(folded.cell);
     tensors.insert(tensors.end(), arguments.begin() + kNorm, arguments.end());
     context.save_for_backward(tensors);
     auto& values = context.saved_data;
@@ -175,7 +61,7 @@ struct Saved {
   /// Their order among the saved tensors; the weights follow.
   static constexpr torch::Tensor Saved::*kMembers[] = {
       &Saved::sum,   &Saved::u, &Saved::up_weight, &Saved::down_weight, &Saved::up, &Saved::cqkv,
-      &Saved::gates, &Saved::h, &Saved::scans,     &Saved::record,      &Saved::n,  &Saved::folded};
+      &Saved::gates, &Saved::h, &Saved::scans,     &Saved::record,      &Saved::n,  &Saved::out};
 };
 
 /// The backward pass, a step for each step of the forward pass, last to first.
@@ -187,7 +73,8 @@ class BlockBackward {
         call_(saved.sum),
         narrow_(saved.u.options()),
         wide_(saved.sum.options()),
-        cqkv_(saved.cqkv.defined() ? saved.cqkv : input_again()),
+        cqkv_(saved.cqkv.defined() ? saved.cqkv
+                                   : block_.make_input(saved.arguments, saved.folded, saved.up, saved.gates, call_)),
         dup_(torch::empty_like(saved.up)),
         result_(kArguments) {}
 
@@ -206,43 +93,42 @@ class BlockBackward {
   struct Mix {
     torch::Tensor dh, dmix, h_norm;
   };
-  /// dq, dk, dv [3, B·S, I] and those of the gates [2, B, S, NH].
+  /// dq, dk, dv [B·S, I], with weights as CellGradients has them; those of the gates [2, B, S, NH], of the scores'
+  /// weights [I, 4] if there are any.
   struct Cell {
-    torch::Tensor dqkv, dgates;
+    torch::Tensor dq, dk, dv, dgates, dscores;
   };
-
-  torch::Tensor input_again() const {
-    const auto cqkv = torch::empty({4, block_.tokens(), block_.I}, narrow_);
-    check_launch(kernels::block_input(block_.full_input(saved_.arguments, saved_.folded, saved_.up, cqkv, saved_.gates),
-                                      block_.type, call_.stream()));
-    return cqkv;
-  }
 
   /// Through the down-projection, and what the cell's output goes through before it. Writes z's half of dup_.
   Mix output(const torch::Tensor& ddelta) {
     const auto dout = ddelta.mm(saved_.down_weight);  // [B·S, I]; becomes the gradient of the mix
-    const auto out = torch::empty_like(dout);
+    const auto again = saved_.out.defined() ? torch::Tensor() : torch::empty_like(dout);
     Mix mix{torch::empty_like(dout), dout, torch::empty({block_.tokens(), block_.NH, 2}, wide_)};
     kernels::BlockOutputBackwardParams params;
-    params.forward = block_.output(saved_.arguments, saved_.h, cqkv_[0], saved_.up, out);
+    params.forward = block_.output(saved_.arguments, saved_.h, cqkv_[0], saved_.up, again);
     params.dout = dout.data_ptr();
     params.dh = mix.dh.data_ptr();
     params.dmix = mix.dmix.data_ptr();
     params.dup = dup_.data_ptr();
     params.h_norm = reinterpret_cast<float2*>(mix.h_norm.data_ptr<float>());
     check_launch(kernels::block_output_backward(params, block_.type, call_.stream()));
-    result_[kProjDown] = ddelta.t().mm(out).to(torch::kFloat32);
+    result_[kProjDown] = ddelta.t().mm(again.defined() ? again : saved_.out).to(torch::kFloat32);
     return mix;
   }
 
   Cell cell(const torch::Tensor& dh) {
-    Cell cell{torch::empty({3, block_.tokens(), block_.I}, narrow_), torch::empty_like(saved_.gates)};
-    const auto &dqkv = cell.dqkv, &dgates = cell.dgates;
-    cell_backward(block_.cell(cqkv_.narrow(0, 1, 3), saved_.gates, saved_.flags),
-                  {saved_.scans, saved_.record, saved_.n}, block_.heads(dh),
-                  {block_.heads(dqkv[0]), block_.heads(dqkv[1]), block_.heads(dqkv[2]), dgates[0].data_ptr<float>(),
-                   dgates[1].data_ptr<float>()},
-                  call_.stream());
+    const auto empty = [&] { return torch::empty({block_.tokens(), block_.I}, narrow_); };
+    Cell cell{empty(),
+              saved_.folded.cell.defined() ? torch::Tensor() : empty(),
+              empty(),
+              torch::empty_like(saved_.gates),
+              {}};
+    const auto& dgates = cell.dgates;
+    cell.dscores = cell_backward(block_.cell(cqkv_, saved_.up, saved_.folded, saved_.gates, saved_.flags),
+                                 {saved_.scans, saved_.record, saved_.n}, block_.heads(dh),
+                                 {block_.heads(cell.dq), cell.dk.defined() ? block_.heads(cell.dk) : cell.dk,
+                                  block_.heads(cell.dv), dgates[0].data_ptr<float>(), dgates[1].data_ptr<float>()},
+                                 call_.stream());
     return cell;
   }
 
@@ -252,9 +138,9 @@ class BlockBackward {
     const auto sums = torch::empty({parts, kernels::kInputRows, block_.I}, wide_);
     kernels::BlockInputBackwardParams params;
     params.forward = block_.input(saved_.arguments, saved_.folded, saved_.up);
-    params.dq = cell.dqkv[0].data_ptr();
-    params.dk = cell.dqkv[1].data_ptr();
-    params.dv = cell.dqkv[2].data_ptr();
+    params.dq = cell.dq.data_ptr();
+    if (cell.dk.defined()) params.dk = cell.dk.data_ptr();
+    params.dv = cell.dv.data_ptr();
     params.dgates = cell.dgates.data_ptr<float>();
     params.dmix = mix.dmix.data_ptr();
     params.h = saved_.h.data_ptr();
@@ -274,23 +160,24 @@ class BlockBackward {
     result_[kConvBias] = sum[kernels::kConvBiasRow];
     result_[kSkip] = sum[kernels::kSkipRow];
     result_[kOutNorm] = sum[kernels::kNormRow];
-    like(kQProj, kernels::kQRows, kernels::kBlockChannels);
+    like(kQProj, kernels::kQRows, kernels::kBlockChannels);  // zeros, if the scores' weights are theirs
     like(kKProj, kernels::kKRows, kernels::kBlockChannels);
     like(kVProj, kernels::kVRows, kernels::kBlockChannels);
-    unfold_gates(rows(kernels::kCGateRows, kernels::kGates), rows(kernels::kAGateRows, kernels::kGates));
+    unfold(rows(kernels::kCGateRows, kernels::kGates), rows(kernels::kAGateRows, kernels::kGates), cell.dscores);
     const auto dbiases = cell.dgates.sum({1, 2});
     result_[kIGateBias] = dbiases[0];
     result_[kFGateBias] = dbiases[1];
   }
 
-  /// From the gradients of the folded gate weights, [8, I] of c and of a, to those of the gates' own, and adds theirs
-  /// to those of q_proj, k_proj and v_proj.
-  void unfold_gates(const torch::Tensor& dc_weight, const torch::Tensor& da_weight) {
+  /// From the gradients of the folded weights, [8, I] of c and of a and, if defined, [I, 4] of scores, to those of the
+  /// gates' own, and adds to those of q_proj, k_proj and v_proj.
+  void unfold(const torch::Tensor& dc_weight, const torch::Tensor& da_weight, const torch::Tensor& dscores) {
     const auto dweights = torch::empty({2, block_.NH, 3 * block_.I}, wide_);
     kernels::FoldGatesBackwardParams params;
     params.weights = block_.gate_weights(saved_.arguments);
     params.dc_weight = floats(dc_weight);
     params.da_weight = floats(da_weight);
+    if (dscores.defined()) params.dscore_weight = floats(dscores);
     params.di_weight = dweights[0].data_ptr<float>();
     params.df_weight = dweights[1].data_ptr<float>();
     params.dq_weight = result_[kQProj].data_ptr<float>();
@@ -322,7 +209,7 @@ class BlockBackward {
   }
 
   const Saved& saved_;
-  const Block block_;
+  const BlockCalls block_;
   const KernelContext call_;
   const torch::TensorOptions narrow_, wide_;
   const torch::Tensor cqkv_, dup_;
@@ -339,7 +226,7 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     const Flags flags{reverse_delta, reverse, sigmoid_input, isa, dtype, eps};
     tensor_list arguments{x, torch::Tensor()};
     arguments.insert(arguments.end(), weights.begin(), weights.end());
-    const Block block(x, arguments[kSkip], dtype);
+    const BlockCalls block(x, arguments[kSkip], dtype);
     const KernelContext call(x);
     const auto narrow = x.options().dtype(dtype);
 
@@ -353,19 +240,13 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
     const auto up_weight = arguments[kProjUp].to(dtype), down_weight = arguments[kProjDown].to(dtype);
     const auto up = u.mm(up_weight.t());  // [B·S, 2I]
-    const auto folded = torch::empty({2, kernels::kGates, block.I}, x.options());
-    kernels::FoldGatesParams fold;
-    fold.weights = block.gate_weights(arguments);
-    fold.c_weight = folded[0].data_ptr<float>();
-    fold.a_weight = folded[1].data_ptr<float>();
-    check_launch(kernels::fold_gates(fold, call.stream()));
-    const auto cqkv = torch::empty({4, block.tokens(), block.I}, narrow);
+    const Folded folded = block.fold(arguments, flags, call);
     const auto gates = torch::empty({2, block.B, block.S, block.NH}, x.options());
-    check_launch(kernels::block_input(block.full_input(arguments, folded, up, cqkv, gates), block.type, call.stream()));
+    const auto cqkv = block.make_input(arguments, folded, up, gates, call);
 
     const auto h = torch::empty({block.tokens(), block.I}, narrow);
     const CellState state(block.B, block.NH, block.S, x.options());
-    cell_forward(block.cell(cqkv.narrow(0, 1, 3), gates, flags), state, block.heads(h), call.stream());
+    cell_forward(block.cell(cqkv, up, folded, gates, flags), state, block.heads(h), call.stream());
 
     const auto out = torch::empty_like(h);
     check_launch(kernels::block_output(block.output(arguments, h, cqkv[0], up, out), block.type, call.stream()));
@@ -377,7 +258,10 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
     saved.up_weight = up_weight;
     saved.down_weight = down_weight;
     saved.up = up;
-    if (!recompute) saved.cqkv = cqkv;
+    if (!recompute) {
+      saved.cqkv = cqkv;
+      saved.out = out;
+    }
     saved.gates = gates;
     saved.h = h;
     saved.scans = state.scans;

@@ -108,6 +108,11 @@ bool in_chunks(const kernels::MlstmShape& shape) { return shape.chunk > 0 && sha
 
 }  // namespace
 
+bool takes_weights(Isa isa, const torch::Device& device, torch::ScalarType dtype, std::int64_t tokens) {
+  return resolve_isa(isa, device, dtype, tokens) == Isa::kHopper &&
+         kernels::chunk_tokens(tokens, data_type(dtype)) >= tokens;
+}
+
 void cell_forward(const CellInputs& inputs, const CellState& state, const torch::Tensor& h, cudaStream_t stream) {
   const auto& q = inputs.q;
   const auto type = data_type(q.scalar_type());
@@ -115,6 +120,7 @@ void cell_forward(const CellInputs& inputs, const CellState& state, const torch:
                                 view(q),
                                 view(inputs.k),
                                 view(inputs.v),
+                                inputs.weights,
                                 inputs.gates,
                                 state.gates(),
                                 state.n.data_ptr<float>(),
@@ -131,8 +137,8 @@ void cell_forward(const CellInputs& inputs, const CellState& state, const torch:
   links.merge(links.merging(Side::kQueries, product(queries, states.kv), Fade::kNone, 1, h));
 }
 
-void cell_backward(const CellInputs& inputs, const CellState& state, const torch::Tensor& dh,
-                   const CellGradients& gradients, cudaStream_t stream) {
+torch::Tensor cell_backward(const CellInputs& inputs, const CellState& state, const torch::Tensor& dh,
+                            const CellGradients& gradients, cudaStream_t stream) {
   const auto &q = inputs.q, &k = inputs.k, &v = inputs.v;
   const auto type = data_type(q.scalar_type());
   kernels::BackwardParams params;
@@ -145,6 +151,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   params.k = view(k);
   params.v = view(v);
   params.dh = view(dh);
+  params.weights = inputs.weights;
   params.gates = inputs.gates;
   params.state = state.gates();
   params.n = state.n.data_ptr<float>();
@@ -152,13 +159,20 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   params.row_sum = sums[0].data_ptr<float>();
   params.column_sum = sums[1].data_ptr<float>();
   params.dq = view(gradients.dq);
-  params.dk = view(gradients.dk);
+  if (gradients.dk.defined()) params.dk = view(gradients.dk);
   params.dv = view(gradients.dv);
   params.di = gradients.di;
   params.df = gradients.df;
   if (!in_chunks(params.shape)) {
+    torch::Tensor parts;
+    if (params.weights.q != nullptr) {
+      const auto& shape = params.shape;
+      parts = torch::zeros({kernels::weight_parts(shape), shape.NH, kernels::kWeightWarps, shape.DH * 4}, device);
+      params.dq_weight_parts = parts.data_ptr<float>();
+    }
     check_launch(kernels::mlstm_backward(params, type, stream));
-    return check_launch(kernels::mlstm_backward_gates(params, stream));
+    check_launch(kernels::mlstm_backward_gates(params, stream));
+    return parts.defined() ? parts.sum(at::IntArrayRef{0, 2}).view({-1, 4}) : parts;
   }
 
   const ChunkLinks links(inputs, state, params.shape, stream);
@@ -191,6 +205,7 @@ void cell_backward(const CellInputs& inputs, const CellState& state, const torch
   links.merge(merging);
   links.merge(links.merging(Side::kKeys, product(states.keys, later), Fade::kNone, links.scale, gradients.dv));
   check_launch(kernels::mlstm_backward_gates(params, stream));
+  return {};
 }
 
 }  // namespace axlstm::ops

@@ -23,7 +23,7 @@ torch::Tensor loadable(const torch::Tensor& x) {
 
 CellInputs inputs(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& i,
                   const torch::Tensor& f, bool sigmoid_input, Isa isa, double eps) {
-  return {q, k, v, {i.data_ptr<float>(), f.data_ptr<float>(), sigmoid_input}, isa, eps};
+  return {q, k, v, {i.data_ptr<float>(), f.data_ptr<float>(), sigmoid_input}, {}, isa, eps};
 }
 
 class CellFunction : public torch::autograd::Function<CellFunction> {

@@ -91,14 +91,16 @@ template <typename T>
 cudaError_t hopper_forward(const ForwardParams& params) {
   const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
   const HopperForward all{params, map(params.q), map(params.k), map(params.v)};
-  return launch(hopper_forward_kernel<T>, plan_hopper(params.shape, kMultiprocessors), all);
+  return launch(params.weights.q != nullptr ? hopper_forward_kernel<T, true> : hopper_forward_kernel<T, false>,
+                plan_hopper(params.shape, kMultiprocessors), all);
 }
 
 template <typename T>
 cudaError_t hopper_backward(const BackwardParams& params) {
   const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
   const HopperBackward all{params, map(params.q), map(params.k), map(params.v), map(params.dh)};
-  return launch(hopper_backward_kernel<T>, plan_hopper(params.shape, kMultiprocessors), all);
+  return launch(params.weights.q != nullptr ? hopper_backward_kernel<T, true> : hopper_backward_kernel<T, false>,
+                plan_hopper(params.shape, kMultiprocessors), all);
 }
 
 }  // namespace
@@ -118,6 +120,8 @@ cudaError_t mlstm_backward(const BackwardParams& params, DataType type, cudaStre
     return params.shape.hopper ? hopper_backward<T>(params) : mma_backward<T>(params);
   });
 }
+
+int weight_parts(const MlstmShape& shape) { return static_cast<int>(hopper_ctas_of_head(shape, kMultiprocessors)); }
 
 cudaError_t split_links(const SplitParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
@@ -176,6 +180,12 @@ cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type
   });
 }
 
+cudaError_t pack_weights(const PackWeightsParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    return launch(pack_weights_kernel<decltype(element)>, plan_pack_weights(params), params);
+  });
+}
+
 cudaError_t fold_gates(const FoldGatesParams& params, cudaStream_t) {
   return launch(fold_gates_kernel, plan_fold_gates(params.weights), params);
 }
@@ -186,13 +196,17 @@ cudaError_t fold_gates_backward(const FoldGatesBackwardParams& params, cudaStrea
 
 cudaError_t block_input(const BlockInputParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    return launch(block_input_kernel<decltype(element)>, plan_block_input(params.shape), params);
+    using T = decltype(element);
+    return launch(params.q != nullptr ? block_input_kernel<T, true> : block_input_kernel<T, false>,
+                  plan_block_input(params.shape), params);
   });
 }
 
 cudaError_t block_input_backward(const BlockInputBackwardParams& params, DataType type, cudaStream_t) {
   return by_type(type, [&](auto element) {
-    return launch(block_input_backward_kernel<decltype(element)>, plan_block_input_backward(params), params);
+    using T = decltype(element);
+    return launch(params.dk != nullptr ? block_input_backward_kernel<T, true> : block_input_backward_kernel<T, false>,
+                  plan_block_input_backward(params), params);
   });
 }
 

@@ -33,6 +33,7 @@ struct Case {
   bool delta = false, reverse_delta = false, reverse = false;
   ops::InputGate gate = ops::InputGate::kExponential;
   torch::ScalarType dtype = torch::kFloat32;
+  ops::Isa isa = ops::Isa::kAuto;
 };
 
 /// On the CPU all of them in float32.
@@ -47,7 +48,7 @@ std::string name_of(const testing::TestParamInfo<Case>& info) {
   const auto& c = info.param;
   return str("S", c.S, "_D", c.D, "_E", c.E, c.delta ? "" : "_first", c.reverse_delta ? "_after_reversed" : "",
              c.reverse ? "_reversed" : "", c.gate == ops::InputGate::kSigmoid ? "_sigmoid" : "", "_",
-             c10::toString(c.dtype));
+             c10::toString(c.dtype), c.isa == ops::Isa::kHopper ? "_hopper" : "");
 }
 
 class FusedBlock : public testing::TestWithParam<Case> {
@@ -133,7 +134,7 @@ std::map<std::string, Errors> errors_of(const Case& c, std::uint64_t seed) {
   const auto fused =
       collect(block, fused_in,
               ops::fused_mlstm_block(fused_in, block->weights(),
-                                     {c.reverse, c.gate, c.dtype, /*recompute=*/c.S % 2 == 0, ops::Isa::kAuto, eps}),
+                                     {c.reverse, c.gate, c.dtype, /*recompute=*/c.S % 2 == 0, c.isa, eps}),
               grad_sum, grad_delta);
   block->to(torch::kFloat64);
   const auto exact = collect(block, exact_in, block->forward(exact_in), grad_sum, grad_delta);
@@ -228,7 +229,16 @@ INSTANTIATE_TEST_SUITE_P(
                              Case{1, 5, 208, 4, true, false, false, kExponential, torch::kBFloat16},
                              Case{1, 3, 416, 4, true, false, true, kExponential, torch::kBFloat16}})),
     name_of);
-#ifndef AXLSTM_EMULATED
+#ifdef AXLSTM_EMULATED
+constexpr auto kHopper = ops::Isa::kHopper;
+INSTANTIATE_TEST_SUITE_P(
+    Hopper, FusedBlock,
+    testing::Values(Case{1, 70, 64, 4, true, false, true, kExponential, torch::kBFloat16, kHopper},
+                    Case{2, 67, 144, 4, true, true, false, kSigmoid, torch::kFloat16, kHopper},
+                    Case{1, 251, 80, 4, true, false, false, kExponential, torch::kBFloat16, kHopper},
+                    Case{1, 300, 32, 2, true, false, false, kExponential, torch::kBFloat16, kHopper}),
+    name_of);
+#else
 INSTANTIATE_TEST_SUITE_P(
     Large, FusedBlock,
     testing::ValuesIn(cases({Case{2, 251, 192, 3, true, false, false, kExponential, torch::kBFloat16},
