@@ -18,7 +18,9 @@ import commands_reference as reference  # noqa: E402
 
 BIN = Path()
 PAGE = ROOT / "docs/commands.md"
+SECTIONS_OF_SWEEPS = {"sweep"}  # read by `sweep --list`
 KEYS = set(re.findall(r"^\| `([a-z_]+\.\w+)` \|", (ROOT / "docs/config.md").read_text(), re.MULTILINE))
+FILE = re.compile(r"\.(h|cpp|md|py|csv|json|jsonl|yaml|npy|pkl|txt|wav|pt|safetensors)$")
 TIMEOUT_S = 30
 
 
@@ -42,6 +44,13 @@ def shell_lines(text: str) -> list[tuple[int, str]]:
                 lines.append((start, joined))
                 joined = ""
     return lines
+
+
+def inline_code(text: str) -> list[tuple[int, str]]:
+    """What stands between backticks outside of blocks, with the numbers of the lines."""
+    outside = re.sub(r"^( *```).*?^\1$", lambda block: "\n" * block[0].count("\n"), text, flags=re.MULTILINE | re.DOTALL)
+    spans = re.finditer(r"(?<!`)`([^`]+)`(?!`)", outside)
+    return [(outside.count("\n", 0, span.start()) + 1, " ".join(span[1].replace("\\|", "|").split())) for span in spans]
 
 
 def simple_commands(line: str) -> list[list[str]]:
@@ -78,7 +87,8 @@ class Checker:
                 return faults_of_script(python_module(words[place + 1]), words[place + 2 :])
         return []
 
-    def faults_of_program(self, program: str, arguments: list[str]) -> list[str]:
+    def faults_of_program(self, program: str, arguments: list[str], run: bool = True) -> list[str]:
+        """With `run` the program is asked about its configuration too."""
         arguments = [word for word in arguments if "…" not in word]
         command = program
         if arguments and f"{program} {arguments[0]}" in self.help:
@@ -88,10 +98,8 @@ class Checker:
         faults = [f"{command} has no option {name}" for name in given if name not in options]
         faults += [f"there is no {word}" for word in arguments if word.startswith("configs/") and not (ROOT / word).exists()]
         assignments = [word for word in arguments if re.match(r"[a-z_]+\.\w+=", word)]
-        # sweep.* is of one file alone, which `sweep --list` reads below.
-        keys = [word.partition("=")[0] for word in assignments]
-        faults += [f"docs/config.md has no key {key}" for key in keys if key not in KEYS and not key.startswith("sweep.")]
-        return faults or self.faults_of_configuration(command, arguments, assignments)
+        faults += faults_of_keys([word.partition("=")[0] for word in assignments])
+        return faults or (self.faults_of_configuration(command, arguments, assignments) if run else [])
 
     def faults_of_configuration(self, command: str, arguments: list[str], assignments: list[str]) -> list[str]:
         """What the program itself says of the file and the values, if it can be asked to do no more."""
@@ -103,6 +111,11 @@ class Checker:
         call = [str(BIN / command), how, *config, *assignments]
         result = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         return [] if result.returncode == 0 else [f"`{' '.join(call[1:])}` ends with {result.returncode}: {result.stderr.strip()}"]
+
+
+def faults_of_keys(keys: list[str]) -> list[str]:
+    others = [key for key in keys if key not in KEYS and key.partition(".")[0] not in SECTIONS_OF_SWEEPS]
+    return [f"docs/config.md has no key {key}" for key in others]
 
 
 def python_module(name: str) -> Path:
@@ -122,6 +135,11 @@ def faults_of_script(path: Path, arguments: list[str]) -> list[str]:
 
 class CommandsTest(unittest.TestCase):
     maxDiff = None
+    checker: Checker
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.checker = Checker()
 
     def test_the_page_has_the_options_of_the_programs(self) -> None:
         page = PAGE.read_text()
@@ -132,17 +150,35 @@ class CommandsTest(unittest.TestCase):
         self.assertEqual(built, set(reference.programs_of(PAGE.read_text())), "the first table of docs/commands.md")
 
     def test_commands_of_the_pages_are_accepted(self) -> None:
-        checker, faults, checked = Checker(), [], 0
+        faults, checked = [], 0
         for page in pages():
             for number, line in shell_lines(page.read_text()):
                 for words in simple_commands(line):
-                    faults += [f"{page.relative_to(ROOT)}:{number}: {fault}" for fault in checker.faults(words)]
+                    faults += [f"{page.relative_to(ROOT)}:{number}: {fault}" for fault in self.checker.faults(words)]
                     checked += 1
         self.assertGreater(checked, 50, "commands found")
         self.assertEqual(faults, [])
 
+    def test_commands_and_keys_in_sentences_and_tables_exist(self) -> None:
+        faults, checked = [], 0
+        sections = {key.partition(".")[0] for key in KEYS}
+        for page in pages():
+            for number, code in inline_code(page.read_text()):
+                found: list[str] = []
+                key = re.fullmatch(r"([a-z]+)\.[a-z]\w*(?==|$)[^ ]*", code)
+                if code.split(" ")[0] in self.checker.programs and " --" in code:
+                    program, *arguments = simple_commands(code)[0]
+                    found = self.checker.faults_of_program(program, arguments, run=False)
+                elif key and key[1] in sections and not FILE.search(code) and not code.endswith(".key=value"):
+                    found = faults_of_keys([code.partition("=")[0]])
+                else:
+                    continue
+                faults += [f"{page.relative_to(ROOT)}:{number}: `{code}`: {fault}" for fault in found]
+                checked += 1
+        self.assertGreater(checked, 200, "commands and keys found")
+        self.assertEqual(faults, [])
+
     def test_faults_are_found(self) -> None:
-        checker = Checker()
         for line, fault in {
             "pretrain --nprocs 2": "pretrain has no option --nprocs",
             "x | build/release/bin/extract --stream --kinds scene": "extract has no option --kinds",
@@ -155,7 +191,7 @@ class CommandsTest(unittest.TestCase):
             "python -m axlstm.hear --devices cuda": "python/axlstm/hear.py has no option --devices",
             "scripts/none.sh": "there is no scripts/none.sh",
         }.items():
-            found = [fault for words in simple_commands(line) for fault in checker.faults(words)]
+            found = [fault for words in simple_commands(line) for fault in self.checker.faults(words)]
             self.assertEqual(len(found), 1, (line, found))
             self.assertIn(fault, found[0])
 
@@ -164,6 +200,10 @@ class CommandsTest(unittest.TestCase):
         lines = shell_lines(text)
         self.assertEqual([number for number, _ in lines], [3, 5, 8])
         self.assertEqual([simple_commands(line) for _, line in lines], [[["one", "two"]], [["four"], ["five"], ["six"]], [["seven"]]])
+
+    def test_code_in_sentences(self) -> None:
+        text = "a `b --c` and `d\ne`\n```sh\n`f`\n```\n| `g\\|h` |\n"
+        self.assertEqual(inline_code(text), [(1, "b --c"), (1, "d e"), (6, "g|h")])
 
     def test_help_in_parts(self) -> None:
         printed = (
