@@ -14,9 +14,10 @@ void visit(OptimOptions& optim, Visitor& v) {
   v.choice(
       "decay", optim.decay,
       "parameters that decay: matrices leaves out biases and one-dimensional ones; all is what MW-MAE's code does");
-  v.boolean("decay_A_log", optim.decay_A_log,
-            "ssam only: decay A_log as well. true as in the released code, whose optimiser ignores Mamba's mark "
-            "against it: without an opposing gradient all time constants approach each other in a full run");
+  v.boolean(
+      "decay_A_log", optim.decay_A_log,
+      "ssam only: decay A_log as well. true as in the released code, whose optimiser overlooks the mark that Mamba "
+      "sets against it: without an opposing gradient all time constants of a full run shrink together");
   v.number("beta1", optim.beta1, {0, 0.999999}, "decay of the first moment");
   v.number("beta2", optim.beta2, {0, 0.999999}, "decay of the second moment");
   v.number("eps", optim.eps, {0, 1}, "added to the root of the second moment");
@@ -72,10 +73,9 @@ void visit(EvalOptions& eval, Visitor& v) {
          "folder of a HEAR task of whole clips: its validation clips are classified by their nearest training clips; "
          "empty: none",
          Effect::kNone);
-  v.integer("probe_every_epochs", eval.probe_every_epochs, kPositive,
-            "epochs between scores; the end of training is always scored", Effect::kNone);
-  v.integer("probe_clips", eval.probe_clips, kPositive,
-            "limit on the training clips, and on the validation clips, that are used", Effect::kNone);
+  v.integer("probe_every_epochs", eval.probe_every_epochs, kPositive, "and at the end", Effect::kNone);
+  v.integer("probe_clips", eval.probe_clips, kPositive, "at most so many training and so many validation clips",
+            Effect::kNone);
   v.end_section();
 }
 
