@@ -19,10 +19,12 @@ ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
            ->type_name("FOLDER");
   app.add_option("-o,--output", options.output_dir, "Folder to write to");
   CLI::App& for_files = *app.add_option_group("Sound files, folders of them, and --packed");
-  for_files.add_option("--kind", options.kind, "One vector a clip (of a stream: a chunk), or one a time step")
+  for_files
+      .add_option("--kind", options.kind,
+                  "scene: a vector for each clip (with --stream: each chunk); timestamp: for each time step")
       ->transform(one_of<embed::EmbeddingKind>())
       ->option_text(choices(options.kind));
-  for_files.add_option("--format", options.format, "A .npy file for each clip, or one embeddings.csv")
+  for_files.add_option("--format", options.format, "npy: a .npy file for each clip; csv: one embeddings.csv")
       ->transform(one_of<embed::OutputFormat>())
       ->option_text(choices(options.format));
   app.add_option("--layout", model.layout, "Instead of the checkpoint's embedding.layout")
@@ -35,26 +37,27 @@ ExtractGroups add_extract_options(CLI::App& app, ExtractArguments& arguments) {
   app.add_option("--device", model.device, "Where to compute; HEAR tasks on all GPUs that are visible")
       ->transform(one_of<runtime::DeviceChoice>())
       ->option_text(choices(model.device));
-  app.add_option("--precision", model.precision,
-                 "Arithmetic; auto: fp16 on a GPU, as the paper's embeddings, fp32 on the CPU (docs/performance.md)")
+  app.add_option(
+         "--precision", model.precision,
+         "Arithmetic; auto: fp16 on a GPU, as for the paper's embeddings, fp32 on the CPU (docs/performance.md)")
       ->transform(one_of<runtime::Precision>())
       ->option_text(choices(model.precision));
-  app.add_option("--batch-seconds", options.batch_seconds, "Audio encoded at once")
+  app.add_option("--batch-seconds", options.batch_seconds, "Audio that is encoded at once")
       ->check(CLI::Range(0.1, 1e6))
       ->option_text(str("SECONDS [", options.batch_seconds, "]"));
-  CLI::Option& min_decoded_fraction =
-      *app.add_option(
-              "--min-decoded-fraction", options.min_decoded_fraction,
-              "A file of which less than this share of what it promises can be decoded fails; with more it is taken, "
-              "with a warning")
-           ->check(CLI::Range(0.0, 1.0))
-           ->option_text("SHARE [0.9]");
+  CLI::Option& min_decoded_fraction = *app.add_option("--min-decoded-fraction", options.min_decoded_fraction,
+                                                      "A file fails if less than this share of the length in its "
+                                                      "header can be decoded; with more, but not all, "
+                                                      "it is used with a warning")
+                                           ->check(CLI::Range(0.0, 1.0))
+                                           ->option_text("SHARE [0.9]");
   from_packed.excludes(&min_decoded_fraction);  // what pack left out is not there
-  app.add_option("--seed", model.seed, "Of random: weights")
+  app.add_option("--seed", model.seed, "Seed of the weights of random:CONFIG.yaml")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 53))
       ->option_text("N [0]");
   CLI::App& for_tasks = *app.add_option_group("HEAR tasks");
-  for_tasks.add_flag("--resample", options.resample, "Take audio of another rate than the model's; also with --stream");
+  for_tasks.add_flag("--resample", options.resample,
+                     "Resample audio of another rate than the model's; also with --stream");
   for_tasks.add_flag("!--no-per-file", options.per_file, "Leave out each clip's own .npy");
   return {for_files, for_tasks, add_stream_options(app, options, stream)};
 }

@@ -8,7 +8,7 @@ const CLI::App& add_evaluation_options(CLI::App& app, EvaluationArguments& main)
   auto& arguments = main.evaluate;
   app.add_option(
          "embeddings", main.inputs,
-         "Embedding folders of tasks, or folders of such; with --config: hear.key=value, stronger than the file")
+         "Embedding folders of tasks, or folders that hold such; with --config: hear.key=value, stronger than the file")
       ->type_name("DIR");
   app.add_option("-c,--config", main.config_file,
                  "YAML file that names models and tasks: embeds, evaluates and reports (docs/config.md)")
@@ -20,18 +20,21 @@ const CLI::App& add_evaluation_options(CLI::App& app, EvaluationArguments& main)
       .add_option("--grid", arguments.runner.grid,
                   "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
       ->capture_default_str();
-  options.add_option("--grid-points", arguments.runner.max_grid_points, "Points of the shuffled grid to try")
+  options
+      .add_option("--grid-points", arguments.runner.max_grid_points,
+                  "Number of points of the shuffled grid that are tried")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text(str("N [", arguments.runner.max_grid_points, "]"));
-  options.add_option("--seed", arguments.first_seed, "First seed: of initialisation, dropout and grid order")
+  options.add_option("--seed", arguments.first_seed, "First seed (initialisation, dropout and order of the grid)")
       ->capture_default_str();
   options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [1]");
-  options.add_option("--jobs", arguments.jobs, "Tasks and seeds at once")
+  options.add_option("--jobs", arguments.jobs, "Tasks and seeds that are evaluated at once")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per core; 4 for each GPU]");
-  options.add_option("--threads", arguments.runner.threads, "CPU threads of each; 1 gives the official kit's digits")
+  options
+      .add_option("--threads", arguments.runner.threads, "CPU threads of each job; 1 gives the official kit's digits")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [1]");
   options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")

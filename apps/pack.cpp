@@ -36,28 +36,31 @@ int main(int argc, char** argv) {
   app.add_option("-o,--output", output, "Folder to write to; the same command goes on with what is in it")
       ->type_name("DIR");
   app.add_option("--tar", tars,
-                 "Tar or zip archives, WebDataset's for example, or folders of them, instead of data.root and "
-                 "data.manifest; patterns in quotes too: 'shards/{000000..000099}.tar', 'shards/*.tar'")
-      ->type_name("PATH ...");
-  app.add_option("--parquet", parquet,
-                 "Parquet files with a column of audio, as Hugging Face's data sets have them, or folders of them; "
-                 "patterns as above. data.root: where their paths begin")
-      ->type_name("PATH ...");
-  app.add_option("--audio-column", columns.audio, "Of --parquet: column of {bytes, path}, of bytes or of paths")
+                 "Tar or zip archives (WebDataset, for example) or folders of them, in place of data.root and "
+                 "data.manifest; also patterns in quotes: 'shards/{000000..000099}.tar', 'shards/*.tar'")
+      ->type_name("PATH");
+  app.add_option(
+         "--parquet", parquet,
+         "Parquet files with a column of audio, as in Hugging Face's data sets, or folders of them; patterns as "
+         "above. Paths in them are relative to data.root")
+      ->type_name("PATH");
+  app.add_option("--audio-column", columns.audio,
+                 "With --parquet: the column of the audio: {bytes, path}, bytes or paths")
       ->type_name("NAME");
-  app.add_option("--id-column", columns.id, "Of --parquet: column of the clips' names")->type_name("NAME");
-  app.add_option("--label-column", columns.labels, "Of --parquet: column of the labels")->type_name("NAME");
+  app.add_option("--id-column", columns.id, "With --parquet: the column of the clips' names")->type_name("NAME");
+  app.add_option("--label-column", columns.labels, "With --parquet: the column of the labels")->type_name("NAME");
   app.add_option("--format", options.encoding,
-                 "16-bit samples, or float16 log-mel: half the computing and the size, but rounded")
+                 "pcm16: 16-bit samples; logmel16: log-mel in float16, half the computing and size, but rounded")
       ->transform(cli::one_of<data::Encoding>())
       ->option_text(cli::choices(options.encoding));
-  app.add_option("--shard-mb", options.shard_mb, "Size of a shard")
+  app.add_option("--shard-mb", options.shard_mb, "Size of a shard in MiB")
       ->check(CLI::Range(1, 1 << 20))
-      ->capture_default_str();
-  app.add_option("--memory-mb", options.memory_mb,
-                 "For the clips that are worked on at once, however many threads there are")
+      ->option_text(str("N [", options.shard_mb, "]"));
+  app.add_option(
+         "--memory-mb", options.memory_mb,
+         "Memory in MiB for the clips that all threads together decode at once, estimated from the files' sizes")
       ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
+      ->option_text(str("N [", options.memory_mb, "]"));
   CLI::Option* info =
       app.add_option("--info", to_describe, "Print what a packed folder holds, and exit")->type_name("DIR");
   app.add_option("--verify", to_verify, "Compare a packed folder with its checksums, and exit")

@@ -38,17 +38,17 @@ const CLI::App& add_stream_options(CLI::App& app, const embed::ExtractionOptions
   arguments.shared = &shared;
   app.add_flag(
       "--stream", arguments.wanted,
-      "Embed the sound that comes from standard input, 16-bit or float samples or WAV, while it comes: one JSON "
-      "line for each two seconds on standard output (docs/stream.md)");
+      "Embed live sound from standard input, 16-bit or float samples or WAV: one JSON line on standard output for "
+      "each two seconds (docs/stream.md)");
   auto& group = *app.add_option_group("With --stream");
   auto& input = arguments.live.input;
-  group.add_option("--input", input.samples, "Samples without a WAV header")
+  group.add_option("--input", input.samples, "Format of samples without a WAV header")
       ->transform(one_of<audio::SampleFormat>())
       ->option_text(choices(audio::SampleFormat::kS16le));
-  group.add_option("--rate", input.sample_rate, "Theirs, in Hz")
+  group.add_option("--rate", input.sample_rate, "Their sample rate in Hz")
       ->check(CLI::Range(100, audio::kMaxPcmRate))
       ->option_text("HZ [the model's]");
-  group.add_option("--channels", input.channels, "Theirs, which are averaged")
+  group.add_option("--channels", input.channels, "Their channels, which are averaged")
       ->check(CLI::Range(1, audio::kMaxPcmChannels))
       ->option_text("N [1]");
   group

@@ -23,19 +23,22 @@ void add_plan_options(CLI::App& app, sweep::SweepArguments& arguments) {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Pre-trains, embeds and evaluates every cell of a sweep and prints their table; what is done is not done again.\n"
+      "Pre-trains, embeds and evaluates every cell of a sweep and prints the table; what is finished is not repeated.\n"
       "Example: sweep --config configs/ablation/table5_quick.yaml\n"
       "Exits with 3 if some runs failed or are being worked on elsewhere."};
   sweep::SweepArguments arguments;
   bool list = false, slurm = false;
   std::filesystem::path report_output;
   add_plan_options(app, arguments);
-  app.add_option("--stages", arguments.stages, "Which ones; machines may differ, given the folder cells/")
+  app.add_option("--stages", arguments.stages,
+                 "Stages to run; each may run on another machine that has the folder cells/")
       ->capture_default_str();
-  app.add_option("--jobs", arguments.jobs, "Runs at once, each on one GPU if there are any")
+  app.add_option("--jobs", arguments.jobs, "Number of runs at once, each on one GPU if there are any")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per GPU, else 1]");
-  app.add_option("--cell", arguments.cell, "This run only, as --list numbers them")->check(CLI::Range(0, 1'000'000));
+  app.add_option("--cell", arguments.cell, "Only this run; the number is that of --list")
+      ->check(CLI::Range(0, 1'000'000))
+      ->option_text("N");
   app.add_flag("--list", list, "Print the runs and exit");
   app.add_flag("--slurm", slurm, "Print a batch script with an array task for each run, and exit");
   cli::add_common_flags(app);

@@ -13,8 +13,9 @@ void visit(DataOptions& data, Visitor& v) {
          Effect::kNone);
   v.text("packed", data.packed, "folder of packed clips, as `pack` writes it, instead of root and manifest",
          Effect::kNone);
-  v.integer("synthetic", data.synthetic, kNotNegative,
-            "so many clips of noise instead of audio, to measure how fast training is without data; 0: none");
+  v.integer(
+      "synthetic", data.synthetic, kNotNegative,
+      "number of clips of noise to train on instead of audio, to measure the speed without reading data; 0: none");
   v.text(
       "validation", data.validation,
       "held-out clips for the validation loss: a packed folder, a folder of audio, or a manifest (its paths relative "
@@ -36,8 +37,8 @@ void visit(DataOptions& data, Visitor& v) {
   v.number("max_bad_fraction", data.max_bad_fraction, kFraction,
            "unreadable clips are skipped with a warning; more than this share of them stops the run", Effect::kNone);
   v.number("min_decoded_fraction", data.min_decoded_fraction, kFraction,
-           "a file of which less than this share of what it promises can be decoded is unreadable; with more it is "
-           "taken, with a warning",
+           "a file is unreadable if less than this share of the length in its header can be decoded; with more, but "
+           "not all, it is used with a warning",
            Effect::kNone);
   v.end_section();
 }

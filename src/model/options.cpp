@@ -172,7 +172,7 @@ void visit(EncoderOptions& model, Visitor& v) {
 
 void visit(MaskOptions& mask, Visitor& v) {
   v.begin_section("mask", "Which patches are hidden in pre-training.");
-  v.number("ratio", mask.ratio, {0, 0.999}, "share of the patches");
+  v.number("ratio", mask.ratio, {0, 0.999}, "share of the patches that are masked");
   v.choice("mode", mask.mode, "single patches, or whole time steps");
   v.end_section();
 }
@@ -181,7 +181,7 @@ void visit(DecoderOptions& decoder, Visitor& v) {
   v.begin_section("decoder", "What a masked autoencoder predicts the hidden patches by (objective.name).");
   v.integer("dim", decoder.dim, {4, 65536}, "width");
   v.integer("depth", decoder.depth, {1, 1024}, "transformer blocks");
-  v.integer("heads", decoder.heads, {1, 1024}, "of attention");
+  v.integer("heads", decoder.heads, {1, 1024}, "attention heads");
   v.texts(
       "windows", decoder.windows,
       "of MW-MAE: for each head the tokens that it attends among, or global, such as [2, 5, 10, 25, 50, 125, global, "
@@ -191,7 +191,7 @@ void visit(DecoderOptions& decoder, Visitor& v) {
 
 void visit(LossOptions& loss, Visitor& v) {
   v.begin_section("loss", "Mean squared error of the predicted pixels.");
-  v.choice("region", loss.region, "hidden patches only (paper), or every patch (released code)");
+  v.choice("region", loss.region, "masked patches only (paper), or all patches (released code)");
   v.boolean("normalize_targets", loss.normalize_targets,
             "predict each patch's pixels normalised to mean 0, variance 1");
   v.end_section();

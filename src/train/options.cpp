@@ -8,10 +8,12 @@ void visit(OptimOptions& optim, Visitor& v) {
            "peak learning rate per 256 clips of batch: lr = base_lr · global_batch / 256");
   v.integer("global_batch", optim.global_batch, kPositive, "clips per update");
   v.number("epochs", optim.epochs, {1e-6, 1e9}, "length of the schedule");
-  v.number("warmup_epochs", optim.warmup_epochs, {0, 1e9}, "part of it that warms up");
-  v.number("weight_decay", optim.weight_decay, kFraction, "of what optim.decay names");
-  v.choice("decay", optim.decay,
-           "what decays: matrices is not biases and one-dimensional parameters; all is what MW-MAE's code does");
+  v.number("warmup_epochs", optim.warmup_epochs, {0, 1e9},
+           "first part of the schedule, in which the learning rate rises to its peak");
+  v.number("weight_decay", optim.weight_decay, kFraction, "weight decay of the parameters that optim.decay names");
+  v.choice(
+      "decay", optim.decay,
+      "parameters that decay: matrices leaves out biases and one-dimensional ones; all is what MW-MAE's code does");
   v.boolean(
       "decay_A_log", optim.decay_A_log,
       "ssam only: decay A_log as well. true as in the released code, whose optimiser overlooks the mark that Mamba "
@@ -34,16 +36,15 @@ void visit(TrainOptions& train, Visitor& v) {
   v.choice("precision", train.precision,
            "arithmetic of matrix products in training (weights and optimiser are float32): auto is bf16 on a GPU, fp32 "
            "on the CPU; fp16 scales the loss; tf32 is fp32 with rounded inputs, GPU only");
-  v.boolean(
-      "deterministic", train.deterministic,
-      "on a GPU, take the operators that repeat to the last bit where LibTorch has them (it warns where not); slower. "
-      "The CPU always repeats");
-  v.integer("seed", train.seed, kNotNegative, "of initialisation, order, crops and masks");
+  v.boolean("deterministic", train.deterministic,
+            "on a GPU, use operators with bit-equal results from run to run where LibTorch has them (it warns where "
+            "not); slower. The CPU always gives bit-equal results");
+  v.integer("seed", train.seed, kNotNegative, "seed of initialisation, order, crops and masks");
   v.integer("threads", train.threads, {0, 1024},
             "CPU threads of an operator; 0: one per core that may be used. Bit-equal resume needs the same number",
             Effect::kNone);
   v.integer("device_batch", train.device_batch, kNotNegative,
-            "clips of one forward pass, gradients are accumulated to global_batch; 0: all at once", Effect::kNone);
+            "clips of a micro-batch; gradients are accumulated up to global_batch; 0: all at once", Effect::kNone);
   v.choice(
       "cuda_graph", train.cuda_graph,
       "record a step's forward and backward pass as a CUDA graph, which spares the host's work for each kernel; auto: "
@@ -53,17 +54,16 @@ void visit(TrainOptions& train, Visitor& v) {
             Effect::kNone);
   v.integer("max_skipped_steps", train.max_skipped_steps, kPositive,
             "a step whose loss or gradient is not finite is skipped; this many in a row end the run", Effect::kNone);
-  v.integer(
-      "log_every_steps", train.log_every_steps, kPositive,
-      "progress lines where stderr is no terminal, TensorBoard's records, and the steps over which clips/s, MFU and "
-      "waiting are measured",
-      Effect::kNone);
+  v.integer("log_every_steps", train.log_every_steps, kPositive,
+            "steps between progress lines (if stderr is no terminal) and between TensorBoard's records, over which "
+            "clips/s, MFU and data wait are averaged",
+            Effect::kNone);
   v.integer("save_every_steps", train.save_every_steps, kPositive, "checkpoints", Effect::kNone);
   v.integer("validate_every_steps", train.validate_every_steps, kPositive,
             "loss on data.validation; a classifier: eval.every_epochs", Effect::kNone);
   v.integer("keep_last", train.keep_last, kPositive, "newest checkpoints kept", Effect::kNone);
   v.integer("keep_every_steps", train.keep_every_steps, kNotNegative,
-            "checkpoints of multiples of this are kept for ever; 0: none. A multiple of save_every_steps",
+            "checkpoints at multiples of this step are never deleted; 0: none. Must be a multiple of save_every_steps",
             Effect::kNone);
   v.number("ema_decay", train.ema_decay, {0, 0.999999999},
            "exponential moving average of the weights, kept as ema.safetensors beside the others; 0: none");

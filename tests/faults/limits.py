@@ -85,7 +85,7 @@ def no_gpu(space: Workspace) -> int:
 
 
 def full_output(space: Workspace) -> int:
-    """Results that cannot be printed are no success."""
+    """Results that cannot be printed count as a failure."""
     for command in (space.command("pack", "--info", space.folder / "packed"), space.pretrain(space.output(), "--dump-config")):
         ended = subprocess.run(command, stdout=Path("/dev/full").open("w"), stderr=subprocess.PIPE, text=True)
         check(ended.returncode == 1 and "standard output cannot be written" in ended.stderr, "to a full disk:", ended)

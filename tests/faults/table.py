@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 PROGRAMS = ("pretrain", "pack", "extract", "hear-eval", "sweep")
-RERUN = "nothing half-written is taken for whole, and the same command ends as the unbroken run"
+RERUN = "no incomplete file counts as complete, and the same command ends with the result of an unbroken run"
 PROMISES = {
     **{f"kill-{program}": f"`{program}` killed (SIGKILL) at random moments: {RERUN}" for program in PROGRAMS},
-    **{f"full-{program}": f"Disk full in `{program}`, at every write, for once and for good: the file and the reason are named, {RERUN}"
+    **{f"full-{program}": f"Disk full in `{program}`, at every write, once and permanently: the file and the reason are named, {RERUN}"
        for program in PROGRAMS},
-    **{f"read-only-{program}": f"Read-only output of `{program}`: said, and nothing is changed" for program in PROGRAMS},
+    **{f"read-only-{program}": f"Read-only output of `{program}`: reported, and nothing is changed" for program in PROGRAMS},
     "metrics": "Disk full for a while: no record of `metrics.jsonl` is lost",
     "no-flush": "File systems that cannot flush files or folders (EINVAL, ENOTSUP …): one warning, the run goes on; EIO is a failure",
     "read-error": "Reading fails (EIO) in shards, sound files, lists, embeddings, checkpoints: the file is named; clips are replaced as "
@@ -29,7 +29,7 @@ PROMISES = {
     "locales": "Spaces, quotes and other scripts in paths, decimal commas: the same results",
     "numbers": "NaN in a sound file, numbers that are not finite in a step: the clip is named",
     "no-gpu": "No GPU or no driver: the reference path with a warning",
-    "full-output": "Results that cannot be printed are no success",
+    "full-output": "Results that cannot be printed count as a failure",
     "load-manifest": "2.05 million entries: first step within 10 s and 1 GB",
     "load-shards": "10,000 shards",
     "load-long-wav": "A WAV of 10 hours in constant memory: `extract` and `pack` within 700 MiB, `pretrain` within 1,536",

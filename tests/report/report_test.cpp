@@ -169,6 +169,9 @@ TEST(ReportTextTest, RendersEveryFormat) {
   const std::string html = html_report(report);
   EXPECT_NE(html.find("my_&lt;model&gt;&amp;"), std::string::npos);
   EXPECT_EQ(html.find("<model>"), std::string::npos);
+  EXPECT_NE(html.find("</svg>my_&lt;model&gt;&amp;</li>"), std::string::npos) << "the legend";
+  EXPECT_NE(html.find("</svg>published</li>"), std::string::npos);
+  EXPECT_NE(html.find("<g><title>AxLSTM-B, BO: 93.6 ± 0.9</title>"), std::string::npos) << "the name on hover";
   EXPECT_NE(html.find("aria-label=\"s(m), published scale\""), std::string::npos);
   EXPECT_EQ(html.find("src="), std::string::npos);
   EXPECT_EQ(html.find("http"), std::string::npos);
