@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <set>
+#include <string_view>
 
 #include "axlstm/core/error.h"
 #include "axlstm/core/files.h"
@@ -38,8 +39,8 @@ std::string id_of(const std::string& name) {
 
 [[noreturn]] void fail(const Node& node, const std::string& what) { throw UsageError(node.origin.str() + ": " + what); }
 
-const std::string& scalar(const Node& node, const std::string& what) {
-  if (node.kind != Node::Kind::kScalar) fail(node, what + " takes a text");
+const std::string& scalar(const Node& node, std::string_view what) {
+  if (node.kind != Node::Kind::kScalar) fail(node, str(what, " takes a text"));
   return node.scalar;
 }
 

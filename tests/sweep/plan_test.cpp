@@ -74,6 +74,7 @@ TEST_F(PlanTest, NamesWhatIsWrong) {
   expect(kHead, {"sweep.yaml", "neither cells nor grid"});
   expect(kHead + "cells:\n  - {name: a, sede: 3}\n", {"sweep.yaml:4:", "unknown key 'sede'"});
   expect(kHead + "cells:\n  - {name: a, model: random}\n", {"model is 'random'", "trained, untrained, naive"});
+  expect(kHead + "cells:\n  - {name: a, seeds: [3]}\n", {"sweep.yaml:4:", "seeds takes a text"});
   expect(kHead + "cells:\n  - {name: a, set: {model.expanson: 2}}\n",
          {"unknown key 'model.expanson'", "model.expansion"});
   expect(kHead + "cells:\n  - {name: a b}\n  - {name: A-b}\n", {"two cells are called 'a-b'"});
