@@ -135,7 +135,9 @@ int main(int argc, char** argv) {
   app.add_option("--model", arguments.model.name, "A run of finetune (its best checkpoint is taken) or a checkpoint")
       ->required();
   app.add_option("inputs", arguments.inputs, "Sound files, or folders of them")->required();
-  app.add_option("--top", arguments.top, "Labels of each file")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  app.add_option("--top", arguments.top, "Labels of each file")
+      ->check(CLI::Range(1, 1'000'000))
+      ->option_text(str("N [", arguments.top, "]"));
   app.add_option("--threshold", arguments.threshold, "Only labels of at least this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
