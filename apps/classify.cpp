@@ -70,37 +70,45 @@ std::vector<Labelled> best(const torch::Tensor& probabilities, const std::vector
   return shown;
 }
 
-/// One file's rows in the format; JSON is an array over all files.
+/// Writes each file's rows as soon as they are known; JSON is an array over all files.
 class Output {
  public:
-  explicit Output(Format format) : format_(format) {
-    if (format_ == Format::kCsv) text_ << "file,rank,label,probability\n";
+  Output(Format format, std::ostream& to) : format_(format), to_(to) {
+    if (format_ == Format::kCsv) to_ << "file,rank,label,probability\n";
+    if (format_ == Format::kJson) to_ << "[";
   }
 
   void add(const fs::path& file, const std::vector<Labelled>& labels) {
-    if (format_ == Format::kTable) text_ << file.string() << "\n";
-    nlohmann::ordered_json entry{{"file", file.string()}, {"labels", nlohmann::ordered_json::array()}};
+    if (format_ == Format::kJson) return add_json(file, labels);
+    if (format_ == Format::kTable) to_ << file.string() << "\n";
     for (std::size_t n = 0; n < labels.size(); ++n) {
       const auto& [label, probability] = labels[n];
-      if (format_ == Format::kTable)
-        text_ << "  " << std::fixed << std::setprecision(4) << probability << "  " << label << "\n";
-      if (format_ == Format::kCsv) {
-        text_ << csv_field(file.string()) << "," << n + 1 << "," << csv_field(label) << "," << probability << "\n";
+      if (format_ == Format::kTable) {
+        to_ << "  " << std::fixed << std::setprecision(4) << probability << "  " << label << "\n";
+      } else {
+        to_ << csv_field(file.string()) << "," << n + 1 << "," << csv_field(label) << "," << probability << "\n";
       }
-      entry["labels"].push_back({{"label", label}, {"probability", probability}});
     }
-    if (format_ == Format::kJson) array_.push_back(std::move(entry));
   }
 
-  std::string text() const {
-    constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // names that are not UTF-8
-    return format_ == Format::kJson ? array_.dump(2, ' ', false, kReplace) + "\n" : text_.str();
+  void end() {
+    if (format_ == Format::kJson) to_ << (is_first_ ? "]\n" : "\n]\n");
   }
 
  private:
+  void add_json(const fs::path& file, const std::vector<Labelled>& labels) {
+    constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // names that are not UTF-8
+    nlohmann::ordered_json entry{{"file", file.string()}, {"labels", nlohmann::ordered_json::array()}};
+    for (const auto& [label, probability] : labels) {
+      entry["labels"].push_back({{"label", label}, {"probability", probability}});
+    }
+    to_ << (is_first_ ? "\n" : ",\n") << entry.dump(2, ' ', false, kReplace);
+    is_first_ = false;
+  }
+
   Format format_;
-  std::ostringstream text_;
-  nlohmann::ordered_json array_ = nlohmann::ordered_json::array();
+  std::ostream& to_;
+  bool is_first_ = true;
 };
 
 int classify(const Arguments& arguments) {
@@ -109,17 +117,15 @@ int classify(const Arguments& arguments) {
   embed::Classifier classifier(arguments.model);
   std::size_t failed = 0;
   const auto files = files_of(arguments.inputs, failed);
-  Output output(arguments.format);
+  std::ostringstream text;  // of a file, which is whole or absent
+  Output output(arguments.format, arguments.output.empty() ? static_cast<std::ostream&>(std::cout) : text);
   std::size_t done = 0;
   failed += classifier.classify(files, [&](const fs::path& file, const torch::Tensor& probabilities) {
     output.add(file, best(probabilities, classifier.classes(), arguments));
     ++done;
   });
-  if (arguments.output.empty()) {
-    std::cout << output.text();
-  } else {
-    write_file_atomic(expand_home(arguments.output), output.text());
-  }
+  output.end();
+  if (!arguments.output.empty()) write_file_atomic(expand_home(arguments.output), text.str());
   if (failed > 0) log::warn(str(failed, " of ", failed + done, " files could not be classified"));
   return failed == 0 ? kOk : done > 0 ? kSomeFailed : kFailed;
 }

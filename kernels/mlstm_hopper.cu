@@ -50,6 +50,7 @@ cudaError_t enqueue_on_all(void (*kernel)(Params), const Params& params, cudaStr
 
 }  // namespace
 
+static_assert(kWeightWarps == HopperLayout::kConsumers / kWarp);
 int weight_parts(const MlstmShape& shape) {
   return static_cast<int>(hopper_ctas_of_head(shape, count_multiprocessors()));
 }
