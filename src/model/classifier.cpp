@@ -34,7 +34,16 @@ ClassifierImpl::ClassifierImpl(const EncoderOptions& options, const HeadOptions&
 }
 
 std::int64_t ClassifierImpl::embedding_width() const {
-  return options().dim * (head_options_.pooling == Pooling::kBoth ? 2 : 1);
+  switch (head_options_.pooling) {
+    case Pooling::kTimeMean:
+      return options().grid_columns() * options().dim;
+    case Pooling::kBoth:
+      return 2 * options().dim;
+    case Pooling::kMean:
+    case Pooling::kClassToken:
+      break;
+  }
+  return options().dim;
 }
 
 std::int64_t ClassifierImpl::last_width() const {
@@ -50,11 +59,15 @@ torch::Tensor ClassifierImpl::embedding(const torch::Tensor& spectrogram, const 
   const auto parts = spectrogram.reshape({spectrogram.size(0) * windows, 1, encoder.frames, spectrogram.size(3)});
   const auto tokens = normed(hidden(patches(parts), factors));
   const auto class_token = [&] { return tokens.select(1, 0); };
-  const auto mean = [&] { return tokens.narrow(1, encoder.class_tokens(), encoder.patches()).mean(1); };
+  const auto of_patches = tokens.narrow(1, encoder.class_tokens(), encoder.patches());
+  const auto mean = [&] { return of_patches.mean(1); };
   torch::Tensor pooled;
   switch (head_options_.pooling) {
     case Pooling::kMean:
       pooled = mean();
+      break;
+    case Pooling::kTimeMean:
+      pooled = of_patches.unflatten(1, {encoder.grid_rows(), encoder.grid_columns()}).mean(1).flatten(1);
       break;
     case Pooling::kClassToken:
       pooled = class_token();

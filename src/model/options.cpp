@@ -203,7 +203,10 @@ void visit(HeadOptions& head, Visitor& v) {
       "classes", head.classes,
       "names of the classes, in the order of the outputs; empty: those of classification.labels, or of all training "
       "clips in alphabetical order. Stored with the run");
-  v.choice("pooling", head.pooling, "what the head sees: the mean of the patches' tokens, the class token, or both");
+  v.choice(
+      "pooling", head.pooling,
+      "what the head sees: the mean of the patches' tokens; time_mean: their mean over time, with the tokens of all "
+      "frequencies side by side, as in embeddings; the class token; or both, this and the mean");
   v.integer("hidden", head.hidden, {0, 65536}, "units of a hidden layer with GELU; 0: a linear head");
   v.boolean("norm", head.norm, "a layer norm in front of the head");
   v.number("dropout", head.dropout, {0, 0.999}, "of what the last layer sees");
@@ -214,7 +217,8 @@ void visit(HeadOptions& head, Visitor& v) {
 }
 
 void check_head(const HeadOptions& head, const EncoderOptions& encoder) {
-  need(head.pooling == Pooling::kMean || encoder.class_token,
+  const bool wants_class_token = head.pooling == Pooling::kClassToken || head.pooling == Pooling::kBoth;
+  need(!wants_class_token || encoder.class_token,
        str("head.pooling is ", enum_name(head.pooling),
            ", but the encoder has no class token (model.class_token is false); set head.pooling=mean"));
   std::set<std::string> known;

@@ -47,10 +47,8 @@ def random_encoder(name: str) -> Encoder:
     import transformers
 
     kind = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}[name]
-    large = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
-             "do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
-    config = getattr(transformers, f"{kind}Config")(**large, attn_implementation="eager")
-    return speech_model(getattr(transformers, f"{kind}Model")(config), f"{name} large, random")
+    config = getattr(transformers, f"{kind}Config")(attn_implementation="eager")
+    return speech_model(getattr(transformers, f"{kind}Model")(config), f"{name} base, random")
 
 
 def write_clips(folder: Path, count: int, rate: int) -> list[Path]:

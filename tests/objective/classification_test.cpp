@@ -125,6 +125,23 @@ TEST(ClassificationObjective, MeanPoolingIsTheMeanOfTheEncodersTokens) {
   EXPECT_LE(test::relative_error(objective.logits(batch.spectrogram), expected), 1e-5);
 }
 
+/// 50 time steps of 5 tokens, which stay apart.
+TEST(ClassificationObjective, TimeMeanPoolingKeepsFrequenciesApart) {
+  torch::manual_seed(1);
+  Classification objective(recipe("head: {classes: [a, b, c], pooling: time_mean}\n"));
+  const torch::NoGradGuard no_grad;
+  const auto batch = batch_of({"a", "b"});
+  const auto tokens = objective.encoder()->forward(batch.spectrogram).narrow(1, 1, 250);
+  std::vector<torch::Tensor> of_frequencies;
+  for (int frequency = 0; frequency < 5; ++frequency)
+    of_frequencies.push_back(tokens.slice(1, frequency, 250, 5).mean(1));
+  const auto parameters = objective.module().named_parameters();
+  ASSERT_EQ(parameters["head.0.weight"].size(1), 5 * 16);
+  const auto expected =
+      torch::linear(torch::cat(of_frequencies, 1), parameters["head.0.weight"], parameters["head.0.bias"]);
+  EXPECT_LE(test::relative_error(objective.logits(batch.spectrogram), expected), 1e-5);
+}
+
 TEST(ClassificationObjective, WindowsAreSeenByThemselvesAndAveraged) {
   torch::manual_seed(1);
   Classification objective(recipe("head: {classes: [a, b, c], windows: 3}\n"));

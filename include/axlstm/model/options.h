@@ -68,10 +68,10 @@ struct DecoderOptions {
 };
 inline constexpr const char* kGlobal = "global";
 
-/// Which of an encoder's tokens a classifier sees: the mean of the patches', the class token, or both, one behind the
-/// other.
-enum class Pooling { kMean, kClassToken, kBoth };
-constexpr auto enum_names(Pooling) { return std::array{"mean", "class_token", "both"}; }
+/// What a classifier sees of an encoder's tokens: the mean of the patches', their mean over time (those of one time
+/// step one behind the other, as in embeddings), the class token, or this and the mean, one behind the other.
+enum class Pooling { kMean, kTimeMean, kClassToken, kBoth };
+constexpr auto enum_names(Pooling) { return std::array{"mean", "time_mean", "class_token", "both"}; }
 
 /// The head of a classifier.
 struct HeadOptions {
