@@ -186,14 +186,29 @@ Chunks chunks_of(const std::vector<torch::Tensor>& waveforms, const features::Lo
 
 Chunks chunks_of_log_mel(const std::vector<torch::Tensor>& log_mels, std::int64_t mels, std::int64_t frames,
                          const torch::Device& device, Padding padding) {
-  Cut cut(frames, padding);
+  Chunks chunks;
+  std::int64_t count = 0;
   for (const auto& log_mel : log_mels) {
     AXLSTM_CHECK(log_mel.dim() == 2 && log_mel.size(0) > 0 && log_mel.size(1) == mels,
                  "embed: log-mel must be [frames, ", mels, "], got ", log_mel.sizes());
-    cut.add(log_mel);
+    chunks.padded_frames.push_back(missing(log_mel.size(0), frames));
+    chunks.counts.push_back((log_mel.size(0) + chunks.padded_frames.back()) / frames);
+    count += chunks.counts.back();
   }
-  Chunks chunks = cut.all();
-  chunks.input = chunks.input.to(device);  // at once: a transfer for each clip would cost more than its bytes
+  const auto host =
+      torch::empty({count, 1, frames, mels}, torch::dtype(torch::kFloat32).pinned_memory(device.is_cuda()));
+  auto* target = host.data_ptr<float>();
+  for (std::size_t clip = 0; clip < log_mels.size(); ++clip) {
+    const auto log_mel = log_mels[clip].to(torch::kFloat32).contiguous();
+    const auto* source = log_mel.const_data_ptr<float>();
+    target = std::copy_n(source, log_mel.numel(), target);
+    for (std::int64_t frame = 0; frame < chunks.padded_frames[clip]; ++frame) {
+      const auto mirrored = features::reflect(log_mel.size(0) + frame, log_mel.size(0));
+      target = padding == Padding::kZero ? std::fill_n(target, mels, 0.0F)
+                                         : std::copy_n(source + mirrored * mels, mels, target);
+    }
+  }
+  chunks.input = host.to(device, /*non_blocking=*/true);
   return chunks;
 }
 

@@ -16,12 +16,11 @@ namespace {
 
 constexpr std::int64_t kChunksOnCpu = 64, kChunksOnGpu = 256;
 
-/// The mean over time of each clip. Each by itself: the order of its sums is that of its own length.
-torch::Tensor means(const std::vector<torch::Tensor>& clips) {
-  std::vector<torch::Tensor> means;
-  means.reserve(clips.size());
-  for (const auto& steps : clips) means.push_back(steps.mean(0));
-  return torch::stack(means);
+/// `x` [n, …] with zeros behind: [count, …].
+torch::Tensor filled_up(const torch::Tensor& x, std::int64_t count) {
+  std::vector<std::int64_t> pad(static_cast<std::size_t>(2 * x.dim()), 0);
+  pad.back() = count - x.size(0);
+  return torch::constant_pad_nd(x, pad);
 }
 
 }  // namespace
@@ -58,35 +57,40 @@ int Embedder::decoding_threads() const { return arithmetic_.device.is_cpu() ? 1 
 int Embedder::calls_at_once() const { return arithmetic_.device.is_cpu() ? 1 : 2; }
 
 /// On a GPU always as many at once, the last ones with zeros behind them: numbers do not depend on how many there are.
-torch::Tensor Embedder::encode(const torch::Tensor& chunks, const torch::Device& target) {
+torch::Tensor Embedder::encode(const torch::Tensor& chunks, const torch::Tensor& weights) {
+  const std::lock_guard lock(encoding_);
   const auto& options = encoder_->options();
-  const bool gpu = !arithmetic_.device.is_cpu(), copied = gpu && target.is_cpu();
+  const bool gpu = !arithmetic_.device.is_cpu();
   torch::Tensor all;
   for (std::int64_t first = 0; first < chunks.size(0);) {
     const auto count = std::min(batch_chunks_, chunks.size(0) - first);
-    auto part = chunks.narrow(0, first, count);
-    if (gpu && count < batch_chunks_) part = torch::constant_pad_nd(part, {0, 0, 0, 0, 0, 0, 0, batch_chunks_ - count});
-    torch::Tensor steps;
+    const auto part_of = [&](const torch::Tensor& x) {
+      const auto part = x.narrow(0, first, count);
+      return gpu && count < batch_chunks_ ? filled_up(part, batch_chunks_) : part;
+    };
+    torch::Tensor part;
     try {
       const auto autocast = arithmetic_.autocast();
-      steps = arrange_tokens(encoder_->forward(part).narrow(1, options.class_tokens(), options.patches()), options,
-                             embedding_.layout);
+      const auto tokens = encoder_->forward(part_of(chunks)).narrow(1, options.class_tokens(), options.patches());
+      const auto steps = arrange_tokens(tokens, options, embedding_.layout);
+      part = weights.defined() ? (steps.to(torch::kFloat32) * part_of(weights)).sum(1) : steps;
     } catch (const c10::OutOfMemoryError&) {
       if (batch_chunks_ == 1) throw;
     }
-    if (!steps.defined()) {  // outside the handler: the exception keeps tensors alive
+    if (!part.defined()) {  // outside the handler: the exception keeps tensors alive
       batch_chunks_ /= 2;
       log::warn(str("out of memory on ", arithmetic_.device.str(), ": ", batch_chunks_, " chunks at once from now on"));
       continue;
     }
     if (!all.defined()) {
-      all = torch::empty({chunks.size(0), steps.size(1), steps.size(2)},
-                         torch::dtype(torch::kFloat32).device(target).pinned_memory(copied));
+      auto sizes = part.sizes().vec();
+      sizes.front() = chunks.size(0);
+      all = torch::empty(sizes, torch::dtype(torch::kFloat32).pinned_memory(gpu));
     }
-    all.narrow(0, first, count).copy_(steps.narrow(0, 0, count), /*non_blocking=*/copied);
+    all.narrow(0, first, count).copy_(part.narrow(0, 0, count), /*non_blocking=*/gpu);
     first += count;
   }
-  if (copied) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
+  if (gpu) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
   return all;
 }
 
@@ -125,36 +129,47 @@ std::vector<ClipEmbedding> Embedder::embed_log_mel(const std::vector<torch::Tens
   return embed(chunks, durations_ms, kind);
 }
 
-/// Scenes leave a GPU as such: time steps are a hundred times as much, and the CPU would be slower with them than it.
 /// `chunks` must live until this returns, for another stream made them.
 std::vector<ClipEmbedding> Embedder::embed(const Chunks& chunks, const std::vector<double>& durations_ms,
                                            EmbeddingKind kind) {
-  const std::lock_guard lock(encoding_);
   const auto& options = encoder_->options();
-  const bool scenes = kind == EmbeddingKind::kScene;
-  const auto all = encode(chunks.input, scenes ? arithmetic_.device : torch::Device(torch::kCPU));
-  std::vector<torch::Tensor> clips;  // the time steps that audio stands behind
+  std::vector<std::int64_t> steps;  // of each clip: those that audio stands behind
+  for (std::size_t clip = 0; clip < durations_ms.size(); ++clip)
+    steps.push_back(chunks.counts[clip] * options.grid_rows() -
+                    options.grid_rows() * chunks.padded_frames[clip] / options.frames);
+  if (kind == EmbeddingKind::kScene) return scenes(chunks, steps);
+  const auto all = encode(chunks.input);
+  std::vector<ClipEmbedding> embeddings(steps.size());
   std::int64_t first = 0;
-  for (std::size_t clip = 0; clip < durations_ms.size(); ++clip) {
-    const auto count = chunks.counts[clip];
-    const auto steps = count * options.grid_rows() - options.grid_rows() * chunks.padded_frames[clip] / options.frames;
-    clips.push_back(all.narrow(0, first, count).flatten(0, 1).narrow(0, 0, steps));
-    first += count;
-  }
-  std::vector<ClipEmbedding> embeddings(clips.size());
-  if (scenes) {
-    const auto on_cpu = means(clips).cpu();
-    for (std::size_t clip = 0; clip < clips.size(); ++clip)
-      embeddings[clip].scene = on_cpu[static_cast<std::int64_t>(clip)];
-    return embeddings;
-  }
-  for (std::size_t clip = 0; clip < clips.size(); ++clip) {
-    const auto steps = clips[clip].size(0);
-    const double step_ms = durations_ms[clip] / static_cast<double>(steps);
-    embeddings[clip].timestamps = clips[clip];
-    embeddings[clip].timestamps_ms.reserve(static_cast<std::size_t>(steps));
-    for (std::int64_t step = 0; step < steps; ++step)
+  for (std::size_t clip = 0; clip < steps.size(); ++clip) {
+    const double step_ms = durations_ms[clip] / static_cast<double>(steps[clip]);
+    embeddings[clip].timestamps = all.narrow(0, first, chunks.counts[clip]).flatten(0, 1).narrow(0, 0, steps[clip]);
+    embeddings[clip].timestamps_ms.reserve(static_cast<std::size_t>(steps[clip]));
+    for (std::int64_t step = 0; step < steps[clip]; ++step)
       embeddings[clip].timestamps_ms.push_back(static_cast<double>(step) * step_ms);
+    first += chunks.counts[clip];
+  }
+  return embeddings;
+}
+
+/// Of a scene only the sums over each chunk leave a GPU: its time steps are a hundred times as much, and the mean of
+/// each clip, by a chain of kernels of its own, would take as long to launch as the encoder.
+std::vector<ClipEmbedding> Embedder::scenes(const Chunks& chunks, const std::vector<std::int64_t>& steps) {
+  const auto rows = encoder_->options().grid_rows();
+  const auto counted = torch::ones({chunks.input.size(0), rows, 1},
+                                   torch::dtype(torch::kFloat32).pinned_memory(arithmetic_.device.is_cuda()));
+  auto* end = counted.data_ptr<float>();  // of a clip's chunks
+  for (std::size_t clip = 0; clip < steps.size(); ++clip) {
+    end += chunks.counts[clip] * rows;
+    std::fill(end - (chunks.counts[clip] * rows - steps[clip]), end, 0.0F);
+  }
+  const auto sums = encode(chunks.input, counted.to(arithmetic_.device, /*non_blocking=*/true)).to(torch::kFloat64);
+  std::vector<ClipEmbedding> embeddings(steps.size());
+  std::int64_t first = 0;
+  for (std::size_t clip = 0; clip < steps.size(); ++clip) {
+    const auto sum = sums.narrow(0, first, chunks.counts[clip]).sum(0);
+    embeddings[clip].scene = (sum / static_cast<double>(steps[clip])).to(torch::kFloat32);
+    first += chunks.counts[clip];
   }
   return embeddings;
 }

@@ -41,9 +41,9 @@ class Embedder final : public ClipEncoder {
   int calls_at_once() const override;
   std::string description() const override { return description_; }
 
-  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on `target`, which is the CPU
-  /// or the embedder's device; there they may still be computed. Not beside another call.
-  torch::Tensor encode(const torch::Tensor& chunks, const torch::Device& target = torch::kCPU);
+  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU. With `weights`
+  /// [N, L / patch frames, 1] of them, on the embedder's device: their weighted sums over each chunk, [N, W].
+  torch::Tensor encode(const torch::Tensor& chunks, const torch::Tensor& weights = {});
 
   const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
   const features::LogMel& log_mel() const { return log_mel_; }
@@ -55,6 +55,7 @@ class Embedder final : public ClipEncoder {
   template <typename Make>
   Chunks prepare(const Make& make) const;
   std::vector<ClipEmbedding> embed(const Chunks& chunks, const std::vector<double>& durations_ms, EmbeddingKind kind);
+  std::vector<ClipEmbedding> scenes(const Chunks& chunks, const std::vector<std::int64_t>& steps);
 
   model::Encoder encoder_;
   features::LogMel log_mel_;
@@ -63,7 +64,7 @@ class Embedder final : public ClipEncoder {
   std::int64_t batch_chunks_;  ///< that go through the encoder at once
   std::string description_;
   std::optional<c10::Stream> preparing_;  ///< of a GPU
-  std::mutex encoding_;                   ///< of the encoder and batch_chunks_, among calls of embed()
+  std::mutex encoding_;                   ///< of the encoder and batch_chunks_
 };
 
 }  // namespace axlstm::embed
