@@ -162,7 +162,7 @@ class ForwardStep {
   std::byte* shared_;
 };
 
-/// The warps' parts of a block's gates, [warp][step][gate][token], behind their tiles.
+/// The warps' parts of a thread block's gates, [warp][step][gate][token], behind their tiles.
 template <typename T>
 class GateParts {
  public:
@@ -184,7 +184,8 @@ class GateParts {
   }
 };
 
-/// One block: all channels of 128 tokens of a sequence; a warp takes every sixth 32 channels. kProjects: with q, k, v.
+/// A thread block has all channels of 128 tokens of a sequence, a warp every sixth 32 channels. kProjects: with q, k,
+/// v.
 template <typename T, bool kProjects>
 __global__ void __launch_bounds__(kInputWarps* kWarp, kProjects ? 2 : 3) block_input_kernel(BlockInputParams p) {
   const BlockShape& shape = p.shape;

@@ -1,4 +1,4 @@
-// The residual stream between blocks: add what the last block found, normalise for the next. One warp a token.
+// The residual stream between layers: add the last layer's output, normalise for the next layer. One warp a token.
 #pragma once
 
 #include "block_plan.h"
@@ -27,7 +27,7 @@ __device__ inline std::int64_t place_of(std::int64_t row, std::int64_t S, bool r
   return reverse ? row + S - 1 - 2 * (row % S) : row;
 }
 
-/// Σ over the block's warps, in their order.
+/// Σ over the thread block's warps, in their order.
 template <int Pairs>
 __device__ void store_part(const float2 (&own)[Pairs], std::int64_t width, float* part) {
   float2* shared = dynamic_shared<float2>();  // [warps][Pairs · 32]

@@ -1,5 +1,5 @@
 // What follows the cell: out = (GroupNorm(h) ⊙ (1 + w) + skip ⊙ c) ⊙ SiLU(z). `Lanes` lanes share one head of one
-// token, each with up to six chunks of eight channels.
+// token, each with up to six vectors of eight channels.
 #pragma once
 
 #include "block_plan.h"
@@ -15,28 +15,29 @@ __device__ inline float sum_of_lanes(float x) {
   return x;
 }
 
-/// A lane's chunks of one head as they lie in memory, so that all of a kernel's inputs can be on their way at once.
+/// A lane's vectors of eight channels of one head as they lie in memory, so that all of a kernel's inputs can be on
+/// their way at once.
 template <int Lanes>
-struct Chunks {
-  uint4 bits[kOutputChunks];
+struct HeadVectors {
+  uint4 bits[kOutputVectors];
 
   template <typename T>
-  __device__ Chunks(const T* from, int lane, std::int64_t DH) {
+  __device__ HeadVectors(const T* from, int lane, std::int64_t DH) {
 #pragma unroll
-    for (int n = 0; n < kOutputChunks; ++n) {
+    for (int n = 0; n < kOutputVectors; ++n) {
       const int channel = 8 * (n * Lanes + lane);
       bits[n] = channel < DH ? *reinterpret_cast<const uint4*>(from + channel) : uint4{};
     }
   }
 };
 
-/// A head's normalised channels, this lane's chunks of them; returns mean and 1 / deviation.
+/// A head's normalised channels, this lane's vectors of them; returns mean and 1 / deviation.
 template <typename T, int Lanes>
-__device__ float2 normalise(Eight (&h)[kOutputChunks], const Chunks<Lanes>& from, int lane, std::int64_t DH,
+__device__ float2 normalise(Eight (&h)[kOutputVectors], const HeadVectors<Lanes>& from, int lane, std::int64_t DH,
                             float eps) {
   float sum = 0.0F;
 #pragma unroll
-  for (int n = 0; n < kOutputChunks; ++n) {
+  for (int n = 0; n < kOutputVectors; ++n) {
     h[n] = unpack_eight<T>(from.bits[n]);  // zeros beyond the head
 #pragma unroll
     for (const float x : h[n].v) sum += x;
@@ -44,7 +45,7 @@ __device__ float2 normalise(Eight (&h)[kOutputChunks], const Chunks<Lanes>& from
   const float mean = sum_of_lanes<Lanes>(sum) / static_cast<float>(DH);
   float squares = 0.0F;
 #pragma unroll
-  for (int n = 0; n < kOutputChunks; ++n) {
+  for (int n = 0; n < kOutputVectors; ++n) {
     if (8 * (n * Lanes + lane) >= DH) continue;
 #pragma unroll
     for (float& x : h[n].v) {
@@ -54,9 +55,9 @@ __device__ float2 normalise(Eight (&h)[kOutputChunks], const Chunks<Lanes>& from
   }
   const float inverse = rsqrtf(sum_of_lanes<Lanes>(squares) / static_cast<float>(DH) + eps);
 #pragma unroll
-  for (Eight& chunk : h) {
+  for (Eight& eight : h) {
 #pragma unroll
-    for (float& x : chunk.v) x *= inverse;
+    for (float& x : eight.v) x *= inverse;
   }
   return {mean, inverse};
 }
@@ -69,18 +70,18 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_kernel(BlockOutpu
   const int lane = threadIdx.x % Lanes;
   const std::int64_t row = place < heads ? place : heads - 1;  // all lanes take part in the sums
   const std::int64_t token = row / shape.NH, first = row % shape.NH * DH;
-  const Chunks<Lanes> h_chunks(static_cast<const T*>(p.h) + token * shape.I + first, lane, DH),
-      c_chunks(static_cast<const T*>(p.c) + token * shape.I + first, lane, DH),
-      z_chunks(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first, lane, DH);
-  Eight h[kOutputChunks];
-  normalise<T>(h, h_chunks, lane, DH, p.eps);
+  const HeadVectors<Lanes> h_vectors(static_cast<const T*>(p.h) + token * shape.I + first, lane, DH),
+      c_vectors(static_cast<const T*>(p.c) + token * shape.I + first, lane, DH),
+      z_vectors(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first, lane, DH);
+  Eight h[kOutputVectors];
+  normalise<T>(h, h_vectors, lane, DH, p.eps);
   if (place >= heads) return;
   T* out_row = static_cast<T*>(p.out) + token * shape.I + first;
 #pragma unroll
-  for (int n = 0; n < kOutputChunks; ++n) {
+  for (int n = 0; n < kOutputVectors; ++n) {
     const int channel = 8 * (n * Lanes + lane);
     if (channel >= DH) continue;
-    const Eight c = unpack_eight<T>(c_chunks.bits[n]), z = unpack_eight<T>(z_chunks.bits[n]);
+    const Eight c = unpack_eight<T>(c_vectors.bits[n]), z = unpack_eight<T>(z_vectors.bits[n]);
     const Eight weight = load_eight_floats(p.weight + first + channel),
                 skip = load_eight_floats(p.skip + first + channel);
     Eight out;
@@ -106,20 +107,20 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_backward_kernel(B
   const std::int64_t row = inside ? place : heads - 1;
   const std::int64_t token = row / shape.NH, first = row % shape.NH * DH, at = token * shape.I + first;
   const std::int64_t read = inside ? DH : 0;  // what dout has there may become dmix meanwhile
-  const Chunks<Lanes> h_chunks(static_cast<const T*>(p.h) + at, lane, read),
-      dout_chunks(static_cast<const T*>(b.dout) + at, lane, read),
-      c_chunks(static_cast<const T*>(p.c) + at, lane, read),
-      z_chunks(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first, lane, read);
-  Eight h[kOutputChunks], dh[kOutputChunks];
-  const float2 norm = normalise<T>(h, h_chunks, lane, DH, p.eps);
+  const HeadVectors<Lanes> h_vectors(static_cast<const T*>(p.h) + at, lane, read),
+      dout_vectors(static_cast<const T*>(b.dout) + at, lane, read),
+      c_vectors(static_cast<const T*>(p.c) + at, lane, read),
+      z_vectors(static_cast<const T*>(p.up) + token * 2 * shape.I + shape.I + first, lane, read);
+  Eight h[kOutputVectors], dh[kOutputVectors];
+  const float2 norm = normalise<T>(h, h_vectors, lane, DH, p.eps);
   float mean = 0.0F, mean_h = 0.0F;
 #pragma unroll
-  for (int n = 0; n < kOutputChunks; ++n) {
+  for (int n = 0; n < kOutputVectors; ++n) {
     const int channel = 8 * (n * Lanes + lane);
     dh[n] = {};
     if (!inside || channel >= DH) continue;
-    const Eight dout = unpack_eight<T>(dout_chunks.bits[n]), c = unpack_eight<T>(c_chunks.bits[n]),
-                z = unpack_eight<T>(z_chunks.bits[n]);
+    const Eight dout = unpack_eight<T>(dout_vectors.bits[n]), c = unpack_eight<T>(c_vectors.bits[n]),
+                z = unpack_eight<T>(z_vectors.bits[n]);
     const Eight weight = load_eight_floats(p.weight + first + channel),
                 skip = load_eight_floats(p.skip + first + channel);
     Eight out, dz, dmix;
@@ -143,7 +144,7 @@ __global__ void __launch_bounds__(kOutputThreads) block_output_backward_kernel(B
 
   if (!inside) return;
 #pragma unroll
-  for (int n = 0; n < kOutputChunks; ++n) {
+  for (int n = 0; n < kOutputVectors; ++n) {
     const int channel = 8 * (n * Lanes + lane);
     if (channel >= DH) continue;
     Eight result;

@@ -1,4 +1,4 @@
-// What the kernels around the cell read and write: everything of a block but its two matrix products. B batch, S
+// What the kernels around the cell read and write: everything of a layer but its two matrix products. B batch, S
 // sequence, I inner width, NH heads, D width. "narrow" tensors are float16 or bfloat16, everything else is float32;
 // all are contiguous unless a stride is given.
 #pragma once
@@ -11,9 +11,9 @@
 
 namespace axlstm::kernels {
 
-inline constexpr int kGates = 8;          // input and forget gate of four heads
-inline constexpr int kConvTaps = 4;       // of the causal convolution
-inline constexpr int kBlockChannels = 4;  // of one block of the block-diagonal projections
+inline constexpr int kGates = 8;            // input and forget gate of four heads
+inline constexpr int kConvTaps = 4;         // of the causal convolution
+inline constexpr int kProjectionBlock = 4;  // channels of a block of the block-diagonal projections
 
 struct BlockShape {
   std::int64_t B = 0, S = 0, I = 0, NH = 0;
@@ -71,7 +71,7 @@ struct FoldGatesBackwardParams {
 };
 
 /// From the up-projection [a, z]: c = SiLU(causal conv(a)); q, k = block-diagonal(c), v = block-diagonal(a); and the
-/// gates' preactivations from the gate weights folded with the blocks: c_weight c + a_weight a + bias.
+/// gates' preactivations from the gate weights folded with those projections: c_weight c + a_weight a + bias.
 struct BlockInputParams {
   BlockShape shape;
   const void* up = nullptr;                                                   ///< [B, S, 2I] narrow
@@ -89,10 +89,10 @@ inline constexpr int kConvBiasRow = kConvRows + kConvTaps;
 inline constexpr int kSkipRow = kConvBiasRow + 1;
 inline constexpr int kNormRow = kSkipRow + 1;
 inline constexpr int kQRows = kNormRow + 1;  // four rows that are [I/4, 4 (out), 4 (in)]
-inline constexpr int kKRows = kQRows + kBlockChannels;
-inline constexpr int kVRows = kKRows + kBlockChannels;
-inline constexpr int kCGateRows = kVRows + kBlockChannels;  // [8]
-inline constexpr int kAGateRows = kCGateRows + kGates;      // [8]
+inline constexpr int kKRows = kQRows + kProjectionBlock;
+inline constexpr int kVRows = kKRows + kProjectionBlock;
+inline constexpr int kCGateRows = kVRows + kProjectionBlock;  // [8]
+inline constexpr int kAGateRows = kCGateRows + kGates;        // [8]
 inline constexpr int kInputRows = kAGateRows + kGates;
 
 struct BlockInputBackwardParams {

@@ -97,14 +97,14 @@ inline Launch plan_block_input_backward(const BlockInputBackwardParams& params) 
 // block_output, block_output_backward: some lanes share a head of a token.
 
 inline constexpr int kOutputThreads = 128;
-inline constexpr int kOutputChunks = 6;  // of eight channels, at most, of a lane
+inline constexpr int kOutputVectors = 6;  // of eight channels, at most, of a lane
 
 /// Calls run(std::integral_constant<int, Lanes>) with the lanes that share a head's channels.
 template <typename Run>
 auto by_lanes(const BlockShape& shape, const Run& run) {
   const std::int64_t DH = shape.I / shape.NH;
-  if (DH <= 4 * kOutputChunks * 8) return run(std::integral_constant<int, 4>{});
-  if (DH <= 8 * kOutputChunks * 8) return run(std::integral_constant<int, 8>{});
+  if (DH <= 4 * kOutputVectors * 8) return run(std::integral_constant<int, 4>{});
+  if (DH <= 8 * kOutputVectors * 8) return run(std::integral_constant<int, 8>{});
   return run(std::integral_constant<int, 16>{});
 }
 

@@ -31,7 +31,7 @@ __device__ inline std::uint32_t shared_address(const void* pointer) {
 __device__ inline void barrier_init(Barrier& barrier, unsigned arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(&barrier)), "r"(arrivals) : "memory");
 }
-/// Shows initialised barriers to the copy engine; a barrier of the block must follow.
+/// Shows initialised barriers to the copy engine; a barrier of the thread block must follow.
 __device__ inline void barrier_init_done() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 __device__ inline void barrier_arrive(Barrier& barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(&barrier)) : "memory");
@@ -54,7 +54,7 @@ __device__ inline void barrier_wait(Barrier& barrier, unsigned parity) {
       : "memory");
 }
 
-/// Waits for `threads` threads of the block.
+/// Waits for `threads` threads of the thread block.
 template <int kBarrier>
 __device__ inline void sync_threads(int threads) {
   asm volatile("bar.sync %0, %1;" ::"n"(kBarrier), "r"(threads) : "memory");

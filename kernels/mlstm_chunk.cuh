@@ -1,5 +1,5 @@
-// How a block of the cell's tensor-core kernels goes over one head of one chunk of tokens: scores and weights stay in
-// registers, channels pass by in slices through a ring in shared memory.
+// How a thread block of the cell's tensor-core kernels goes over one head of one chunk of tokens: scores and weights
+// stay in registers, channels pass by in slices through a ring in shared memory.
 //
 // A chunk is 2·kWarps groups of 16 tokens. A warp has two strips of 16 rows of the lower triangle, the w-th and the
 // w-th last: together always 2·kWarps + 1 tiles of 16 × 16, its slots. From slot 0 on they are those of the long strip,
@@ -20,7 +20,7 @@ struct ChunkRun {
 };
 
 template <int kWarps, typename T>
-class Chunk {
+class MmaChunk {
  public:
   using Terms = MmaTerms<kWarps>;
   static constexpr int kGroups = Terms::kGroups, kTokens = Terms::kTokens, kSlots = kGroups + 1;
@@ -32,8 +32,8 @@ class Chunk {
   using Sum = float[2][kSliceWidth / 8][4];
   static_assert(kThreads == kTokens);
 
-  __device__ explicit Chunk(const MlstmShape& shape)
-      : shape_(shape), slices_(static_cast<int>((shape.DH + kSliceWidth - 1) / kSliceWidth)), free_(kRing) {
+  __device__ explicit MmaChunk(const MlstmShape& shape)
+      : shape_(shape), slices_(static_cast<int>((shape.DH + kSliceWidth - 1) / kSliceWidth)), free_(kMmaRing) {
     const int chunks = static_cast<int>((shape.S + shape.chunk - 1) / shape.chunk);
     const std::int64_t first = blockIdx.x % chunks * shape.chunk;
     const unsigned pair = blockIdx.x / chunks;
@@ -46,8 +46,8 @@ class Chunk {
 
   __device__ static int lane() { return static_cast<int>(threadIdx.x) % kWarp; }
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp; }
-  __device__ Terms& terms() const { return *reinterpret_cast<Terms*>(dynamic_shared<T>() + kRing * kTile); }
-  /// This thread's registers of the weights that the block holds in shared memory, behind the terms.
+  __device__ Terms& terms() const { return *reinterpret_cast<Terms*>(dynamic_shared<T>() + kMmaRing * kTile); }
+  /// This thread's registers of the weights that the thread block holds in shared memory, behind the terms.
   __device__ std::uint32_t& held(int slot, int n) const {
     return reinterpret_cast<std::uint32_t*>(&terms() + 1)[(slot * 4 + n) * kThreads + static_cast<int>(threadIdx.x)];
   }
@@ -249,7 +249,7 @@ class Chunk {
     return token_group(in_short(slot) ? warp() - (kSlots - 1 - slot) : kGroups - 1 - warp() - slot);
   }
   __device__ T* slot_at(int slot) const { return dynamic_shared<T>() + slot * kTile; }
-  __device__ int after(int slot) const { return slot + 1 == kRing ? 0 : slot + 1; }
+  __device__ int after(int slot) const { return slot + 1 == kMmaRing ? 0 : slot + 1; }
   /// The next tile to use.
   __device__ const T* next_tile() {
     const T* tile = slot_at(use_slot_);
@@ -267,8 +267,8 @@ class Chunk {
 
   /// Waits for the next `count` tiles and starts those that may follow.
   __device__ void begin_step(int count) {
-    copy_async_wait<kRing - 4>();  // at least: the last step used, and this one uses, at most two
-    __syncthreads();               // the tiles are there, for all, and those of the step before are used up
+    copy_async_wait<kMmaRing - 4>();  // at least: the last step used, and this one uses, at most two
+    __syncthreads();                  // the tiles are there, for all, and those of the step before are used up
     while (free_ > 0) start_next();
     free_ = count;
   }

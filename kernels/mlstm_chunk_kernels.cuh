@@ -1,5 +1,5 @@
-// The cell on tensor cores, for float16 and bfloat16 with float32 accumulation. No S×S tensor is stored. A block has
-// one head of one chunk of tokens (mlstm_chunk.cuh):
+// The cell on tensor cores, for float16 and bfloat16 with float32 accumulation. No S×S tensor is stored. A thread
+// block has one head of one chunk of tokens (mlstm_chunk.cuh):
 //
 //   result │ rows │ weight                                             │ sum over j ≤ i, or i ≥ j
 //   h      │ i    │ C_ij  = q_i·k_j exp(g_j − G_i) / √DH               │ v_j, at last / N_i
@@ -18,15 +18,15 @@ namespace axlstm::kernels {
 
 template <int kWarps, typename T>
 __global__ void __launch_bounds__(kWarps* kWarp, 1) chunk_forward_kernel(const __grid_constant__ ForwardParams params) {
-  using Block = Chunk<kWarps, T>;
+  using Chunk = MmaChunk<kWarps, T>;
   const ChunkRun runs[] = {{&params.q, &params.k}, {&params.v, nullptr}};
-  Block chunk(params.shape);
+  Chunk chunk(params.shape);
   chunk.start(runs, params.state, nullptr);
 
-  typename Block::Scores scores = {};
+  typename Chunk::Scores scores = {};
   chunk.add_scores(scores);
-  typename Block::Weights C;
-  typename Block::Rows factor = {};  // first n, then 1 / N
+  typename Chunk::Weights C;
+  typename Chunk::Rows factor = {};  // first n, then 1 / N
   chunk.visit(factor, chunk.scale(), [&](int slot, int half, int row, int, bool, const float(&gate)[2]) {
     const float x = scores[slot][half][2 * row] * gate[0], y = scores[slot][half][2 * row + 1] * gate[1];
     C[slot][2 * half + row] = pack<T>(x, y);
@@ -42,21 +42,21 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1) chunk_forward_kernel(const _
       const std::int64_t at = chunk.at(token);
       if (params.n_before != nullptr) n += params.n_before[at];
       factor[strip][half] = normaliser(n, params.state.bound[at], params.shape.eps).inverse;
-      if (Block::lane() % 4 == 0) params.n[at] = n;
+      if (Chunk::lane() % 4 == 0) params.n[at] = n;
     }
   }
   chunk.sum_slices([&](int slot, int n) { return C[slot][n]; },
-                   [&](int slice, const typename Block::Sum& sum) { chunk.store(params.h, slice, sum, factor); });
+                   [&](int slice, const typename Chunk::Sum& sum) { chunk.store(params.h, slice, sum, factor); });
 }
 
 /// δ of the rows of P = C / N, from its products with dA = dh vᵀ; stores it for this kernel and the next ones. Returns
 /// s δ.
-template <typename Block, typename T>
-__device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk, const BackwardParams& params,
-                          const typename Block::Rows& P_sum, const typename Block::Scores& dA) {
-  typename Block::Rows delta = {}, rounded_sum = {};
+template <typename Chunk, typename T>
+__device__ void row_delta(typename Chunk::Rows& signed_delta, const Chunk& chunk, const BackwardParams& params,
+                          const typename Chunk::Rows& P_sum, const typename Chunk::Scores& dA) {
+  typename Chunk::Rows delta = {}, rounded_sum = {};
 #pragma unroll
-  for (int slot = 0; slot < Block::kSlots; ++slot) {
+  for (int slot = 0; slot < Chunk::kSlots; ++slot) {
 #pragma unroll
     for (int row = 0; row < 2; ++row) {
       float of_delta = 0.0F, of_P = 0.0F;
@@ -66,8 +66,8 @@ __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk
         of_delta += p.x * dA[slot][half][2 * row] + p.y * dA[slot][half][2 * row + 1];
         of_P += p.x + p.y;
       }
-      Block::add_to_row(delta, slot, row, of_delta);
-      Block::add_to_row(rounded_sum, slot, row, of_P);
+      Chunk::add_to_row(delta, slot, row, of_delta);
+      Chunk::add_to_row(rounded_sum, slot, row, of_P);
     }
   }
 #pragma unroll
@@ -83,10 +83,10 @@ __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk
         if (params.delta_before != nullptr) sum += params.delta_before[at];
         const Normaliser norm = normaliser(params.n[at], params.state.bound[at], params.shape.eps);
         sign = norm.sign;
-        if (Block::lane() % 4 == 0) store_row_terms(params.rows, at, sum, norm);
+        if (Chunk::lane() % 4 == 0) store_row_terms(params.rows, at, sum, norm);
       }
       signed_delta[strip][half] = sign * sum;
-      if (Block::lane() % 4 == 0) chunk.terms().signed_delta[token] = sign * sum;
+      if (Chunk::lane() % 4 == 0) chunk.terms().signed_delta[token] = sign * sum;
     }
   }
 }
@@ -96,29 +96,29 @@ __device__ void row_delta(typename Block::Rows& signed_delta, const Block& chunk
 template <int kWarps, typename T>
 __global__ void __launch_bounds__(kWarps* kWarp, 1)
     chunk_backward_kernel(const __grid_constant__ BackwardParams params) {
-  using Block = Chunk<kWarps, T>;
+  using Chunk = MmaChunk<kWarps, T>;
   const ChunkRun runs[] = {{&params.q, &params.k}, {&params.dh, &params.v}, {&params.k, nullptr},
                            {&params.k, &params.q}, {&params.v, &params.dh}, {&params.dh, nullptr},
                            {&params.q, nullptr}};
-  Block chunk(params.shape);
+  Chunk chunk(params.shape);
   chunk.start(runs, params.state, params.n);
   const float scale = chunk.scale();
 #pragma unroll 1
   for (int by_columns = 0; by_columns < 2; ++by_columns) {
     if (by_columns != 0) chunk.mirror();
-    typename Block::Weights dS;  // P = C / N is held
+    typename Chunk::Weights dS;  // P = C / N is held
     {
-      typename Block::Scores scores = {};
-      typename Block::Rows P_sum = {}, sum = {}, own = {};  // own: s δ of the rows, in the first pass
+      typename Chunk::Scores scores = {};
+      typename Chunk::Rows P_sum = {}, sum = {}, own = {};  // own: s δ of the rows, in the first pass
       chunk.add_scores(scores);
       chunk.visit(P_sum, scale, [&](int slot, int half, int row, int, bool, const float(&gate)[2]) {
         const float x = scores[slot][half][2 * row] * gate[0], y = scores[slot][half][2 * row + 1] * gate[1];
         chunk.held(slot, 2 * half + row) = pack<T>(x, y);
         return x + y;
       });
-      typename Block::Scores dA = {};
+      typename Chunk::Scores dA = {};
       chunk.add_scores(dA);
-      if (by_columns == 0) row_delta<Block, T>(own, chunk, params, P_sum, dA);
+      if (by_columns == 0) row_delta<Chunk, T>(own, chunk, params, P_sum, dA);
       const float* signed_delta = chunk.terms().signed_delta;  // in the second pass, of the columns
       chunk.visit(sum, 1.0F, [&](int slot, int half, int row, int column, bool is_short, const float(&gate)[2]) {
         const float2 other =
@@ -133,14 +133,14 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
       chunk.store_rows(sum, by_columns != 0 ? params.column_sum : params.row_sum);
     }
     if (by_columns != 0) {
-      const typename Block::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}};
+      const typename Chunk::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}};
       chunk.sum_slices([&](int slot, int n) { return chunk.held(slot, n); },
-                       [&](int slice, const typename Block::Sum& sum) { chunk.store(params.dv, slice, sum, ones); });
+                       [&](int slice, const typename Chunk::Sum& sum) { chunk.store(params.dv, slice, sum, ones); });
     }
-    const typename Block::Rows scales = {{scale, scale}, {scale, scale}};
+    const typename Chunk::Rows scales = {{scale, scale}, {scale, scale}};
     const Tensor4& out = by_columns != 0 ? params.dk : params.dq;
     chunk.sum_slices([&](int slot, int n) { return dS[slot][n]; },
-                     [&](int slice, const typename Block::Sum& sum) { chunk.store(out, slice, sum, scales); });
+                     [&](int slice, const typename Chunk::Sum& sum) { chunk.store(out, slice, sum, scales); });
   }
 }
 

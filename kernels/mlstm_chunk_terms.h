@@ -1,4 +1,4 @@
-// What a block of the tensor-core kernels has in shared memory for its chunk of tokens.
+// What a thread block of the tensor-core kernels has in shared memory for its chunk of tokens.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@ namespace axlstm::kernels {
 
 inline constexpr int kSliceWidth = 48;  // channels of a slice: a divisor of all the paper's head dims
 inline constexpr int kSlicePitch = 56;  // an odd number of 16 bytes, so that matrix loads meet no bank twice
-inline constexpr int kRing = 5;         // slices in shared memory
+inline constexpr int kMmaRing = 5;      // slices in shared memory
 
 inline constexpr int kMaxChunkRuns = 7;
 
@@ -49,25 +49,26 @@ struct HopperTerms : ChunkTerms<8> {
   float sign[kTokens];    // of the normaliser, in the backward pass
 };
 
-/// Threads and shared memory of a block of the Hopper kernels: the ring's slices, the triangle's weights, the terms and
-/// the ring's barriers, two a slice.
+/// Threads and shared memory of a thread block of the Hopper kernels: the ring's slices, the triangle's weights, the
+/// terms and the ring's barriers, two a slice.
 struct HopperLayout {
-  static constexpr int kTokens = HopperTerms::kTokens, kBlock = 64, kBlocks = kTokens / kBlock;
-  static constexpr int kTiles = kBlocks * (kBlocks + 1) / 2, kSlots = kTiles / 2;
+  static constexpr int kTokens = HopperTerms::kTokens;
+  static constexpr int kTileHeight = 64, kTilesAcross = kTokens / kTileHeight;  // of the triangle of a chunk
+  static constexpr int kTiles = kTilesAcross * (kTilesAcross + 1) / 2, kSlots = kTiles / 2;
   static constexpr int kConsumers = 2 * kWarpgroup, kThreads = kConsumers + kWarpgroup;
   static constexpr int kRing = 4;
   static constexpr int kSliceBytes = kTokens * kTileRowBytes;
-  static constexpr int kBytes =
-      kRing * kSliceBytes + kTiles * kBlock * kTileRowBytes + static_cast<int>(sizeof(HopperTerms)) + 2 * kRing * 8;
+  static constexpr int kBytes = kRing * kSliceBytes + kTiles * kTileHeight * kTileRowBytes +
+                                static_cast<int>(sizeof(HopperTerms)) + 2 * kRing * 8;
 };
 
-/// Bytes of shared memory of a block; in the backward pass with the weights that it holds, four registers of a thread a
-/// slot.
+/// Bytes of shared memory of a thread block; in the backward pass with the weights that it holds, four registers of a
+/// thread a slot.
 template <int kWarps>
 constexpr int chunk_bytes(bool backward) {
   using Terms = MmaTerms<kWarps>;
   const int held = (Terms::kGroups + 1) * 4 * Terms::kTokens * 4;
-  return kRing * Terms::kTokens * kSlicePitch * 2 + static_cast<int>(sizeof(Terms)) + (backward ? held : 0);
+  return kMmaRing * Terms::kTokens * kSlicePitch * 2 + static_cast<int>(sizeof(Terms)) + (backward ? held : 0);
 }
 
 /// Tokens of a chunk, all but the last of one size, of at most `most` tokens: a multiple of 16, or all of them.

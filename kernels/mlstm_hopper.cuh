@@ -1,11 +1,12 @@
-// How a block of the cell's Hopper kernels goes over heads of chunks of up to 256 tokens, one after the other: a warp
-// copies slices of 64 channels into a ring in shared memory by TMA and runs ahead of two warpgroups that multiply them
-// by wgmma.
+// How a thread block of the cell's Hopper kernels goes over heads of chunks of up to 256 tokens, one after the other: a
+// warp copies slices of 64 channels into a ring in shared memory by TMA and runs ahead of two warpgroups that multiply
+// them by wgmma.
 //
-// A chunk is 4 blocks of 64 tokens, its lower triangle 10 tiles of 64 × 64: tile (r, c) has rows i of block r and
-// columns j of block c. Scores are accumulated in registers, weights made of them lie in shared memory, from where they
-// are multiplied by rows, for sums over j ≤ i, and by columns, for sums over i ≥ j. A warpgroup has two strips of the
-// triangle, one long, one short, five tiles together: of rows 3 and 0, or 2 and 1; of columns 0 and 3, or 1 and 2.
+// The lower triangle of a chunk is 10 tiles of 64 × 64 scores, in 4 tile rows and 4 tile columns: tile (r, c) has the
+// tokens i from 64 r on as rows and the tokens j from 64 c on as columns. Scores are accumulated in registers. Weights
+// made of them lie in shared memory, from where they are multiplied by rows, for sums over j ≤ i, and by columns, for
+// sums over i ≥ j. A warpgroup has two strips of the triangle, one long, one short, five tiles together: of tile rows 3
+// and 0, or 2 and 1; of tile columns 0 and 3, or 1 and 2.
 #pragma once
 
 #include "hopper.cuh"
@@ -26,7 +27,7 @@ class HopperChunk : public HopperLayout {
   using Sums = float[2][8][4];  // of the long and the short strip
   using Rows = float[2][2];     // of a lane: [long, short strip][row g, row g + 8 of its warp's]
 
-  static constexpr int kTileElements = kBlock * kTileWidth, kSliceElements = kTokens * kTileWidth;
+  static constexpr int kTileElements = kTileHeight * kTileWidth, kSliceElements = kTokens * kTileWidth;
   static_assert(kTokens == kConsumers);
 
   __device__ explicit HopperChunk(const MlstmShape& shape)
@@ -139,14 +140,14 @@ class HopperChunk : public HopperLayout {
   __device__ void add_products(Sums& sums, const T* slice) const {
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
-      const int own = own_block<kByColumns>(strip), count = kByColumns ? kBlocks - own : own + 1;
+      const int own = own_tile_row<kByColumns>(strip), count = kByColumns ? kTilesAcross - own : own + 1;
 #pragma unroll 1
       for (int n = 0; n < count; ++n) {
         const int passing = kByColumns ? own + n : n;
         const int tile = kByColumns ? tile_of(passing, own) : tile_of(own, passing);
         const auto a = tile_descriptor(weight_tile(tile)), b = tile_descriptor(slice + passing * kTileElements);
 #pragma unroll
-        for (int step = 0; step < kBlock / 16; ++step) {
+        for (int step = 0; step < kTileHeight / 16; ++step) {
           wgmma<T, kByColumns, true>(sums[strip], step_of<kByColumns>(a, step), step_of<true>(b, step));
         }
       }
@@ -166,23 +167,23 @@ class HopperChunk : public HopperLayout {
     }
 #pragma unroll
     for (int slot = 0; slot < kSlots; ++slot) {
-      const int strip = in_short(slot) ? 1 : 0, group = row_block(slot) * 4 + warp();
+      const int strip = in_short(slot) ? 1 : 0, group = tile_row(slot) * 4 + warp();
       // The long strip meets the diagonal in one of two slots, the short one in the last.
-      if (slot == kSlots - 3) fill_diagonal(diagonal, kBlocks - 1 - warpgroup_, scale);
+      if (slot == kSlots - 3) fill_diagonal(diagonal, kTilesAcross - 1 - warpgroup_, scale);
       if (slot == kSlots - 1) fill_diagonal(diagonal, warpgroup_, scale);
       // All loads before the first store: the compiler cannot know that these change nothing that is loaded.
       float between[4];
       float2 other[8];
 #pragma unroll
-      for (int n = 0; n < 4; ++n) between[n] = all.between[(column_block(slot) * 4 + n) * Terms::kGroups + group];
+      for (int n = 0; n < 4; ++n) between[n] = all.between[(tile_column(slot) * 4 + n) * Terms::kGroups + group];
 #pragma unroll
       for (int n = 0; n < 8; ++n) {
         other[n] =
-            *reinterpret_cast<const float2*>(all.j_factor + column_block(slot) * kBlock + n * 8 + lane() % 4 * 2);
+            *reinterpret_cast<const float2*>(all.j_factor + tile_column(slot) * kTileHeight + n * 8 + lane() % 4 * 2);
       }
 #pragma unroll
       for (int eighth = 0; eighth < 8; ++eighth) {
-        const bool is_diagonal = slot >= kSlots - 3 && column_block(slot) * 4 + eighth / 2 == group;
+        const bool is_diagonal = slot >= kSlots - 3 && tile_column(slot) * 4 + eighth / 2 == group;
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           const float factor = (strip != 0 ? own[1][half] : own[0][half]) * between[eighth / 2];
@@ -209,7 +210,7 @@ class HopperChunk : public HopperLayout {
   }
   /// This thread's two elements of the weights that belong to two of its scores.
   __device__ std::uint32_t& weight(int place, int slot, int eighth, int half) const {
-    return element(weight_tile(tile_of(row_block(slot), column_block(slot))), place, eighth, half);
+    return element(weight_tile(tile_of(tile_row(slot), tile_column(slot))), place, eighth, half);
   }
   /// Shows the weights to both warpgroups' products.
   __device__ static void weights_done() {
@@ -223,7 +224,7 @@ class HopperChunk : public HopperLayout {
     const int place = lane_place();
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
-      const T* tile = slice + own_block<kByColumns>(strip) * kTileElements;
+      const T* tile = slice + own_tile_row<kByColumns>(strip) * kTileElements;
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
 #pragma unroll
@@ -268,7 +269,7 @@ class HopperChunk : public HopperLayout {
   /// The chunk's token that is row g (half 0) or g + 8 (half 1) of this warp in a strip.
   template <bool kByColumns>
   __device__ int own_token(int strip, int half) const {
-    return own_block<kByColumns>(strip) * kBlock + warp() * 16 + lane() / 4 + 8 * half;
+    return own_tile_row<kByColumns>(strip) * kTileHeight + warp() * 16 + lane() / 4 + 8 * half;
   }
 
  protected:
@@ -288,8 +289,8 @@ class HopperChunk : public HopperLayout {
       for (int step = 0; step < kTileWidth / 16 && 16 * step < channels(slice); ++step) {
 #pragma unroll
         for (int slot = 0; slot < kSlots; ++slot) {
-          const auto a = tile_descriptor(left + row_block(slot) * kTileElements);
-          const auto b = tile_descriptor(right + column_block(slot) * kTileElements);
+          const auto a = tile_descriptor(left + tile_row(slot) * kTileElements);
+          const auto b = tile_descriptor(right + tile_column(slot) * kTileElements);
           wgmma<T, false, false>(scores[slot], step_of<false>(a, step), step_of<false>(b, step));
         }
       }
@@ -317,13 +318,13 @@ class HopperChunk : public HopperLayout {
     }
   }
   template <bool kByColumns>
-  __device__ int own_block(int strip) const {
-    return (strip == 0) == kByColumns ? warpgroup_ : kBlocks - 1 - warpgroup_;
+  __device__ int own_tile_row(int strip) const {
+    return (strip == 0) == kByColumns ? warpgroup_ : kTilesAcross - 1 - warpgroup_;
   }
   /// Whether a slot of the scores is the short strip's.
   __device__ bool in_short(int slot) const { return slot == kSlots - 1 || (slot == kSlots - 2 && warpgroup_ == 1); }
-  __device__ int row_block(int slot) const { return in_short(slot) ? warpgroup_ : kBlocks - 1 - warpgroup_; }
-  __device__ int column_block(int slot) const { return in_short(slot) ? slot - (kBlocks - warpgroup_) : slot; }
+  __device__ int tile_row(int slot) const { return in_short(slot) ? warpgroup_ : kTilesAcross - 1 - warpgroup_; }
+  __device__ int tile_column(int slot) const { return in_short(slot) ? slot - (kTilesAcross - warpgroup_) : slot; }
   __device__ static int tile_of(int row, int column) { return row * (row + 1) / 2 + column; }
 
   __device__ unsigned chunks() const { return static_cast<unsigned>((shape_.S + shape_.chunk - 1) / shape_.chunk); }
@@ -332,9 +333,9 @@ class HopperChunk : public HopperLayout {
   __device__ static Barrier& full(int slot) { return reinterpret_cast<Barrier*>(&terms() + 1)[slot]; }
   __device__ static Barrier& empty(int slot) { return full(kRing + slot); }
 
-  /// This lane's gate factors, [eighth][half][column], of its warp's group of a block with itself.
-  __device__ void fill_diagonal(float (&gate)[2][2][2], int block, float scale) const {
-    const int group = (block * 4 + warp()) * 16, row = group + lane() / 4, column = group + lane() % 4 * 2;
+  /// This lane's gate factors, [eighth][half][column], of its warp's group on the diagonal tile of a tile row.
+  __device__ void fill_diagonal(float (&gate)[2][2][2], int tile, float scale) const {
+    const int group = (tile * 4 + warp()) * 16, row = group + lane() / 4, column = group + lane() % 4 * 2;
 #pragma unroll
     for (int n = 0; n < 8; ++n) {
       gate[n / 4][n / 2 % 2][n % 2] =

@@ -1,6 +1,6 @@
 // The cell on Hopper's tensor cores, for float16 and bfloat16: the sums of mlstm_chunk_kernels.cuh, but each score is
-// computed once, since wgmma reads the weights from shared memory by rows and by columns. Blocks stay and go on to
-// other heads, so that the next head's slices arrive while this one's results are written.
+// computed once, since wgmma reads the weights from shared memory by rows and by columns. Thread blocks stay and
+// go on to other heads, so that the next head's slices arrive while this one's results are written.
 #pragma once
 
 #include "mlstm_hopper_weights.cuh"
@@ -17,7 +17,7 @@ struct HopperBackward {
 };
 
 template <typename T, bool kWeighted>
-using ChunkFor = std::conditional_t<kWeighted, WeightedChunk<T>, HopperChunk<T>>;
+using HopperChunkFor = std::conditional_t<kWeighted, WeightedChunk<T>, HopperChunk<T>>;
 
 /// In place of a stream of weights where there are none.
 struct NoWeights {
@@ -31,12 +31,12 @@ using WeightsFor = std::conditional_t<kWeighted, typename WeightedChunk<T>::Stre
 template <typename T, bool kWeighted>
 __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     hopper_forward_kernel(const __grid_constant__ HopperForward params) {
-  using Block = ChunkFor<T, kWeighted>;
+  using Chunk = HopperChunkFor<T, kWeighted>;
   const ForwardParams& cell = params.cell;
-  Block chunk(cell.shape);
+  Chunk chunk(cell.shape);
   if (!chunk.consumes()) {
     give_registers<24>();
-    if (threadIdx.x != Block::kConsumers) return;
+    if (threadIdx.x != Chunk::kConsumers) return;
     for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
       chunk.begin(number);
       chunk.send(params.q, kWeighted ? nullptr : &params.k);
@@ -45,21 +45,21 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     return;
   }
   take_registers<240>();
-  const typename Block::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}};
+  const typename Chunk::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}};
   for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
     chunk.begin(number);
     const TokenGates gates = chunk.gates(cell.state, nullptr);
     const TokenRow row = chunk.row(cell.state, nullptr, cell.n_before);
-    typename Block::Rows factor = {};  // first n, then 1 / N
+    typename Chunk::Rows factor = {};  // first n, then 1 / N
     {
-      typename Block::Scores scores;
+      typename Chunk::Scores scores;
       if constexpr (kWeighted) {
         chunk.make_scores(scores, {chunk, cell.weights.q});
       } else {
         chunk.make_scores(scores);
       }
       chunk.fill(gates, row);
-      const int place = Block::lane_place();
+      const int place = Chunk::lane_place();
       chunk.visit(chunk.scale(), [&](int slot, int eighth, int half, int, const float(&gate)[2]) {
         const float x = scores[slot][eighth][2 * half] * gate[0], y = scores[slot][eighth][2 * half + 1] * gate[1];
         chunk.weight(place, slot, eighth, half) = pack<T>(x, y);
@@ -71,26 +71,26 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int token = chunk.template own_token<false>(strip, half);
-        const float n = sum_of_quad(factor[strip][half]) + Block::terms().before[token];
-        factor[strip][half] = normaliser(n, Block::terms().bound[token], cell.shape.eps).inverse;
-        if (Block::lane() % 4 == 0 && chunk.inside(token)) cell.n[chunk.at(token)] = n;
+        const float n = sum_of_quad(factor[strip][half]) + Chunk::terms().before[token];
+        factor[strip][half] = normaliser(n, Chunk::terms().bound[token], cell.shape.eps).inverse;
+        if (Chunk::lane() % 4 == 0 && chunk.inside(token)) cell.n[chunk.at(token)] = n;
       }
     }
-    Block::weights_done();
+    Chunk::weights_done();
     WeightsFor<T, kWeighted> weights(chunk, cell.weights.v);
     for (int slice = 0; slice < chunk.slices(); ++slice) {
-      typename Block::Sums h;
+      typename Chunk::Sums h;
       const T* v = chunk.receive();
-      Block::begin_sums(h);
+      Chunk::begin_sums(h);
       chunk.template add_products<false>(h, v);
       wgmma_commit();
       wgmma_wait<0>();
       hold(h);
       chunk.release(1);
       if constexpr (kWeighted) {
-        typename Block::Weights of_slice;
+        typename Chunk::Weights of_slice;
         weights.next(of_slice);
-        Block::project(h, factor, of_slice);
+        Chunk::project(h, factor, of_slice);
         chunk.template store<false>(cell.h, slice, h, ones);
       } else {
         chunk.template store<false>(cell.h, slice, h, factor);
@@ -104,11 +104,11 @@ template <typename T>
 __device__ void row_delta(typename HopperChunk<T>::Rows& signed_delta, const HopperChunk<T>& chunk,
                           const BackwardParams& params, const typename HopperChunk<T>::Rows& P_sum,
                           const typename HopperChunk<T>::Scores& dA) {
-  using Block = HopperChunk<T>;
-  const int place = Block::lane_place();
-  typename Block::Rows delta = {}, rounded_sum = {};
+  using Chunk = HopperChunk<T>;
+  const int place = Chunk::lane_place();
+  typename Chunk::Rows delta = {}, rounded_sum = {};
 #pragma unroll
-  for (int slot = 0; slot < Block::kSlots; ++slot) {
+  for (int slot = 0; slot < Chunk::kSlots; ++slot) {
 #pragma unroll
     for (int eighth = 0; eighth < 8; ++eighth) {
 #pragma unroll
@@ -126,10 +126,10 @@ __device__ void row_delta(typename HopperChunk<T>::Rows& signed_delta, const Hop
       const int token = chunk.template own_token<false>(strip, half);
       const float sum = without_rounding(sum_of_quad(delta[strip][half]), sum_of_quad(P_sum[strip][half]),
                                          sum_of_quad(rounded_sum[strip][half])) +
-                        Block::terms().before[token];
-      const Normaliser norm{Block::terms().inverse[token], Block::terms().sign[token]};
+                        Chunk::terms().before[token];
+      const Normaliser norm{Chunk::terms().inverse[token], Chunk::terms().sign[token]};
       signed_delta[strip][half] = norm.sign * sum;
-      if (Block::lane() % 4 == 0 && chunk.inside(token)) store_row_terms(params.rows, chunk.at(token), sum, norm);
+      if (Chunk::lane() % 4 == 0 && chunk.inside(token)) store_row_terms(params.rows, chunk.at(token), sum, norm);
     }
   }
 }
@@ -137,12 +137,12 @@ __device__ void row_delta(typename HopperChunk<T>::Rows& signed_delta, const Hop
 template <typename T, bool kWeighted>
 __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     hopper_backward_kernel(const __grid_constant__ HopperBackward params) {
-  using Block = ChunkFor<T, kWeighted>;
+  using Chunk = HopperChunkFor<T, kWeighted>;
   const BackwardParams& cell = params.cell;
-  Block chunk(cell.shape);
+  Chunk chunk(cell.shape);
   if (!chunk.consumes()) {
     give_registers<24>();
-    if (threadIdx.x != Block::kConsumers) return;
+    if (threadIdx.x != Chunk::kConsumers) return;
     for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
       chunk.begin(number);
       chunk.send(params.q, kWeighted ? nullptr : &params.k);
@@ -154,32 +154,32 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
   }
   take_registers<240>();
   const float scale = chunk.scale();
-  const typename Block::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}}, scales = {{scale, scale}, {scale, scale}};
+  const typename Chunk::Rows ones = {{1.0F, 1.0F}, {1.0F, 1.0F}}, scales = {{scale, scale}, {scale, scale}};
   for (unsigned number = blockIdx.x; number < chunk.count(); number += gridDim.x) {
     chunk.begin(number);
     const TokenGates gates = chunk.gates(cell.state, cell.n);
     const TokenRow row = chunk.row(cell.state, cell.n, cell.delta_before);
-    typename Block::Rows P_sum = {};
+    typename Chunk::Rows P_sum = {};
     {
-      typename Block::Scores scores;
+      typename Chunk::Scores scores;
       if constexpr (kWeighted) {
         chunk.make_scores(scores, {chunk, cell.weights.q});
       } else {
         chunk.make_scores(scores);
       }
       chunk.fill(gates, row);
-      const int place = Block::lane_place();
+      const int place = Chunk::lane_place();
       chunk.visit(scale, [&](int slot, int eighth, int half, int, const float(&gate)[2]) {
         const float x = scores[slot][eighth][2 * half] * gate[0], y = scores[slot][eighth][2 * half + 1] * gate[1];
         chunk.weight(place, slot, eighth, half) = pack<T>(x, y);
         chunk.add_to_row(P_sum, slot, half, x + y);
       });
     }
-    Block::weights_done();
+    Chunk::weights_done();
     for (int slice = 0; slice < chunk.slices(); ++slice) {
-      typename Block::Sums dv;
+      typename Chunk::Sums dv;
       const T* dh = chunk.receive();
-      Block::begin_sums(dv);
+      Chunk::begin_sums(dv);
       chunk.template add_products<true>(dv, dh);
       wgmma_commit();
       wgmma_wait<0>();
@@ -189,31 +189,31 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     }
 
     {
-      typename Block::Scores dA;
+      typename Chunk::Scores dA;
       if constexpr (kWeighted) {
         chunk.make_scores_back(dA, {chunk, cell.weights.v});
       } else {
         chunk.make_scores(dA);
       }
-      typename Block::Rows own;  // s δ
+      typename Chunk::Rows own;  // s δ
       row_delta<T>(own, chunk, cell, P_sum, dA);
-      const int place = Block::lane_place();
-      Block::sync();  // P has been multiplied by both warpgroups; dS takes its place
+      const int place = Chunk::lane_place();
+      Chunk::sync();  // P has been multiplied by both warpgroups; dS takes its place
       chunk.visit(1.0F, [&](int slot, int eighth, int half, int strip, const float(&gate)[2]) {
         const float mine = strip != 0 ? own[1][half] : own[0][half];
         chunk.weight(place, slot, eighth, half) =
             pack<T>((dA[slot][eighth][2 * half] - mine) * gate[0], (dA[slot][eighth][2 * half + 1] - mine) * gate[1]);
       });
     }
-    Block::weights_done();
+    Chunk::weights_done();
     // Σ_j W_ij = q_i·dq_i and Σ_i W_ij = k_j·dk_j, whose roundings belong together: df adds up their differences.
-    typename Block::Rows row_sum = {}, column_sum = {};
+    typename Chunk::Rows row_sum = {}, column_sum = {};
     WeightsFor<T, kWeighted> weights(chunk, cell.weights.q);
     for (int slice = 0; slice < chunk.slices(); ++slice) {
-      typename Block::Sums dq, dk;
+      typename Chunk::Sums dq, dk;
       const T* k = chunk.receive();
       const T* q = kWeighted ? k : chunk.receive();
-      Block::begin_sums(dq, dk);
+      Chunk::begin_sums(dq, dk);
       chunk.template add_products<false>(dq, k);
       chunk.template add_products<true>(dk, q);
       wgmma_commit();
@@ -221,7 +221,7 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
       hold(dq);
       hold(dk);
       if constexpr (kWeighted) {
-        const typename Block::Join join(chunk, weights, scale, cell.dq_weight_parts, slice);
+        const typename Chunk::Join join(chunk, weights, scale, cell.dq_weight_parts, slice);
         chunk.join(dq, dk, k, join, row_sum, column_sum, chunk.channels(slice));
         chunk.release(1);
         chunk.template store<false>(cell.dq, slice, dq, ones);

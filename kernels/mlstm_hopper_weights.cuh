@@ -115,19 +115,19 @@ class WeightedChunk : public HopperChunk<T> {
                        int channels) const {
     constexpr int kAtOnce = 2, kEighth = 8 * 4 / 2;  // from one eighth's dweights to the next one's
     const int place = Base::lane_place();
-    const bool in_block = Base::lane() / 16 == Base::lane() % 4 / 2;  // of 4 × 4 weights on the diagonal
+    const bool on_diagonal = Base::lane() / 16 == Base::lane() % 4 / 2;  // of 4 × 4 weights on the diagonal
 #pragma unroll
     for (int first = 0; first < kEighths; first += kAtOnce) {
       if (first * 8 >= channels) break;
       float2 before[kAtOnce] = {};
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
-        if (in_block) before[n] = with.dweights[(first + n) * kEighth];
+        if (on_diagonal) before[n] = with.dweights[(first + n) * kEighth];
       }
       float products[kAtOnce][4] = {};
 #pragma unroll
       for (int strip = 0; strip < 2; ++strip) {
-        const T* tile = k + this->template own_block<false>(strip) * Base::kTileElements;
+        const T* tile = k + this->template own_tile_row<false>(strip) * Base::kTileElements;
         std::uint32_t rows[kAtOnce][2], of_x[kAtOnce][2], of_y[kAtOnce][2];
         float left[kAtOnce][4] = {}, right[kAtOnce][4] = {};
 #pragma unroll
@@ -169,7 +169,7 @@ class WeightedChunk : public HopperChunk<T> {
       }
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
-        if (in_block) {
+        if (on_diagonal) {
           with.dweights[(first + n) * kEighth] = {before[n].x + products[n][0], before[n].y + products[n][1]};
         }
       }
@@ -191,12 +191,12 @@ class WeightedChunk : public HopperChunk<T> {
       if (first * 8 >= channels) break;
 #pragma unroll
       for (int strip = 0; strip < 2; ++strip) {
-        const int block = this->template own_block<false>(strip) * Base::kTileElements;
+        const int tile_start = this->template own_tile_row<false>(strip) * Base::kTileElements;
         std::uint32_t rows[kAtOnce][2];
         float x[kAtOnce][4] = {};
 #pragma unroll
         for (int n = 0; n < 2 * kAtOnce; ++n) {
-          rows[n / 2][n % 2] = Base::element(from + block, place, first + n / 2, n % 2);
+          rows[n / 2][n % 2] = Base::element(from + tile_start, place, first + n / 2, n % 2);
         }
 #pragma unroll
         for (int n = 0; n < kAtOnce; ++n) {
@@ -205,7 +205,7 @@ class WeightedChunk : public HopperChunk<T> {
 #pragma unroll
         for (int n = 0; n < 2 * kAtOnce; ++n) {
           const float* half = x[n / 2] + n % 2 * 2;
-          Base::element(to + block, place, first + n / 2, n % 2) = pack<T>(half[0], half[1]);
+          Base::element(to + tile_start, place, first + n / 2, n % 2) = pack<T>(half[0], half[1]);
         }
       }
     }

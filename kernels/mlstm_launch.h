@@ -17,7 +17,7 @@ constexpr bool supports_head_dim(std::int64_t head_dim) {
 
 /// Tokens of a chunk as the current device has shared memory for: all of a short sequence, or a part of a longer one,
 /// and then the caller adds what the tokens before each chunk contribute (mlstm_links.h). 0 for float32, whose kernels
-/// go over all pairs of tokens. The chunk kernels need 99 KB for a block, which every GPU from sm_80 on has.
+/// go over all pairs of tokens. The chunk kernels need 99 KB for a thread block, which every GPU from sm_80 on has.
 std::int64_t chunk_tokens(std::int64_t tokens, DataType type);
 
 /// Whether the current device has what the Hopper kernels are made of, and whether they are the faster ones there for

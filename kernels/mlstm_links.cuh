@@ -14,13 +14,13 @@ __device__ inline float exp_difference(const float* x_high, const float* x_low, 
   return fast_exp2((x_high[x] - y_of.G_high[y]) + (x_low[x] - y_of.G_low[y]));
 }
 
-/// Where a block's tokens are: blockIdx.x is the link, of all heads', blockIdx.y a group of the chunk's tokens.
-struct LinkBlock {
+/// Where a warp's tokens are: blockIdx.x is the link, of all heads', blockIdx.y a group of the chunk's tokens.
+struct LinkTokens {
   std::int64_t batch, head, first;  ///< first: token of the link's chunk
   std::int64_t at;                  ///< where that token is in [B, NH, S]
   int group;                        ///< of four tokens of a warp: its first, in the chunk
 
-  __device__ LinkBlock(const MlstmShape& shape, Side side) {
+  __device__ LinkTokens(const MlstmShape& shape, Side side) {
     const auto links = static_cast<unsigned>(link_count(shape)), pair = blockIdx.x / links;
     batch = pair / static_cast<unsigned>(shape.NH);
     head = pair % static_cast<unsigned>(shape.NH);
@@ -67,39 +67,39 @@ struct LinkBlock {
 template <typename T>
 __global__ void __launch_bounds__(kLinkThreads) split_kernel(SplitParams p) {
   const MlstmShape& shape = p.links.shape;
-  const LinkBlock block(shape, p.side);
+  const LinkTokens link(shape, p.side);
   float factor[4];
-  block.factors(factor, p.links, p.side, p.fade, p.scale);
+  link.factors(factor, p.links, p.side, p.fade, p.scale);
   for (int at = threadIdx.x % kWarp; at < shape.DH / 2; at += kWarp) {
     std::uint32_t x[4];
 #pragma unroll
-    for (int n = 0; n < 4; ++n) x[n] = block.is_token(shape, n) ? block.token<T>(p.x, n)[at] : 0U;
+    for (int n = 0; n < 4; ++n) x[n] = link.is_token(shape, n) ? link.token<T>(p.x, n)[at] : 0U;
 #pragma unroll
     for (int n = 0; n < 4; ++n) {
-      if (!block.is_row(shape, n)) continue;
+      if (!link.is_row(shape, n)) continue;
       const float2 pair = unpack<T>(x[n]);
-      static_cast<std::uint32_t*>(p.rows)[block.row(shape, n) * shape.DH / 2 + at] =
+      static_cast<std::uint32_t*>(p.rows)[link.row(shape, n) * shape.DH / 2 + at] =
           pack<T>(pair.x * factor[n], pair.y * factor[n]);
     }
   }
 }
 
-/// A block for each link and 64 channels: its warps share the tokens, the sums are added in the warps' order.
+/// A thread block for each link and 64 channels: its warps share the tokens, the sums are added in the warps' order.
 template <typename T>
 __global__ void __launch_bounds__(kLinkThreads) link_sum_kernel(LinkSumParams p) {
   const MlstmShape& shape = p.links.shape;
-  const LinkBlock block(shape, p.side);
+  const LinkTokens link(shape, p.side);
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, at = static_cast<int>(blockIdx.y) * kWarp + lane;
   const auto* rows =
       static_cast<const std::uint32_t*>(p.rows) + static_cast<std::int64_t>(blockIdx.x) * shape.chunk * shape.DH / 2;
-  const std::int64_t tokens = shape.S - block.first < shape.chunk ? shape.S - block.first : shape.chunk;
+  const std::int64_t tokens = shape.S - link.first < shape.chunk ? shape.S - link.first : shape.chunk;
   float2* parts = dynamic_shared<float2>();  // [warps][32]
   float2 sum{0.0F, 0.0F};
   if (2 * at < shape.DH) {
 #pragma unroll 4
     for (std::int64_t token = warp; token < tokens; token += kLinkWarps) {
       const float2 pair = unpack<T>(rows[token * shape.DH / 2 + at]);
-      const float weight = p.weight != nullptr ? p.weight[block.at + token] : 1.0F;
+      const float weight = p.weight != nullptr ? p.weight[link.at + token] : 1.0F;
       sum.x += weight * pair.x;
       sum.y += weight * pair.y;
     }
@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kLinkThreads) pass_kernel(PassParams p) {
   }
 }
 
-/// W summed over all pairs of tokens that a link joins; a block for each link.
+/// W summed over all pairs of tokens that a link joins; a thread block for each link.
 template <typename T>
 __global__ void __launch_bounds__(kLinkThreads) link_total_kernel(LinkTotalParams p) {
   const std::int64_t DH = p.links.shape.DH, pairs = DH * DH / 2;
@@ -176,43 +176,43 @@ __global__ void __launch_bounds__(kLinkThreads) link_total_kernel(LinkTotalParam
 }
 
 /// Stores a group's dots, one of a lane.
-__device__ inline void store_dots(float* dots, const LinkBlock& block, const MlstmShape& shape, float (&sums)[4]) {
+__device__ inline void store_dots(float* dots, const LinkTokens& link, const MlstmShape& shape, float (&sums)[4]) {
   const int lane = threadIdx.x % kWarp;
 #pragma unroll
   for (int n = 0; n < 4; ++n) {
     sums[n] = sum_of_warp(sums[n]);
-    if (lane == n && block.is_token(shape, n)) dots[block.at + block.group + n] = sums[n];
+    if (lane == n && link.is_token(shape, n)) dots[link.at + link.group + n] = sums[n];
   }
 }
 
 template <typename T>
 __global__ void __launch_bounds__(kLinkThreads) dot_kernel(DotParams p) {
   const MlstmShape& shape = p.links.shape;
-  const LinkBlock block(shape, Side::kQueries);
+  const LinkTokens link(shape, Side::kQueries);
   float factor[4], sums[4] = {};
-  block.factors(factor, p.links, Side::kQueries, p.fade, p.scale);
+  link.factors(factor, p.links, Side::kQueries, p.fade, p.scale);
   for (int at = threadIdx.x % kWarp; at < shape.DH / 2; at += kWarp) {
 #pragma unroll
     for (int n = 0; n < 4; ++n) {
-      if (!block.is_token(shape, n)) continue;
-      const float2 x = unpack<T>(block.token<T>(p.x, n)[at]);
+      if (!link.is_token(shape, n)) continue;
+      const float2 x = unpack<T>(link.token<T>(p.x, n)[at]);
       const float2 y = reinterpret_cast<const float2*>(
-          p.products != nullptr ? p.products + block.row(shape, n) * shape.DH : p.sums + blockIdx.x * shape.DH)[at];
+          p.products != nullptr ? p.products + link.row(shape, n) * shape.DH : p.sums + blockIdx.x * shape.DH)[at];
       sums[n] += factor[n] * (x.x * y.x + x.y * y.y);
     }
   }
-  store_dots(p.dots, block, shape, sums);
+  store_dots(p.dots, link, shape, sums);
 }
 
 template <typename T>
 __global__ void __launch_bounds__(kLinkThreads) merge_kernel(MergeParams p) {
   const MlstmShape& shape = p.links.shape;
-  const LinkBlock block(shape, p.side);
+  const LinkTokens link(shape, p.side);
   float factor[4], weight[4], dots[4] = {};
-  block.factors(factor, p.links, p.side, p.fade, p.scale);
+  link.factors(factor, p.links, p.side, p.fade, p.scale);
 #pragma unroll
   for (int n = 0; n < 4; ++n) {
-    weight[n] = p.weight != nullptr && block.is_token(shape, n) ? p.weight[block.at + block.group + n] : 1.0F;
+    weight[n] = p.weight != nullptr && link.is_token(shape, n) ? p.weight[link.at + link.group + n] : 1.0F;
   }
   for (int at = threadIdx.x % kWarp; at < shape.DH / 2; at += kWarp) {
     const float2 sum =
@@ -220,20 +220,20 @@ __global__ void __launch_bounds__(kLinkThreads) merge_kernel(MergeParams p) {
     float2 z[4] = {}, before[4] = {}, x[4] = {};
 #pragma unroll
     for (int n = 0; n < 4; ++n) {
-      if (!block.is_token(shape, n)) continue;
-      z[n] = reinterpret_cast<const float2*>(p.products + block.row(shape, n) * shape.DH)[at];
-      before[n] = unpack<T>(block.token<T>(p.to, n)[at]);
-      if (p.dots != nullptr) x[n] = unpack<T>(block.token<T>(p.x, n)[at]);
+      if (!link.is_token(shape, n)) continue;
+      z[n] = reinterpret_cast<const float2*>(p.products + link.row(shape, n) * shape.DH)[at];
+      before[n] = unpack<T>(link.token<T>(p.to, n)[at]);
+      if (p.dots != nullptr) x[n] = unpack<T>(link.token<T>(p.x, n)[at]);
     }
 #pragma unroll
     for (int n = 0; n < 4; ++n) {
-      if (!block.is_token(shape, n)) continue;
+      if (!link.is_token(shape, n)) continue;
       z[n] = {(z[n].x - weight[n] * sum.x) * factor[n], (z[n].y - weight[n] * sum.y) * factor[n]};
-      block.token<T>(p.to, n)[at] = pack<T>(before[n].x + z[n].x, before[n].y + z[n].y);
+      link.token<T>(p.to, n)[at] = pack<T>(before[n].x + z[n].x, before[n].y + z[n].y);
       if (p.dots != nullptr) dots[n] += x[n].x * z[n].x + x[n].y * z[n].y;
     }
   }
-  if (p.dots != nullptr) store_dots(p.dots, block, shape, dots);
+  if (p.dots != nullptr) store_dots(p.dots, link, shape, dots);
 }
 
 }  // namespace axlstm::kernels

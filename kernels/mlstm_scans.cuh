@@ -1,6 +1,6 @@
-// What is O(S) in the cell: scans over the gates. A block has one head of a batch entry, a thread one token of a piece
-// of as many tokens as there are threads; a warp scans its own, and what the other warps of the piece and the pieces
-// before add comes through shared memory.
+// What is O(S) in the cell: scans over the gates. A thread block has one head of a batch entry, a thread one token of a
+// piece of as many tokens as there are threads; a warp scans its own, and what the other warps of the piece and the
+// pieces before add comes through shared memory.
 #pragma once
 
 #include "mlstm_gates.cuh"

@@ -1,5 +1,5 @@
-// h = (C / N) V in float32, without an S×S matrix in memory: one block takes 64 rows and up to 192 channels of one
-// head.
+// h = (C / N) V in float32, without an S×S matrix in memory: one thread block takes 64 rows and up to 192 channels of
+// one head.
 #pragma once
 
 #include "mlstm_gates.cuh"

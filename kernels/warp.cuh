@@ -69,7 +69,7 @@ __device__ inline float fast_inverse(float x) {
   return y;
 }
 
-/// The block's dynamic shared memory.
+/// The thread block's dynamic shared memory.
 template <typename T>
 __device__ inline T* dynamic_shared() {
   extern __shared__ __align__(1024) unsigned char shared_memory[];

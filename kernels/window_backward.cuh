@@ -1,5 +1,6 @@
-// Attention within windows, backward: a block a head of a clip. First rows are queries, with k and v in shared memory:
-// dq, δ and the table's gradient. Then rows are keys, with q and dmixed there: dk and dv. Either computes the weights
+// Attention within windows, backward: a thread block for each head of a clip. First rows are queries, with k and v in
+// shared memory: dq, δ and the table's gradient. Then rows are keys, with q and dmixed there: dk and dv. Either
+// computes the weights
 //
 //   P_ij = exp(score_ij − log Σ),  dP_ij = dmixed_i·v_j,  δ_i = dmixed_i·mixed_i,  dscore_ij = P_ij (dP_ij − δ_i)
 //

@@ -1,4 +1,5 @@
-// Attention within windows, forward: a block a head of a clip, k and v in shared memory, softmax as scores come.
+// Attention within windows, forward: a thread block for each head of a clip, k and v in shared memory, softmax as
+// scores come.
 #pragma once
 
 #include "window_head.cuh"

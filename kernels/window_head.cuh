@@ -1,7 +1,7 @@
-// How a block goes over one head of one clip whose tokens attend within windows: a warp has 16 tokens at a time, its
-// own, as rows of tiles; the tokens that their windows have pass by 16 at a time as columns, from the first window's
-// beginning on. A tile knows by its elements' distances from the beginning of their row's window what it must leave
-// out.
+// How a thread block goes over one head of one clip whose tokens attend within windows: a warp has 16 tokens at a time,
+// its own, as rows of tiles; the tokens that their windows have pass by 16 at a time as columns, from the first
+// window's beginning on. A tile knows by its elements' distances from the beginning of their row's window what it must
+// leave out.
 #pragma once
 
 #include "mlstm_terms.cuh"

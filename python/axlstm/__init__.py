@@ -12,6 +12,10 @@ The functions of HEAR's common API are here too: load_model, get_scene_embedding
 for models of your own are in axlstm.ops.
 """
 
+from axlstm import _spinning
+
+_spinning.import_torch()  # before what follows imports it
+
 from axlstm import ops
 from axlstm.classifier import Classifier, load_classifier
 from axlstm.encoder import Embedding, Encoder, decode, load, resample, state_dict

@@ -56,9 +56,13 @@ class Encoder(torch.nn.Module):
         """Embeds clips of different lengths together. Which clips go together does not change their numbers."""
         return [Embedding(*of_clip) for of_clip in self._encoder.embed(list(waveforms))]
 
+    def scenes(self, waveforms: Iterable[Tensor]) -> list[Tensor]:
+        """The scene embeddings [W] that encode_all() gives, without the time steps."""
+        return self._encoder.scenes(list(waveforms))
+
     def forward(self, audio: Tensor) -> Tensor:
         """Scene embeddings [B, W] of clips of one length [B, samples]."""
-        return torch.stack(self._encoder.scenes(list(audio)))
+        return torch.stack(self.scenes(audio))
 
     def log_mel(self, waveform: Tensor) -> Tensor:
         """The log-mel spectrogram [frames, mels] that the encoder sees of a clip [samples], before it is normalised."""

@@ -86,7 +86,7 @@ class AudioEncoder(AbsEncoder):
         for clips in tqdm(inputs, disable=not show_progress_bar, desc=f"Embedding {task_metadata.name}"):
             try:
                 waveforms = [resample(samples, rate, self.encoder.sample_rate) for samples, rate in clips]
-                embeddings += [clip.scene.numpy() for clip in self.encoder.encode_all(waveforms)]
+                embeddings += [scene.numpy() for scene in self.encoder.scenes(waveforms)]
             except (RuntimeError, ValueError) as reason:
                 first = len(embeddings)
                 place = f"{task_metadata.name}, {hf_subset}, {hf_split}, among clips {first} to {first + len(clips) - 1}"

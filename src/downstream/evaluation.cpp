@@ -17,9 +17,10 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 /// The grid points that are tried, in their order.
-std::vector<hear::ProbeConfig> points_to_try(const hear::TaskMetadata& metadata, const EvaluationOptions& options) {
+std::vector<hear::DownstreamConfig> points_to_try(const hear::TaskMetadata& metadata,
+                                                  const EvaluationOptions& options) {
   AXLSTM_CHECK(options.max_grid_points > 0, "grid points: ", options.max_grid_points, " is not positive");
-  std::vector<hear::ProbeConfig> grid = hear::grid_points(options.grid, metadata);
+  std::vector<hear::DownstreamConfig> grid = hear::grid_points(options.grid, metadata);
   hear::PythonRandom(options.seed).shuffle(grid);
   if (grid.size() > static_cast<std::size_t>(options.max_grid_points)) {
     grid.resize(static_cast<std::size_t>(options.max_grid_points));
@@ -27,13 +28,13 @@ std::vector<hear::ProbeConfig> points_to_try(const hear::TaskMetadata& metadata,
   return grid;
 }
 
-FoldScores test_fold(const ProbeFit& fit, const hear::ProbeConfig& config, const ProbeObjective& objective,
-                     const TaskData& data, const hear::SplitPlan& plan, ProbeRandom& random,
-                     const EvaluationOptions& options) {
+FoldScores test_fold(const DownstreamFit& fit, const hear::DownstreamConfig& config,
+                     const DownstreamObjective& objective, const TaskData& data, const hear::SplitPlan& plan,
+                     DownstreamRandom& random, const EvaluationOptions& options) {
   FoldScores fold;
   fold.name = plan.test.front();
-  const ProbeData& split = data.split(fold.name);
-  const ProbeTest tested = test_probe(fit, config, objective, split, random);
+  const SplitData& split = data.split(fold.name);
+  const DownstreamTest tested = test_downstream_model(fit, config, objective, split, random);
   for (const auto& [name, value] : tested.values) {
     fold.values.emplace_back("test_" + name, value);
     if (name == "loss") fold.values.emplace_back("test_score", tested.values.at(1).second);
@@ -90,7 +91,7 @@ ordered_json aggregate(const std::vector<FoldScores>& folds) {
 }
 
 /// The grid point with the kit's names for what never varies.
-ordered_json to_json(const hear::ProbeConfig& config) {
+ordered_json to_json(const hear::DownstreamConfig& config) {
   const bool uniform = config.initialization == hear::Initialization::kXavierUniform;
   return {{"batch_size", config.batch_size},
           {"check_val_every_n_epoch", config.check_val_every_n_epoch},
@@ -127,24 +128,24 @@ double TaskScores::test_score() const {
 }
 
 TaskScores evaluate_task(const TaskData& data, const EvaluationOptions& options) {
-  const ProbeObjective objective = objective_of(data.metadata());
-  const std::vector<hear::ProbeConfig> grid = points_to_try(data.metadata(), options);
+  const DownstreamObjective objective = objective_of(data.metadata());
+  const std::vector<hear::DownstreamConfig> grid = points_to_try(data.metadata(), options);
   const std::vector<hear::SplitPlan> plans = hear::plan_splits(data.metadata());
-  ProbeRandom random(options.seed, data.device());
+  DownstreamRandom random(options.seed, data.device());
 
   const int total = static_cast<int>(grid.size() + plans.size()) - 1;
   int done = 0;
-  const auto fit_plan = [&](const hear::ProbeConfig& config, const hear::SplitPlan& plan) {
-    ProbeFit fit =
-        fit_probe(config, objective, data.splits(plan.train), data.split(plan.valid.front()), random, options.stop);
+  const auto fit_plan = [&](const hear::DownstreamConfig& config, const hear::SplitPlan& plan) {
+    DownstreamFit fit = fit_downstream_model(config, objective, data.splits(plan.train), data.split(plan.valid.front()),
+                                             random, options.stop);
     if (options.progress) options.progress(++done, total);
     return fit;
   };
 
   TaskScores scores{data.directory(), grid.front(), {}, objective.maximize(), {}};
-  std::vector<ProbeFit> fits{fit_plan(grid.front(), plans.front())};
+  std::vector<DownstreamFit> fits{fit_plan(grid.front(), plans.front())};
   for (std::size_t i = 1; i < grid.size(); ++i) {
-    ProbeFit fit = fit_plan(grid[i], plans.front());
+    DownstreamFit fit = fit_plan(grid[i], plans.front());
     if (objective.is_better(fit.validation_score, fits.front().validation_score)) {
       fits.front() = std::move(fit);
       scores.config = grid[i];

@@ -20,14 +20,14 @@ std::span<const float> span_of(const torch::Tensor& table) {
   return {table.const_data_ptr<float>(), static_cast<std::size_t>(table.numel())};
 }
 
-double scene_score(const std::string& name, const torch::Tensor& predictions, const ProbeData& data) {
+double scene_score(const std::string& name, const torch::Tensor& predictions, const SplitData& data) {
   const torch::Tensor targets = data.targets.cpu();
   return as_logged(name, metrics::score(name, {span_of(predictions), span_of(targets), targets.size(1)}));
 }
 
 }  // namespace
 
-std::vector<hear::FileEvents> events_of(const torch::Tensor& predictions, const ProbeData& data,
+std::vector<hear::FileEvents> events_of(const torch::Tensor& predictions, const SplitData& data,
                                         const hear::Postprocessing& postprocessing) {
   const std::int64_t C = predictions.size(1);
   const std::span<const float> table = span_of(predictions);
@@ -44,9 +44,9 @@ std::vector<hear::FileEvents> events_of(const torch::Tensor& predictions, const 
   return files;
 }
 
-bool ProbeObjective::maximize() const { return !monitor_loss && scores.front() != "segment_1s_er"; }
+bool DownstreamObjective::maximize() const { return !monitor_loss && scores.front() != "segment_1s_er"; }
 
-ProbeObjective objective_of(const hear::TaskMetadata& metadata) {
+DownstreamObjective objective_of(const hear::TaskMetadata& metadata) {
   const bool events = metadata.embedding_type == hear::EmbeddingType::kEvent;
   AXLSTM_CHECK(!events || metadata.prediction_type == hear::PredictionType::kMultilabel, metadata.task_name,
                ": an event task must be multilabel");
@@ -54,12 +54,14 @@ ProbeObjective objective_of(const hear::TaskMetadata& metadata) {
     AXLSTM_CHECK(hear::is_event_score(name) == events, metadata.task_name, ": score \"", name, "\" is none of ",
                  events ? "an event" : "a scene", " task");
   }
-  ProbeObjective objective{metadata.prediction_type, metadata.evaluation, !metadata.use_scoring_for_early_stopping, {}};
+  DownstreamObjective objective{
+      metadata.prediction_type, metadata.evaluation, !metadata.use_scoring_for_early_stopping, {}};
   if (events) objective.postprocessing = hear::postprocessing_points(metadata);
   return objective;
 }
 
-PrimaryScore primary_score(const ProbeObjective& objective, const torch::Tensor& predictions, const ProbeData& data) {
+PrimaryScore primary_score(const DownstreamObjective& objective, const torch::Tensor& predictions,
+                           const SplitData& data) {
   const std::string& name = objective.scores.front();
   if (!data.files) return {scene_score(name, predictions, data), {}};
   // Official: the largest score is taken even of an error rate; NaN counts as 0; of equal ones the larger parameters.
@@ -76,8 +78,8 @@ PrimaryScore primary_score(const ProbeObjective& objective, const torch::Tensor&
   return {as_logged(name, best_value), best->second};
 }
 
-std::vector<std::pair<std::string, double>> all_scores(const ProbeObjective& objective,
-                                                       const torch::Tensor& predictions, const ProbeData& data,
+std::vector<std::pair<std::string, double>> all_scores(const DownstreamObjective& objective,
+                                                       const torch::Tensor& predictions, const SplitData& data,
                                                        const std::optional<hear::Postprocessing>& postprocessing) {
   std::vector<std::pair<std::string, double>> values;
   std::vector<hear::FileEvents> files;

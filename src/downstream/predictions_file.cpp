@@ -96,7 +96,7 @@ torch::Tensor timestamps_of(const std::vector<EventFile>& files, std::int64_t ro
 
 }  // namespace
 
-std::string predictions_pickle(const torch::Tensor& predictions, const torch::Tensor& logits, const ProbeData& data,
+std::string predictions_pickle(const torch::Tensor& predictions, const torch::Tensor& logits, const SplitData& data,
                                const std::vector<std::string>& labels,
                                const std::optional<hear::Postprocessing>& postprocessing) {
   Pickler pickler;

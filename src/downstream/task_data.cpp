@@ -60,7 +60,7 @@ TaskData::TaskData(const fs::path& directory, torch::Device device)
                  " has ", splits_.empty() ? width : D());
     const std::string source = (directory / (split + ".target-labels.pkl")).string();
     const auto targets = label_matrix(labels, vocabulary, metadata_.prediction_type, source);
-    ProbeData data{embeddings.to(device), targets.to(device)};
+    SplitData data{embeddings.to(device), targets.to(device)};
     if (metadata_.embedding_type == hear::EmbeddingType::kEvent) {
       data.files = std::make_shared<const std::vector<EventFile>>(
           load_event_files(directory, split, embeddings.size(0), vocabulary));
@@ -69,8 +69,8 @@ TaskData::TaskData(const fs::path& directory, torch::Device device)
   }
 }
 
-std::vector<ProbeData> TaskData::splits(const std::vector<std::string>& names) const {
-  std::vector<ProbeData> parts;
+std::vector<SplitData> TaskData::splits(const std::vector<std::string>& names) const {
+  std::vector<SplitData> parts;
   parts.reserve(names.size());
   for (const std::string& name : names) parts.push_back(split(name));
   return parts;

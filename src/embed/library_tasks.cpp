@@ -48,7 +48,7 @@ class TaskWriter final : public torch::CustomClassHolder {
  public:
   TaskWriter(const std::string& task, const std::string& output, std::int64_t sample_rate, std::int64_t batch_files,
              std::string source) {
-    LayoutOptions options;
+    TaskEmbeddingsOptions options;
     options.sample_rate = static_cast<int>(sample_rate);
     options.batch_files = static_cast<int>(batch_files);
     options.per_file = true;

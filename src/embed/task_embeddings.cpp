@@ -99,7 +99,7 @@ class TaskWriter {
  public:
   /// `final_dir` is the folder's later name, which the written paths contain.
   TaskWriter(const fs::path& task_dir, const fs::path& temporary_dir, const fs::path& final_dir,
-             const EmbedFiles& embed, const LayoutOptions& options)
+             const EmbedFiles& embed, const TaskEmbeddingsOptions& options)
       : task_dir_(task_dir),
         temporary_dir_(temporary_dir),
         final_dir_(final_dir),
@@ -294,7 +294,7 @@ class TaskWriter {
   const fs::path& temporary_dir_;
   const fs::path& final_dir_;
   const EmbedFiles& embed_;
-  const LayoutOptions& options_;
+  const TaskEmbeddingsOptions& options_;
   hear::TaskMetadata metadata_;
   hear::LabelVocabulary vocabulary_;
   fs::path audio_dir_;
@@ -307,7 +307,7 @@ class TaskWriter {
 }  // namespace
 
 bool write_task_embeddings(const fs::path& task_dir, const fs::path& output_dir, const EmbedFiles& embed,
-                           const LayoutOptions& options) {
+                           const TaskEmbeddingsOptions& options) {
   AXLSTM_CHECK(fs::is_directory(task_dir), task_dir.string(), ": no such task folder");
   const fs::path source = fs::canonical(task_dir);  // "tasks/esc50/" and "." have a name too
   const std::string name = source.filename().string();

@@ -87,7 +87,7 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
     return results;
   };
   const double clip_seconds = metadata.sample_duration_seconds.value_or(10.0);
-  LayoutOptions layout;
+  TaskEmbeddingsOptions layout;
   layout.sample_rate = rate;
   layout.batch_files = std::max(1, static_cast<int>(options.batch_seconds / std::max(clip_seconds, 2.0)));
   layout.per_file = options.per_file;

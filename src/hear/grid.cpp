@@ -20,7 +20,7 @@ int whole(const std::string& name, double value) {
   return static_cast<int>(value);
 }
 
-void set(ProbeConfig& config, const std::string& name, double value) {
+void set(DownstreamConfig& config, const std::string& name, double value) {
   if (name == "batch_size") config.batch_size = whole(name, value);
   if (name == "check_val_every_n_epoch") config.check_val_every_n_epoch = whole(name, value);
   if (name == "dropout") config.dropout = value;
@@ -69,7 +69,7 @@ GridTable named_grid(const std::string& name) {
 
 }  // namespace
 
-std::vector<ProbeConfig> grid_points(const std::string& name, const TaskMetadata& metadata) {
+std::vector<DownstreamConfig> grid_points(const std::string& name, const TaskMetadata& metadata) {
   GridTable table = named_grid(name);
   if (metadata.task_name == "dcase2016_task2") table["check_val_every_n_epoch"] = {10};  // Official: by task_name
   for (const auto& [key, values] : metadata.task_specific_param_grid) {
@@ -77,10 +77,10 @@ std::vector<ProbeConfig> grid_points(const std::string& name, const TaskMetadata
                  key, "\" is not known");
     table[key] = values;
   }
-  std::vector<ProbeConfig> points{ProbeConfig{}};
+  std::vector<DownstreamConfig> points{DownstreamConfig{}};
   for (const auto& [key, values] : table) {
-    std::vector<ProbeConfig> finer;
-    for (const ProbeConfig& point : points) {
+    std::vector<DownstreamConfig> finer;
+    for (const DownstreamConfig& point : points) {
       for (const double value : values) set(finer.emplace_back(point), key, value);
     }
     points = std::move(finer);

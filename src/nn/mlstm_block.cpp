@@ -45,14 +45,14 @@ torch::Tensor MlstmLayerImpl::forward(const torch::Tensor& u) {
   return proj_down_->forward((h + learnable_skip_ * c) * torch::silu(z));
 }
 
-void MlstmLayerImpl::give(ops::BlockWeights& weights) const {
+void MlstmLayerImpl::collect_weights(ops::BlockWeights& weights) const {
   weights.proj_up = proj_up_->weight;
   weights.conv_weight = conv1d_->weight();
   weights.conv_bias = conv1d_->bias();
   weights.q_proj = q_proj_->weight();
   weights.k_proj = k_proj_->weight();
   weights.v_proj = v_proj_->weight();
-  mlstm_cell_->give(weights);
+  mlstm_cell_->collect_weights(weights);
   weights.skip = learnable_skip_;
   weights.proj_down = proj_down_->weight;
 }
@@ -66,7 +66,7 @@ MlstmBlockImpl::MlstmBlockImpl(const MlstmBlockOptions& options)
 ops::BlockWeights MlstmBlockImpl::weights() const {
   ops::BlockWeights weights;
   weights.norm = norm_->weight();
-  layer_->give(weights);
+  layer_->collect_weights(weights);
   return weights;
 }
 

@@ -29,7 +29,7 @@ torch::Tensor MlstmCellImpl::forward(const torch::Tensor& q, const torch::Tensor
   return outnorm_->forward(ops::mlstm(split(q), split(k), split(v), i, f, options_));
 }
 
-void MlstmCellImpl::give(ops::BlockWeights& weights) const {
+void MlstmCellImpl::collect_weights(ops::BlockWeights& weights) const {
   weights.igate_weight = igate_->weight;
   weights.igate_bias = igate_->bias;
   weights.fgate_weight = fgate_->weight;

@@ -144,7 +144,8 @@ class BlockBackward {
     const auto of_input = input_sums_.sum(0), of_output = output_sums_.sum(0);
     result_[cpu::kConv] = of_input.narrow(0, cpu::kConvSums, cpu::kConvTaps);
     result_[cpu::kConvBias] = of_input[cpu::kConvBiasSum];
-    result_[cpu::kQkv] = of_input.narrow(0, cpu::kQSums, 3 * cpu::kBlockWidth).view({3, cpu::kBlockWidth, clip_.I});
+    result_[cpu::kQkv] =
+        of_input.narrow(0, cpu::kQSums, 3 * cpu::kProjectionBlock).view({3, cpu::kProjectionBlock, clip_.I});
     result_[cpu::kCGate] = c_gate_sums_.sum(0);
     result_[cpu::kAGate] = a_gate_sums_.sum(0);
     result_[cpu::kGateBias] = gate_bias_sums_.sum(0)[0];
@@ -222,13 +223,13 @@ class BlockFunction : public torch::autograd::Function<BlockFunction> {
 
 /// [I/4, 4 (out), 4 (in)] → its diagonals [4, I]: row r has the weight from channel o ^ r to o.
 at::Tensor diagonals(const at::Tensor& blocks) {
-  const auto o = at::arange(cpu::kBlockWidth), turned = o.unsqueeze(1).bitwise_xor(o);  // [out, r]
-  return blocks.gather(2, turned.expand_as(blocks)).permute({2, 0, 1}).reshape({cpu::kBlockWidth, -1});
+  const auto o = at::arange(cpu::kProjectionBlock), turned = o.unsqueeze(1).bitwise_xor(o);  // [out, r]
+  return blocks.gather(2, turned.expand_as(blocks)).permute({2, 0, 1}).reshape({cpu::kProjectionBlock, -1});
 }
 
 /// Gate weights [8, I] as seen from the input of a block-diagonal projection.
 at::Tensor through(const at::Tensor& gate, const at::Tensor& blocks) {
-  return at::einsum("gho,hod->ghd", {gate.view({cpu::kGates, -1, cpu::kBlockWidth}), blocks})
+  return at::einsum("gho,hod->ghd", {gate.view({cpu::kGates, -1, cpu::kProjectionBlock}), blocks})
       .reshape({cpu::kGates, -1});
 }
 

@@ -160,9 +160,9 @@ class BlockBackward {
     result_[kConvBias] = sum[kernels::kConvBiasRow];
     result_[kSkip] = sum[kernels::kSkipRow];
     result_[kOutNorm] = sum[kernels::kNormRow];
-    like(kQProj, kernels::kQRows, kernels::kBlockChannels);  // zeros, if the scores' weights are theirs
-    like(kKProj, kernels::kKRows, kernels::kBlockChannels);
-    like(kVProj, kernels::kVRows, kernels::kBlockChannels);
+    like(kQProj, kernels::kQRows, kernels::kProjectionBlock);  // zeros, if the scores' weights are theirs
+    like(kKProj, kernels::kKRows, kernels::kProjectionBlock);
+    like(kVProj, kernels::kVRows, kernels::kProjectionBlock);
     unfold(rows(kernels::kCGateRows, kernels::kGates), rows(kernels::kAGateRows, kernels::kGates), cell.dscores);
     const auto dbiases = cell.dgates.sum({1, 2});
     result_[kIGateBias] = dbiases[0];

@@ -46,7 +46,7 @@ ExitCode train_model(const config::RunConfig& config, bool dry, distributed::Pro
     std::cout << trainer.dry_run();
     return kOk;
   }
-  if (trainer.run(stop, std::move(folder)) == train::RunStatus::kInterrupted) {
+  if (trainer.run(stop, std::move(folder)) == train::TrainingOutcome::kInterrupted) {
     if (leads) log::warn("interrupted; everything is saved, the same command resumes");
     return kInterrupted;
   }

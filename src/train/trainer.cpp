@@ -142,7 +142,7 @@ std::int64_t Trainer::last_step() const {
   return config_.train.max_steps > 0 ? std::min(config_.train.max_steps, total_steps_) : total_steps_;
 }
 
-RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder> folder) {
+TrainingOutcome Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder> folder) {
   std::optional<RunLog> run_log;
   if (leads()) {
     const std::string yaml = config::dump(config_);
@@ -198,7 +198,7 @@ RunStatus Trainer::run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder>
     log::info(str("ended at step ", state_.step, ": ", config_.eval.patience,
                   " evaluations without a better score than that of step ", state_.best_step));
   }
-  return state_.step < last_step() && !is_exhausted() ? RunStatus::kInterrupted : RunStatus::kFinished;
+  return state_.step < last_step() && !is_exhausted() ? TrainingOutcome::kInterrupted : TrainingOutcome::kFinished;
 }
 
 std::int64_t Trainer::evaluation_steps() const { return config_.eval.every_epochs * loader_->steps_per_epoch(); }

@@ -18,7 +18,7 @@ const fs::path kGolden = fs::path(AXLSTM_TEST_DATA) / "golden" / "hear";
 
 TEST(TaskDataTest, GroupsFramesByFileAndTime) {
   const TaskData task(kGolden / "toyevent-v1-full", torch::kCPU);
-  const ProbeData& test = task.split("test");
+  const SplitData& test = task.split("test");
   ASSERT_TRUE(test.files);
   std::size_t rows = 0;
   for (const EventFile& file : *test.files) {

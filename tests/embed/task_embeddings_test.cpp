@@ -102,9 +102,9 @@ TEST_F(EmbeddingsTest, WritesRowsInTheOfficialOrder) {
 TEST_F(EmbeddingsTest, WritesTheOfficialSceneLayout) {
   const fs::path task = make_task(kScene, 2, "[7]");
   std::vector<std::int64_t> progress;
-  const LayoutOptions options{.per_file = true, .progress = [&](std::int64_t done, std::int64_t total) {
-                                progress.insert(progress.end(), {done, total});
-                              }};
+  const TaskEmbeddingsOptions options{.per_file = true, .progress = [&](std::int64_t done, std::int64_t total) {
+                                        progress.insert(progress.end(), {done, total});
+                                      }};
   ASSERT_TRUE(write_task_embeddings(task / "", output_, embed_scenes, options));
   const fs::path written = output_ / "task-v1-full";
   for (const char* name : {"task_metadata.json", "labelvocabulary.csv", "train.json", "valid.json", "test.json"}) {
@@ -244,7 +244,7 @@ TEST_F(EmbeddingsTest, FilesAreAnnouncedOneCallAhead) {
     AXLSTM_CHECK(!killed || calls.size() < 4, "killed");
     return embed_frames(files);
   };
-  LayoutOptions options{.batch_files = 5, .source = "test"};
+  TaskEmbeddingsOptions options{.batch_files = 5, .source = "test"};
   options.announce = [&](Files files) { announced.push_back(std::move(files)); };
   const auto expect_ahead = [&] {
     ASSERT_EQ(announced.size(), calls.size());

@@ -7,8 +7,8 @@
 namespace axlstm::hear {
 namespace {
 
-void expect_point(const ProbeConfig& point, int hidden_layers, int hidden_dim, double lr, Initialization initialization,
-                  int max_epochs, int check_val_every_n_epoch, int patience) {
+void expect_point(const DownstreamConfig& point, int hidden_layers, int hidden_dim, double lr,
+                  Initialization initialization, int max_epochs, int check_val_every_n_epoch, int patience) {
   EXPECT_EQ(point.hidden_layers, hidden_layers);
   EXPECT_EQ(point.hidden_dim, hidden_dim);
   EXPECT_EQ(point.lr, lr);
@@ -19,7 +19,7 @@ void expect_point(const ProbeConfig& point, int hidden_layers, int hidden_dim, d
 }
 
 // Points 5, 13 and 37 of list(sklearn.model_selection.ParameterGrid(…)) for HEAR's three grids
-TEST(ProbeGridTest, IsInTheOrderOfScikitLearn) {
+TEST(GridTest, IsInTheOrderOfScikitLearn) {
   using enum Initialization;
   const auto full = grid_points("default", {});
   ASSERT_EQ(full.size(), 16U);
@@ -35,7 +35,7 @@ TEST(ProbeGridTest, IsInTheOrderOfScikitLearn) {
   expect_point(faster[37], 0, 128, 3.2e-4, kXavierUniform, 10, 1, 3);
 }
 
-TEST(ProbeGridTest, HasTheTwoReleasedPoints) {
+TEST(GridTest, HasTheTwoReleasedPoints) {
   const auto released = grid_points("released", {});
   ASSERT_EQ(released.size(), 2U);
   EXPECT_EQ(released[0].dropout, 0.1);
@@ -44,12 +44,12 @@ TEST(ProbeGridTest, HasTheTwoReleasedPoints) {
   EXPECT_THROW(grid_points("slow", {}), Error);
 }
 
-TEST(ProbeGridTest, TakesTheValuesOfTheTask) {
+TEST(GridTest, TakesTheValuesOfTheTask) {
   TaskMetadata dcase;
   dcase.task_name = "dcase2016_task2";
   const auto fast = grid_points("fast", dcase);
   ASSERT_EQ(fast.size(), 32U);  // one number of epochs between validations instead of two
-  for (const ProbeConfig& point : fast) EXPECT_EQ(point.check_val_every_n_epoch, 10);
+  for (const DownstreamConfig& point : fast) EXPECT_EQ(point.check_val_every_n_epoch, 10);
 
   TaskMetadata maestro;
   maestro.task_specific_param_grid = {{"max_epochs", {50}}, {"check_val_every_n_epoch", {1}}, {"dropout", {0.1, 0.2}}};

@@ -75,7 +75,7 @@ class MeanArchitecture : public testing::Test {
 
   static void train(const config::RunConfig& config) {
     const std::atomic<bool> stop{false};
-    ASSERT_EQ(train::Trainer(config).run(stop), train::RunStatus::kFinished);
+    ASSERT_EQ(train::Trainer(config).run(stop), train::TrainingOutcome::kFinished);
   }
 
   test::Clips clips_{{2.5, 6.0, 3.0, 8.0}};

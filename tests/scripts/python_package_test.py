@@ -6,6 +6,8 @@ this Python's torch.
 """
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,6 +101,18 @@ class Package(unittest.TestCase):
 
     def test_comes_from_the_wheel(self):
         self.assertIn(str(scratch), axlstm.__file__)
+
+    def test_threads_spin_as_in_the_programs(self):
+        """What libgomp says that it read, and what is left for programs started later."""
+        def bound(**environment):
+            kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+            done = subprocess.run([sys.executable, "-c", "import axlstm, os; print('left:', os.environ.get('GOMP_SPINCOUNT'))"],
+                                  env=kept | {"OMP_DISPLAY_ENV": "VERBOSE"} | environment, capture_output=True, text=True, check=True)
+            return re.findall(r"GOMP_SPINCOUNT = '(\d+)'|left: (\w+)", done.stderr + done.stdout)
+
+        self.assertEqual(bound(), [("10000", ""), ("", "None")])
+        self.assertEqual(bound(GOMP_SPINCOUNT="77"), [("77", ""), ("", "77")])
+        self.assertEqual(bound(OMP_WAIT_POLICY="passive"), [("0", ""), ("", "None")])
 
     def test_numbers_are_those_of_extract(self):
         wave = (0.1 * torch.randn(41234, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)

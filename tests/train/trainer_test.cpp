@@ -41,13 +41,13 @@ class TrainerTest : public testing::Test {
     return spec;
   }
 
-  static RunStatus train(const config::RunConfig& spec) {
+  static TrainingOutcome train(const config::RunConfig& spec) {
     const std::atomic<bool> stop{false};
     return Trainer(spec).run(stop);
   }
 
   /// Trains until the first record is written, then stops.
-  static RunStatus train_a_little(const config::RunConfig& spec) {
+  static TrainingOutcome train_a_little(const config::RunConfig& spec) {
     std::atomic<bool> stop{false};
     std::atomic<bool> done{false};
     std::thread watcher([&] {
@@ -56,7 +56,7 @@ class TrainerTest : public testing::Test {
       while (!done && (!fs::exists(metrics) || fs::file_size(metrics, missing) == 0)) std::this_thread::yield();
       stop = true;
     });
-    const RunStatus status = Trainer(spec).run(stop);
+    const TrainingOutcome status = Trainer(spec).run(stop);
     done = true;
     watcher.join();
     return status;
@@ -89,7 +89,7 @@ class TrainerTest : public testing::Test {
 
 TEST_F(TrainerTest, ARunGoesToItsEndAndLeavesItsFiles) {
   const auto spec = this->spec("whole");
-  EXPECT_EQ(train(spec), RunStatus::kFinished);
+  EXPECT_EQ(train(spec), TrainingOutcome::kFinished);
   const auto all = records(spec);
   ASSERT_EQ(all.size(), 12u);
   EXPECT_EQ(all[0][2], 0);  // the first step's rate
@@ -105,23 +105,23 @@ TEST_F(TrainerTest, ARunGoesToItsEndAndLeavesItsFiles) {
 
 TEST_F(TrainerTest, AStoppedAndResumedRunEndsWithTheSameBits) {
   const auto whole = spec("whole"), pieces = spec("pieces");
-  ASSERT_EQ(train(whole), RunStatus::kFinished);
-  ASSERT_EQ(train_a_little(pieces), RunStatus::kInterrupted);
+  ASSERT_EQ(train(whole), TrainingOutcome::kFinished);
+  ASSERT_EQ(train_a_little(pieces), TrainingOutcome::kInterrupted);
   EXPECT_LT(records(pieces).size(), 12u);
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   expect_same_end(pieces, whole);
 }
 
 TEST_F(TrainerTest, ARunThatLostItsLastStepsMakesThemAgain) {
   auto whole = spec("whole"), pieces = spec("pieces");
-  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  ASSERT_EQ(train(whole), TrainingOutcome::kFinished);
   pieces.train.max_steps = 7;
   pieces.train.save_every_steps = 3;
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   fs::remove_all(fs::path(pieces.train.run_dir) / "checkpoints" /
                  "step-00000007");  // as if it had been killed: 6 is the last
   pieces.train.max_steps = 0;
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   expect_same_end(pieces, whole);
 }
 
@@ -130,8 +130,8 @@ TEST_F(TrainerTest, TheNumberOfWorkersAndTheCacheChangeNothing) {
   one.data.workers = 1;
   many.data.workers = 4;
   many.data.cache_mb = 0;
-  ASSERT_EQ(train(one), RunStatus::kFinished);
-  ASSERT_EQ(train(many), RunStatus::kFinished);
+  ASSERT_EQ(train(one), TrainingOutcome::kFinished);
+  ASSERT_EQ(train(many), TrainingOutcome::kFinished);
   expect_same_end(many, one);
 }
 
@@ -140,23 +140,23 @@ TEST_F(TrainerTest, APictureThatCannotBeWrittenCostsThePictureOnly) {
   for (const char* name : {"step-00000000.png", "step-00000012.png"}) {
     fs::create_directories(fs::path(spec.train.run_dir) / "pictures" / name);  // no file can take the place of a folder
   }
-  EXPECT_EQ(train(spec), RunStatus::kFinished);
+  EXPECT_EQ(train(spec), TrainingOutcome::kFinished);
   EXPECT_EQ(checkpoints::load_newest_checkpoint(spec.train.run_dir)->step, 12);
 }
 
 TEST_F(TrainerTest, AFinishedRunIsLeftAsItIs) {
   auto spec = this->spec("whole");
   spec.train.max_steps = 2;
-  ASSERT_EQ(train(spec), RunStatus::kFinished);
+  ASSERT_EQ(train(spec), TrainingOutcome::kFinished);
   const auto before = records(spec);
-  EXPECT_EQ(train(spec), RunStatus::kFinished);
+  EXPECT_EQ(train(spec), TrainingOutcome::kFinished);
   EXPECT_EQ(records(spec), before);
 }
 
 TEST_F(TrainerTest, CheckpointsOfAnotherArchitectureAreNamed) {
   auto spec = this->spec("run");
   spec.train.max_steps = 1;
-  ASSERT_EQ(train(spec), RunStatus::kFinished);
+  ASSERT_EQ(train(spec), TrainingOutcome::kFinished);
   spec.model.expansion = 3;
   test::expect_usage_error([&] { train(spec); }, {spec.train.run_dir, "model.expansion"});
   fs::remove(fs::path(spec.train.run_dir) / "config.yaml");  // then the tensors tell
@@ -173,11 +173,11 @@ TEST_F(TrainerTest, TooFewClipsForABatchAreAnError) {
 TEST_F(TrainerTest, AveragedWeightsAreResumedToTheLastBit) {
   auto whole = spec("whole"), pieces = spec("pieces");
   whole.train.ema_decay = pieces.train.ema_decay = 0.8;
-  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  ASSERT_EQ(train(whole), TrainingOutcome::kFinished);
   pieces.train.max_steps = 5;
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   pieces.train.max_steps = 0;
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   const auto a = checkpoints::load_newest_checkpoint(pieces.train.run_dir),
              b = checkpoints::load_newest_checkpoint(whole.train.run_dir);
   ASSERT_EQ(a->ema.size(), a->model.size());
@@ -192,11 +192,11 @@ TEST_F(TrainerTest, AveragedWeightsAreResumedToTheLastBit) {
 TEST_F(TrainerTest, TheLossScaleIsResumedToTheLastBit) {
   auto whole = spec("whole"), pieces = spec("pieces");
   whole.train.precision = pieces.train.precision = runtime::Precision::kFp16;
-  ASSERT_EQ(train(whole), RunStatus::kFinished);
+  ASSERT_EQ(train(whole), TrainingOutcome::kFinished);
   pieces.train.max_steps = 5;
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   pieces.train.max_steps = 0;
-  ASSERT_EQ(train(pieces), RunStatus::kFinished);
+  ASSERT_EQ(train(pieces), TrainingOutcome::kFinished);
   expect_same_end(pieces, whole);
   EXPECT_TRUE(checkpoints::load_newest_checkpoint(whole.train.run_dir)->optimizer.contains("scaler.scale"));
 }
@@ -209,8 +209,8 @@ TEST_F(TrainerTest, HeldOutClipsAreScoredTheSameWayEachTimeAndDoNotChangeTheTrai
   with.data.max_bad_fraction = again.data.max_bad_fraction = 0.5;
   with.train.validate_every_steps = again.train.validate_every_steps = 5;
   again.train.device_batch = 1;
-  ASSERT_EQ(train(plain), RunStatus::kFinished);
-  ASSERT_EQ(train(with), RunStatus::kFinished);
+  ASSERT_EQ(train(plain), TrainingOutcome::kFinished);
+  ASSERT_EQ(train(with), TrainingOutcome::kFinished);
   expect_same_end(with, plain);
   std::map<std::int64_t, double> losses;
   std::istringstream lines(read_file(fs::path(with.train.run_dir) / "metrics.jsonl"));
@@ -232,11 +232,11 @@ TEST_F(TrainerTest, HeldOutClipsAreScoredTheSameWayEachTimeAndDoNotChangeTheTrai
 TEST_F(TrainerTest, TheCpuRepeatsToTheLastBitDeterministicOrNot) {
   auto plain = spec("plain"), deterministic = spec("deterministic");
   deterministic.train.deterministic = true;
-  ASSERT_EQ(train(plain), RunStatus::kFinished);
-  ASSERT_EQ(train(deterministic), RunStatus::kFinished);
+  ASSERT_EQ(train(plain), TrainingOutcome::kFinished);
+  ASSERT_EQ(train(deterministic), TrainingOutcome::kFinished);
   expect_same_end(deterministic, plain);
   EXPECT_TRUE(at::globalContext().deterministicAlgorithms());
-  ASSERT_EQ(train(plain), RunStatus::kFinished);
+  ASSERT_EQ(train(plain), TrainingOutcome::kFinished);
   EXPECT_FALSE(at::globalContext().deterministicAlgorithms());
 }
 

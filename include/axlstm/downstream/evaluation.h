@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "axlstm/downstream/probe.h"
+#include "axlstm/downstream/downstream_model.h"
 #include "axlstm/downstream/task_data.h"
 #include "axlstm/hear/options.h"
 
@@ -37,7 +37,7 @@ struct FoldScores {
 
 struct TaskScores {
   std::filesystem::path embeddings_dir;
-  hear::ProbeConfig config;                            ///< the grid point that won on the first plan
+  hear::DownstreamConfig config;                       ///< the grid point that won on the first plan
   std::optional<hear::Postprocessing> postprocessing;  ///< event tasks: that of the same model
   bool maximize = true;                                ///< false if a loss or an error rate decided
   std::vector<FoldScores> folds;

@@ -24,14 +24,14 @@ struct EventFile {
 };
 
 /// The rows of a split.
-struct ProbeData {
+struct SplitData {
   torch::Tensor embeddings;                                  ///< [N, D] float32
   torch::Tensor targets;                                     ///< [N, C] float32, 1 for the labels of the row, else 0
   std::shared_ptr<const std::vector<EventFile>> files = {};  ///< of an event task, else none
 };
 
 /// What is predicted and what decides when to stop and which epoch and grid point is best.
-struct ProbeObjective {
+struct DownstreamObjective {
   hear::PredictionType prediction_type = hear::PredictionType::kMulticlass;
   std::vector<std::string> scores;  ///< names in task_metadata.json; the first one is the primary one
   bool monitor_loss = false;        ///< the validation loss instead of the primary score
@@ -45,7 +45,7 @@ struct ProbeObjective {
 };
 
 /// The objective that task_metadata.json asks for. Throws Error naming a score that its kind of task does not have.
-ProbeObjective objective_of(const hear::TaskMetadata& metadata);
+DownstreamObjective objective_of(const hear::TaskMetadata& metadata);
 
 struct PrimaryScore {
   double value = 0.0;                                  ///< as the kit logs it: rounded to float32, d_prime alone is not
@@ -53,16 +53,17 @@ struct PrimaryScore {
 };
 
 /// The events in each file of an event task's `data`, as they are and as `predictions` (below) have them.
-std::vector<hear::FileEvents> events_of(const torch::Tensor& predictions, const ProbeData& data,
+std::vector<hear::FileEvents> events_of(const torch::Tensor& predictions, const SplitData& data,
                                         const hear::Postprocessing& postprocessing);
 
 /// `predictions`: [N, C] float32 probabilities for the rows of `data`, on the CPU.
-PrimaryScore primary_score(const ProbeObjective& objective, const torch::Tensor& predictions, const ProbeData& data);
+PrimaryScore primary_score(const DownstreamObjective& objective, const torch::Tensor& predictions,
+                           const SplitData& data);
 
 /// (name, value) of each score, an event score followed by its parts (`segment_1s_er`, `segment_1s_er_error_rate`);
 /// values as above. `postprocessing` is that of an event task.
-std::vector<std::pair<std::string, double>> all_scores(const ProbeObjective& objective,
-                                                       const torch::Tensor& predictions, const ProbeData& data,
+std::vector<std::pair<std::string, double>> all_scores(const DownstreamObjective& objective,
+                                                       const torch::Tensor& predictions, const SplitData& data,
                                                        const std::optional<hear::Postprocessing>& postprocessing);
 
 }  // namespace axlstm::downstream

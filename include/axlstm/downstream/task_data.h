@@ -23,8 +23,8 @@ class TaskData {
   const std::filesystem::path& directory() const { return directory_; }
   const hear::TaskMetadata& metadata() const { return metadata_; }
   torch::Device device() const { return device_; }
-  const ProbeData& split(const std::string& name) const { return splits_.at(name); }
-  std::vector<ProbeData> splits(const std::vector<std::string>& names) const;
+  const SplitData& split(const std::string& name) const { return splits_.at(name); }
+  std::vector<SplitData> splits(const std::vector<std::string>& names) const;
 
   /// Names of the classes.
   const std::vector<std::string>& labels() const { return labels_; }
@@ -37,7 +37,7 @@ class TaskData {
   torch::Device device_;
   hear::TaskMetadata metadata_;
   std::vector<std::string> labels_;
-  std::map<std::string, ProbeData> splits_;
+  std::map<std::string, SplitData> splits_;
 };
 
 }  // namespace axlstm::downstream

@@ -31,7 +31,7 @@ struct FileEmbedding {
 /// Embeds audio files, one result per file in their order.
 using EmbedFiles = std::function<std::vector<FileEmbedding>(const std::vector<std::filesystem::path>& files)>;
 
-struct LayoutOptions {
+struct TaskEmbeddingsOptions {
   int sample_rate = 16000;  ///< names the folder of the audio: <task>/<sample_rate>/<split>/<file>
   int batch_files = 1;      ///< files per call of EmbedFiles
   bool per_file = false;    ///< also write the copies for each clip, which the evaluation does not read
@@ -50,6 +50,6 @@ struct LayoutOptions {
 /// Throws Error naming the file for missing audio, a label outside the vocabulary, an embedding of another shape or
 /// type than the first one, and NaN or infinite values.
 bool write_task_embeddings(const std::filesystem::path& task_dir, const std::filesystem::path& output_dir,
-                           const EmbedFiles& embed, const LayoutOptions& options);
+                           const EmbedFiles& embed, const TaskEmbeddingsOptions& options);
 
 }  // namespace axlstm::embed

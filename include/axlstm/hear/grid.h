@@ -10,7 +10,7 @@ namespace axlstm::hear {
 
 enum class Initialization { kXavierUniform, kXavierNormal };
 
-struct ProbeConfig {
+struct DownstreamConfig {
   int hidden_layers = 1;  ///< 0: a linear model
   int hidden_dim = 1024;
   double dropout = 0.1;
@@ -26,6 +26,6 @@ struct ProbeConfig {
 /// code and paper), or HEAR's own `default` (16), `fast` (64) and `faster` (64). A task's own lists of values
 /// (evaluation_params.task_specific_param_grid; HEAR's rule for dcase2016_task2) replace the grid's.
 /// Throws UsageError naming the choices for another name, and Error naming a key of the task that is not known.
-std::vector<ProbeConfig> grid_points(const std::string& name, const TaskMetadata& metadata);
+std::vector<DownstreamConfig> grid_points(const std::string& name, const TaskMetadata& metadata);
 
 }  // namespace axlstm::hear

@@ -27,8 +27,8 @@ class MlstmLayerImpl : public torch::nn::Module {
   explicit MlstmLayerImpl(const MlstmBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& u);  // [B, S, D] → [B, S, D]
 
-  /// Fills in all but the norm.
-  void give(ops::BlockWeights& weights) const;
+  /// Fills in all weights but those of the norm.
+  void collect_weights(ops::BlockWeights& weights) const;
 
  private:
   torch::nn::Linear proj_up_;  // D → 2I

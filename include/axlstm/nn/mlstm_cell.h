@@ -20,7 +20,7 @@ class MlstmCellImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v);
 
   /// Fills in the gates' and the norm's part of a block's weights.
-  void give(ops::BlockWeights& weights) const;
+  void collect_weights(ops::BlockWeights& weights) const;
 
  private:
   std::int64_t heads_;

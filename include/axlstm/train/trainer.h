@@ -22,7 +22,7 @@ namespace axlstm::train {
 /// Scores the encoder as it is; nothing if that failed. Must not draw from LibTorch's global generators.
 using Probe = std::function<std::optional<double>(model::Encoder encoder)>;
 
-enum class RunStatus { kFinished, kInterrupted };
+enum class TrainingOutcome { kFinished, kInterrupted };
 
 /// Trains until the schedule ends or `stop` turns true, continuing from the newest checkpoint of the run folder.
 /// Every random draw is a function of the seed and the step, so an interrupted run ends with the same numbers as one
@@ -38,7 +38,7 @@ class Trainer {
 
   /// `folder`: train.run_dir, if it is open already; else rank 0 opens it. With several ranks `stop` may turn true in
   /// any of them: all stop after the same step.
-  RunStatus run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder> folder = nullptr);
+  TrainingOutcome run(const std::atomic<bool>& stop, std::unique_ptr<RunFolder> folder = nullptr);
 
   /// Makes a few steps without writing anything, and tells what the run would be: its data, its steps, how long it
   /// takes, the disk it needs. Throws what run() would throw.

@@ -7,9 +7,9 @@
 
 namespace axlstm::ops::cpu {
 
-inline constexpr std::int64_t kRowMultiple = 16;  // floats: the widest vector
-inline constexpr std::int64_t kConvTaps = 4;      // of the causal convolution
-inline constexpr std::int64_t kBlockWidth = 4;    // channels of one block of the block-diagonal projections
+inline constexpr std::int64_t kRowMultiple = 16;     // floats: the widest vector
+inline constexpr std::int64_t kConvTaps = 4;         // of the causal convolution
+inline constexpr std::int64_t kProjectionBlock = 4;  // channels of one block of the block-diagonal projections
 
 /// sum = x + y and u = LayerNorm(sum) ⊙ (1 + weight); y and u may run backwards in time.
 struct NormRows {
@@ -52,9 +52,9 @@ struct InputRows {
 inline constexpr std::int64_t kConvSums = 0;  // [4 (tap)]
 inline constexpr std::int64_t kConvBiasSum = kConvSums + kConvTaps;
 inline constexpr std::int64_t kQSums = kConvBiasSum + 1;  // [4]
-inline constexpr std::int64_t kKSums = kQSums + kBlockWidth;
-inline constexpr std::int64_t kVSums = kKSums + kBlockWidth;
-inline constexpr std::int64_t kInputSums = kVSums + kBlockWidth;
+inline constexpr std::int64_t kKSums = kQSums + kProjectionBlock;
+inline constexpr std::int64_t kVSums = kKSums + kProjectionBlock;
+inline constexpr std::int64_t kInputSums = kVSums + kProjectionBlock;
 
 struct InputRowsBackward {
   InputRows forward;  ///< c, q, k, v are not used

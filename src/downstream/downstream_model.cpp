@@ -1,4 +1,4 @@
-#include "axlstm/downstream/probe.h"
+#include "axlstm/downstream/downstream_model.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <torch/torch.h>
@@ -14,7 +14,7 @@
 
 namespace axlstm::downstream {
 
-ProbeRandom::ProbeRandom(std::uint64_t seed, torch::Device device)
+DownstreamRandom::DownstreamRandom(std::uint64_t seed, torch::Device device)
     : cpu_(at::make_generator<at::CPUGeneratorImpl>(seed)), device_(cpu_) {
   if (device.is_cpu()) return;
   const auto& hooks = at::globalContext().getAcceleratorHooksInterface(device.type());
@@ -24,9 +24,9 @@ ProbeRandom::ProbeRandom(std::uint64_t seed, torch::Device device)
 
 /// For each hidden layer Linear, BatchNorm, Dropout, ReLU in this order, then a Linear to the classes. The inputs are
 /// not normalised.
-class ProbeModel {
+class DownstreamModel {
  public:
-  ProbeModel(std::int64_t D, std::int64_t C, const hear::ProbeConfig& config, ProbeRandom& random)
+  DownstreamModel(std::int64_t D, std::int64_t C, const hear::DownstreamConfig& config, DownstreamRandom& random)
       : dropout_(config.dropout) {
     std::int64_t width = D;
     for (int i = 0; i < config.hidden_layers; ++i) {
@@ -44,7 +44,7 @@ class ProbeModel {
   }
 
   /// [B, D] -> logits [B, C]. Batch statistics and dropout if `random`, running statistics and no dropout if not.
-  torch::Tensor forward(torch::Tensor x, ProbeRandom* random = nullptr) const {
+  torch::Tensor forward(torch::Tensor x, DownstreamRandom* random = nullptr) const {
     for (const Hidden& layer : hidden_) {
       x = layer.linear.forward(x);
       x = random != nullptr ? norm_dropout_relu(x, layer.norm, dropout_, random->device())
@@ -81,7 +81,8 @@ class ProbeModel {
     Linear() = default;
 
     /// The kit draws torch's default weight first and overwrites it; the default bias stays.
-    Linear(std::int64_t inputs, std::int64_t outputs, double gain, const hear::ProbeConfig& config, ProbeRandom& random)
+    Linear(std::int64_t inputs, std::int64_t outputs, double gain, const hear::DownstreamConfig& config,
+           DownstreamRandom& random)
         : weight(torch::empty({outputs, inputs})), bias(torch::empty({outputs})) {
       const double fan_in = static_cast<double>(inputs), fan_out = static_cast<double>(outputs);
       const double bound = 1.0 / std::sqrt(fan_in);
@@ -157,27 +158,27 @@ class Adam {
 };
 
 /// The kit's data loaders draw one 64-bit seed whenever they are iterated over.
-void draw_loader_seed(ProbeRandom& random) { torch::empty({}, torch::kInt64).random_(random.cpu()); }
+void draw_loader_seed(DownstreamRandom& random) { torch::empty({}, torch::kInt64).random_(random.cpu()); }
 
-torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& targets, const ProbeObjective& objective) {
+torch::Tensor loss_of(const torch::Tensor& logits, const torch::Tensor& targets, const DownstreamObjective& objective) {
   if (objective.prediction_type == hear::PredictionType::kMultilabel) {
     return torch::binary_cross_entropy_with_logits(logits, targets);
   }
   return torch::cross_entropy_loss(logits, targets.argmax(1));
 }
 
-std::int64_t row_count(const std::vector<ProbeData>& splits) {
+std::int64_t row_count(const std::vector<SplitData>& splits) {
   std::int64_t rows = 0;
-  for (const ProbeData& split : splits) rows += split.embeddings.size(0);
+  for (const SplitData& split : splits) rows += split.embeddings.size(0);
   return rows;
 }
 
 /// Rows first … first + count - 1 of the splits, one after the other. Always copied: matrix products round differently
 /// at other alignments, and the kit's batches are new tensors too.
-torch::Tensor gather(const std::vector<ProbeData>& splits, torch::Tensor ProbeData::*table, std::int64_t first,
+torch::Tensor gather(const std::vector<SplitData>& splits, torch::Tensor SplitData::*table, std::int64_t first,
                      std::int64_t count) {
   std::vector<torch::Tensor> pieces;
-  for (const ProbeData& split : splits) {
+  for (const SplitData& split : splits) {
     const torch::Tensor& rows = split.*table;
     const std::int64_t N = rows.size(0);
     const std::int64_t begin = std::clamp<std::int64_t>(first, 0, N);
@@ -190,16 +191,16 @@ torch::Tensor gather(const std::vector<ProbeData>& splits, torch::Tensor ProbeDa
 
 /// Calls `use(embeddings [b, D], targets [b, C])` for consecutive batches.
 template <typename Use>
-void for_each_batch(const std::vector<ProbeData>& splits, std::int64_t batch_size, Use&& use) {
+void for_each_batch(const std::vector<SplitData>& splits, std::int64_t batch_size, Use&& use) {
   const std::int64_t N = row_count(splits);
   for (std::int64_t first = 0; first < N; first += batch_size) {
     const std::int64_t count = std::min(batch_size, N - first);
-    use(gather(splits, &ProbeData::embeddings, first, count), gather(splits, &ProbeData::targets, first, count));
+    use(gather(splits, &SplitData::embeddings, first, count), gather(splits, &SplitData::targets, first, count));
   }
 }
 
-void train_epoch(ProbeModel& model, Adam& adam, const hear::ProbeConfig& config, const ProbeObjective& objective,
-                 const std::vector<ProbeData>& train, ProbeRandom& random) {
+void train_epoch(DownstreamModel& model, Adam& adam, const hear::DownstreamConfig& config,
+                 const DownstreamObjective& objective, const std::vector<SplitData>& train, DownstreamRandom& random) {
   draw_loader_seed(random);
   for_each_batch(train, config.batch_size, [&](const torch::Tensor& embeddings, const torch::Tensor& targets) {
     loss_of(model.forward(embeddings, &random), targets, objective).backward();
@@ -213,8 +214,8 @@ struct Predicted {
   torch::Tensor logits;  // [N, C] float32 on the model's device
 };
 
-Predicted predict(const ProbeModel& model, const hear::ProbeConfig& config, const ProbeObjective& objective,
-                  const ProbeData& data, ProbeRandom& random) {
+Predicted predict(const DownstreamModel& model, const hear::DownstreamConfig& config,
+                  const DownstreamObjective& objective, const SplitData& data, DownstreamRandom& random) {
   const torch::NoGradGuard no_grad;
   draw_loader_seed(random);
   std::vector<torch::Tensor> batches;
@@ -227,21 +228,21 @@ Predicted predict(const ProbeModel& model, const hear::ProbeConfig& config, cons
           loss_of(logits, data.targets, objective).item<double>(), logits};
 }
 
-void check_batches(const hear::ProbeConfig& config, std::int64_t rows) {
+void check_batches(const hear::DownstreamConfig& config, std::int64_t rows) {
   AXLSTM_CHECK(config.hidden_layers == 0 || rows % config.batch_size != 1, rows, " training rows in batches of ",
                config.batch_size, " leave a last batch of one row, which batch normalisation cannot take");
 }
 
 }  // namespace
 
-ProbeFit fit_probe(const hear::ProbeConfig& config, const ProbeObjective& objective,
-                   const std::vector<ProbeData>& train, const ProbeData& valid, ProbeRandom& random,
-                   const std::atomic<bool>* stop) {
+DownstreamFit fit_downstream_model(const hear::DownstreamConfig& config, const DownstreamObjective& objective,
+                                   const std::vector<SplitData>& train, const SplitData& valid,
+                                   DownstreamRandom& random, const std::atomic<bool>* stop) {
   check_batches(config, row_count(train));
   const auto start = std::chrono::steady_clock::now();
   const std::int64_t D = valid.embeddings.size(1);
-  ProbeFit fit;
-  fit.model = std::make_shared<ProbeModel>(D, valid.targets.size(1), config, random);
+  DownstreamFit fit;
+  fit.model = std::make_shared<DownstreamModel>(D, valid.targets.size(1), config, random);
   torch::rand({64, D}, random.cpu());  // the kit prints a summary of the model, which draws an input batch
   fit.model->to(valid.embeddings.device());
   Adam adam(fit.model->parameters(), config.lr);
@@ -282,10 +283,11 @@ ProbeFit fit_probe(const hear::ProbeConfig& config, const ProbeObjective& object
   return fit;
 }
 
-ProbeTest test_probe(const ProbeFit& fit, const hear::ProbeConfig& config, const ProbeObjective& objective,
-                     const ProbeData& test, ProbeRandom& random) {
+DownstreamTest test_downstream_model(const DownstreamFit& fit, const hear::DownstreamConfig& config,
+                                     const DownstreamObjective& objective, const SplitData& test,
+                                     DownstreamRandom& random) {
   const Predicted predicted = predict(*fit.model, config, objective, test, random);
-  ProbeTest result{{{"loss", predicted.loss}}, predicted.predictions, predicted.logits.cpu()};
+  DownstreamTest result{{{"loss", predicted.loss}}, predicted.predictions, predicted.logits.cpu()};
   for (auto& score : all_scores(objective, predicted.predictions, test, fit.postprocessing)) {
     result.values.push_back(score);
   }

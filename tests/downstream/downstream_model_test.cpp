@@ -1,4 +1,4 @@
-#include "axlstm/downstream/probe.h"
+#include "axlstm/downstream/downstream_model.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -12,41 +12,41 @@ namespace axlstm::downstream {
 namespace {
 
 /// N clips whose largest embedding value tells their class.
-ProbeData separable_clips(std::int64_t N, std::int64_t C = 3) {
+SplitData separable_clips(std::int64_t N, std::int64_t C = 3) {
   const auto classes = torch::arange(N) % C;
   const auto targets = torch::one_hot(classes, C).to(torch::kFloat32);
   return {targets * 4.0 + torch::rand({N, C}), targets};
 }
 
-hear::ProbeConfig small_config() {
-  hear::ProbeConfig config;
+hear::DownstreamConfig small_config() {
+  hear::DownstreamConfig config;
   config.hidden_dim = 16;
   config.lr = 0.05;
   config.max_epochs = 60;
   return config;
 }
 
-const ProbeObjective kTop1{hear::PredictionType::kMulticlass, {"top1_acc"}, false};
+const DownstreamObjective kTop1{hear::PredictionType::kMulticlass, {"top1_acc"}, false};
 
-ProbeFit fit_on(const hear::ProbeConfig& config, const ProbeObjective& objective, const ProbeData& train,
-                const ProbeData& valid, std::uint64_t seed = 1) {
-  ProbeRandom random(seed, torch::kCPU);
-  return fit_probe(config, objective, {train}, valid, random);
+DownstreamFit fit_on(const hear::DownstreamConfig& config, const DownstreamObjective& objective, const SplitData& train,
+                     const SplitData& valid, std::uint64_t seed = 1) {
+  DownstreamRandom random(seed, torch::kCPU);
+  return fit_downstream_model(config, objective, {train}, valid, random);
 }
 
-std::vector<std::pair<std::string, double>> test_on(const ProbeFit& fit, const hear::ProbeConfig& config,
-                                                    const ProbeData& test) {
-  ProbeRandom random(1, torch::kCPU);
-  return test_probe(fit, config, kTop1, test, random).values;
+std::vector<std::pair<std::string, double>> test_on(const DownstreamFit& fit, const hear::DownstreamConfig& config,
+                                                    const SplitData& test) {
+  DownstreamRandom random(1, torch::kCPU);
+  return test_downstream_model(fit, config, kTop1, test, random).values;
 }
 
-TEST(ProbeTest, LearnsWhatCanBeLearnt) {
+TEST(DownstreamModel, LearnsWhatCanBeLearnt) {
   torch::manual_seed(1);
-  const ProbeData train = separable_clips(100), valid = separable_clips(30);
+  const SplitData train = separable_clips(100), valid = separable_clips(30);
   for (const int hidden_layers : {0, 1, 2}) {
-    hear::ProbeConfig config = small_config();
+    hear::DownstreamConfig config = small_config();
     config.hidden_layers = hidden_layers;
-    const ProbeFit fit = fit_on(config, kTop1, train, valid);
+    const DownstreamFit fit = fit_on(config, kTop1, train, valid);
     EXPECT_EQ(fit.validation_score, 1.0);
     const auto scores = test_on(fit, config, separable_clips(50));
     ASSERT_EQ(scores.size(), 2U);
@@ -56,9 +56,9 @@ TEST(ProbeTest, LearnsWhatCanBeLearnt) {
   }
 }
 
-/// The kit's model with torch's own modules and generator, for what fit_probe computes otherwise: one epoch of one
-/// layer and the loss after it.
-double loss_after_an_epoch_of_torch(const ProbeData& train, const ProbeData& valid, double dropout, int hidden_dim) {
+/// The kit's model with torch's own modules and generator, for what fit_downstream_model computes otherwise: one epoch
+/// of one layer and the loss after it.
+double loss_after_an_epoch_of_torch(const SplitData& train, const SplitData& valid, double dropout, int hidden_dim) {
   torch::manual_seed(5);
   torch::nn::Linear hidden(train.embeddings.size(1), hidden_dim);
   torch::nn::init::xavier_normal_(hidden->weight, 1.0);
@@ -79,34 +79,34 @@ double loss_after_an_epoch_of_torch(const ProbeData& train, const ProbeData& val
       .item<double>();
 }
 
-TEST(ProbeTest, TrainsAsTorchsModulesDo) {
+TEST(DownstreamModel, TrainsAsTorchsModulesDo) {
   torch::set_num_threads(1);
   torch::manual_seed(1);
-  const ProbeData train = separable_clips(301), valid = separable_clips(60);
-  hear::ProbeConfig config;
+  const SplitData train = separable_clips(301), valid = separable_clips(60);
+  hear::DownstreamConfig config;
   config.lr = 1e-2;
   config.max_epochs = config.check_val_every_n_epoch = 1;
   for (const double dropout : {0.1, 0.25, 0.0}) {
     config.dropout = dropout;
     config.hidden_dim = 37;  // no multiple of a vector's width, and more draws than the generator has numbers at once
-    const ProbeFit fit = fit_on(config, {hear::PredictionType::kMulticlass, {"top1_acc"}, true}, train, valid, 5);
+    const DownstreamFit fit = fit_on(config, {hear::PredictionType::kMulticlass, {"top1_acc"}, true}, train, valid, 5);
     EXPECT_EQ(fit.validation_score, loss_after_an_epoch_of_torch(train, valid, dropout, 37)) << dropout;
   }
 }
 
-TEST(ProbeTest, KeepsTheEarliestOfEqualEpochs) {
+TEST(DownstreamModel, KeepsTheEarliestOfEqualEpochs) {
   torch::manual_seed(1);
-  const ProbeData clips = separable_clips(20);
-  hear::ProbeConfig config = small_config();
+  const SplitData clips = separable_clips(20);
+  hear::DownstreamConfig config = small_config();
   config.hidden_layers = 0;
   config.lr = 1e-30;  // nothing changes
   EXPECT_EQ(fit_on(config, kTop1, clips, clips).epoch, 2);
 }
 
-TEST(ProbeTest, StopsWhenPatienceIsOver) {
+TEST(DownstreamModel, StopsWhenPatienceIsOver) {
   torch::manual_seed(1);
-  const ProbeData clips = separable_clips(20);
-  hear::ProbeConfig config = small_config();
+  const SplitData clips = separable_clips(20);
+  hear::DownstreamConfig config = small_config();
   config.hidden_layers = 0;
   config.lr = 1e-30;
   config.patience = 2;
@@ -114,20 +114,20 @@ TEST(ProbeTest, StopsWhenPatienceIsOver) {
   EXPECT_EQ(fit_on(config, kTop1, clips, clips).epoch, 2);
 }
 
-TEST(ProbeTest, GivesTheSameNumbersForTheSameSeed) {
+TEST(DownstreamModel, GivesTheSameNumbersForTheSameSeed) {
   const auto loss = [] {
     torch::manual_seed(3);
-    const ProbeData train = separable_clips(40), valid = separable_clips(20);
-    const ProbeFit fit = fit_on(small_config(), kTop1, train, valid);
+    const SplitData train = separable_clips(40), valid = separable_clips(20);
+    const DownstreamFit fit = fit_on(small_config(), kTop1, train, valid);
     return test_on(fit, small_config(), valid)[0].second;
   };
   EXPECT_EQ(loss(), loss());
 }
 
-TEST(ProbeTest, CanMonitorTheLoss) {
+TEST(DownstreamModel, CanMonitorTheLoss) {
   torch::manual_seed(1);
-  const ProbeObjective objective{hear::PredictionType::kMultilabel, {"mAP"}, true};
-  const ProbeFit fit = fit_on(small_config(), objective, separable_clips(100), separable_clips(30));
+  const DownstreamObjective objective{hear::PredictionType::kMultilabel, {"mAP"}, true};
+  const DownstreamFit fit = fit_on(small_config(), objective, separable_clips(100), separable_clips(30));
   EXPECT_GT(fit.epoch, 2);  // the accuracy is perfect early, the loss still falls
   EXPECT_LT(fit.validation_score, 0.5);
   EXPECT_TRUE(objective.is_better(0.1, 0.2));
@@ -136,31 +136,31 @@ TEST(ProbeTest, CanMonitorTheLoss) {
   EXPECT_FALSE(kTop1.is_better(std::numeric_limits<double>::quiet_NaN(), 0.2));
 }
 
-TEST(ProbeTest, StopsAtOnceWhenTheScoreIsNotFinite) {
+TEST(DownstreamModel, StopsAtOnceWhenTheScoreIsNotFinite) {
   torch::manual_seed(1);
-  const ProbeObjective objective{hear::PredictionType::kMulticlass, {"d_prime"}, false};
-  ProbeData valid = separable_clips(30);
-  hear::ProbeConfig late = small_config();
+  const DownstreamObjective objective{hear::PredictionType::kMulticlass, {"d_prime"}, false};
+  SplitData valid = separable_clips(30);
+  hear::DownstreamConfig late = small_config();
   late.check_val_every_n_epoch = 30;
-  const ProbeFit infinite = fit_on(late, objective, separable_clips(100), valid);
+  const DownstreamFit infinite = fit_on(late, objective, separable_clips(100), valid);
   EXPECT_EQ(infinite.epoch, 29);
   EXPECT_EQ(infinite.validation_score, std::numeric_limits<double>::infinity());
   valid.targets.zero_().select(1, 0).fill_(1.0);
-  const ProbeFit none = fit_on(small_config(), objective, separable_clips(100), valid);
+  const DownstreamFit none = fit_on(small_config(), objective, separable_clips(100), valid);
   EXPECT_EQ(none.epoch, 2);
   EXPECT_EQ(none.validation_score, -std::numeric_limits<double>::infinity());
 }
 
-TEST(ProbeTest, RefusesABatchOfOneRow) {
-  hear::ProbeConfig config = small_config();
+TEST(DownstreamModel, RefusesABatchOfOneRow) {
+  hear::DownstreamConfig config = small_config();
   config.batch_size = 10;
   EXPECT_THROW(fit_on(config, kTop1, separable_clips(21), separable_clips(9)), Error);
   config.hidden_layers = 0;
   EXPECT_NO_THROW(fit_on(config, kTop1, separable_clips(21), separable_clips(9)));
 }
 
-TEST(ProbeTest, RefusesToTrainWithoutValidation) {
-  hear::ProbeConfig config = small_config();
+TEST(DownstreamModel, RefusesToTrainWithoutValidation) {
+  hear::DownstreamConfig config = small_config();
   config.max_epochs = 2;
   EXPECT_THROW(fit_on(config, kTop1, separable_clips(20), separable_clips(9)), Error);
 }

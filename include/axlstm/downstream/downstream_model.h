@@ -22,10 +22,10 @@
 namespace axlstm::downstream {
 
 /// The random stream that the models of one seed are trained with, one after the other.
-class ProbeRandom {
+class DownstreamRandom {
  public:
   /// The state of torch after `torch.manual_seed(seed)`; dropout is drawn on `device`.
-  ProbeRandom(std::uint64_t seed, torch::Device device);
+  DownstreamRandom(std::uint64_t seed, torch::Device device);
 
   /// Of weights and of what the kit's data loaders draw.
   at::Generator& cpu() { return cpu_; }
@@ -36,12 +36,12 @@ class ProbeRandom {
   at::Generator cpu_, device_;
 };
 
-class ProbeModel;
+class DownstreamModel;
 
-struct ProbeFit {
-  std::shared_ptr<ProbeModel> model;  ///< with the weights of the best epoch
-  double validation_score = 0.0;      ///< at that epoch; the kit's -Infinity (if minimised: Infinity) if it was NaN
-  int epoch = 0;                      ///< 0-based
+struct DownstreamFit {
+  std::shared_ptr<DownstreamModel> model;  ///< with the weights of the best epoch
+  double validation_score = 0.0;  ///< at that epoch; the kit's -Infinity (if minimised: Infinity) if it was NaN
+  int epoch = 0;                  ///< 0-based
   double minutes = 0.0;
   std::optional<hear::Postprocessing> postprocessing;  ///< event tasks: the best one of that epoch
 };
@@ -55,17 +55,18 @@ class Interrupted : public Error {
 /// Trains on the splits `train`, one after the other without shuffling, in batches of which the last one may be
 /// smaller, and validates on `valid`. Runs on the device that holds the data. Throws Error for a training batch of one
 /// row, which batch normalisation cannot take, and if no epoch is ever validated; Interrupted when `stop` turns true.
-ProbeFit fit_probe(const hear::ProbeConfig& config, const ProbeObjective& objective,
-                   const std::vector<ProbeData>& train, const ProbeData& valid, ProbeRandom& random,
-                   const std::atomic<bool>* stop = nullptr);
+DownstreamFit fit_downstream_model(const hear::DownstreamConfig& config, const DownstreamObjective& objective,
+                                   const std::vector<SplitData>& train, const SplitData& valid,
+                                   DownstreamRandom& random, const std::atomic<bool>* stop = nullptr);
 
-struct ProbeTest {
+struct DownstreamTest {
   std::vector<std::pair<std::string, double>> values;  ///< "loss" and every score, as the kit logs them (objective.h)
   torch::Tensor predictions, logits;                   ///< [N, C] float32 on the CPU; predictions are probabilities
 };
 
 /// Predicts and scores `test`.
-ProbeTest test_probe(const ProbeFit& fit, const hear::ProbeConfig& config, const ProbeObjective& objective,
-                     const ProbeData& test, ProbeRandom& random);
+DownstreamTest test_downstream_model(const DownstreamFit& fit, const hear::DownstreamConfig& config,
+                                     const DownstreamObjective& objective, const SplitData& test,
+                                     DownstreamRandom& random);
 
 }  // namespace axlstm::downstream
