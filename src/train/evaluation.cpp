@@ -115,7 +115,7 @@ Evaluation::Result Evaluation::score(objective::Classification& objective, const
                                {.resamples = config_.eval.resamples,
                                 .seed = static_cast<std::uint64_t>(config_.train.seed),
                                 .threads = static_cast<std::size_t>(allowed_cores())}),
-          static_cast<std::int64_t>(found.clips.size())};
+          found.values, targets};
 }
 
 Metric resolve(Metric metric, objective::Targets targets) {

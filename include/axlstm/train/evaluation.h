@@ -27,7 +27,8 @@ class Evaluation {
   struct Result {
     double loss = 0;  ///< of the mean probabilities of each clip's crops
     metrics::ClipScores scores;
-    std::int64_t clips = 0;
+    torch::Tensor probabilities, targets;  ///< [clips, C] float32 on the CPU
+    std::int64_t clips() const { return targets.size(0); }
   };
 
   /// Of data.validation, data.test or a part of data.task. Throws as held_out_data(), open_clips() and
