@@ -126,29 +126,48 @@ nlohmann::ordered_json to_json(const metrics::Interval& score) {
   return {{"value", number(score.value)}, {"low", number(score.low)}, {"high", number(score.high)}};
 }
 
+/// What the numbers of a test depend on beside the recipe of the run.
+nlohmann::ordered_json test_of(const config::RunConfig& config, const fs::path& checkpoint) {
+  const auto clips = data::open_clips(data::held_out_data(config.data, data::Part::kTest), config.audio);
+  return {{"checkpoint", checkpoint.filename().string()},
+          {"weights", config.train.ema_decay > 0 ? "ema" : "model"},
+          {"clips_fingerprint", data::fingerprint(*clips, /*labels=*/true)},
+          {"resamples", config.eval.resamples}};
+}
+
+/// Whether the run's test.json is of just this test.
+bool is_tested(const config::RunConfig& config, const nlohmann::ordered_json& test) {
+  const fs::path file = fs::path(config.train.run_dir) / kTestFile;
+  const auto found = fs::exists(file) ? try_parse_json(read_file(file)) : std::nullopt;
+  if (!found || !found->is_object() || (!config.data.task.empty() && !found->contains(kTaskScore))) return false;
+  for (const auto& [key, value] : test.items())
+    if (found->value(key, nlohmann::json()).dump() != value.dump()) return false;
+  return true;
+}
+
 void test_best(const config::RunConfig& config) {
-  const runtime::Arithmetic arithmetic(config.train.precision, runtime::choose_device(config.train.device));
   const fs::path folder = checkpoints::best_checkpoint(config.train.run_dir);
-  const bool ema = config.train.ema_decay > 0;
+  const fs::path file = fs::path(config.train.run_dir) / kTestFile;
+  auto json = test_of(config, folder);
+  if (is_tested(config, json)) return log::info("scored already: " + file.string());
+  const runtime::Arithmetic arithmetic(config.train.precision, runtime::choose_device(config.train.device));
   objective::Classification objective(config);
-  const auto saved = checkpoints::load_model(folder, ema);
+  const auto saved = checkpoints::load_model(folder, config.train.ema_decay > 0);
   checkpoints::load_state_dict(objective.module(), saved.tensors, folder.string());
   objective.module().to(arithmetic.device);
   train::Evaluation evaluation(config, data::Part::kTest, objective);
   const auto result = evaluation.score(objective, arithmetic);
   const auto& scores = result.scores;
-  nlohmann::ordered_json json{{"checkpoint", folder.filename().string()},
-                              {"weights", ema ? "ema" : "model"},
-                              {"clips", result.clips()},
-                              {"classes", config.head.outputs()},
-                              {"scored_classes", scores.scored_classes},
-                              {"loss", result.loss},
-                              {"mAP", to_json(scores.mAP)},
-                              {"AUC", to_json(scores.AUC)},
-                              {"d_prime", to_json(scores.d_prime)},
-                              {"accuracy", to_json(scores.accuracy)}};
+  json.update({{"clips", result.clips()},
+               {"classes", config.head.outputs()},
+               {"scored_classes", scores.scored_classes},
+               {"loss", result.loss},
+               {"mAP", to_json(scores.mAP)},
+               {"AUC", to_json(scores.AUC)},
+               {"d_prime", to_json(scores.d_prime)},
+               {"accuracy", to_json(scores.accuracy)}});
   if (!config.data.task.empty()) json[kTaskScore] = task_score(config.data.task, result);
-  write_file_atomic(fs::path(config.train.run_dir) / kTestFile, json.dump(2) + "\n");
+  write_file_atomic(file, json.dump(2) + "\n");
   std::ostringstream line;
   line << std::fixed << std::setprecision(3) << "test of " << folder.filename().string() << " on " << result.clips()
        << " clips: accuracy " << scores.accuracy.value << " (" << scores.accuracy.low << " – " << scores.accuracy.high

@@ -15,12 +15,12 @@ namespace axlstm::train {
 
 /// The classes of every clip of a source. Throws Error naming the first clip without a label, or with one that is no
 /// class.
-std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
-                                                        objective::Targets targets);
+data::ClipClasses classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
+                                   objective::Targets targets);
 
 /// Warns of classes that no clip of `source` has, naming some.
-void warn_of_missing_classes(const std::vector<std::vector<std::int64_t>>& classes_of_clips,
-                             const data::ClassList& classes, const std::string& source);
+void warn_of_missing_classes(const data::ClipClasses& classes_of_clips, const data::ClassList& classes,
+                             const std::string& source);
 
 class Evaluation {
  public:
@@ -48,7 +48,7 @@ class Evaluation {
   config::RunConfig config_;
   std::shared_ptr<data::ClipSource> source_;
   std::string name_;
-  torch::Tensor targets_;  ///< [clips, C] float32
+  data::ClipClasses classes_;
 };
 
 /// What eval.metric names; more is better (the loss is negated).
