@@ -57,6 +57,13 @@ const CLI::App& add_stream_options(CLI::App& app, const embed::ExtractionOptions
       ->delimiter(',')
       ->expected(2)
       ->option_text("MEAN,STD");
+  group
+      .add_option(
+          "--state", arguments.live.state,
+          "carry: each chunk sees all sound before it, through the state of the mLSTM (model.flip=false); reset: "
+          "none, as in a file")
+      ->transform(one_of<embed::StreamState>())
+      ->option_text(choices(arguments.live.state));
   group.add_option("--output-format", arguments.live.format, "JSON lines, or rows of float32 values without times")
       ->transform(one_of<embed::StreamFormat>())
       ->option_text(choices(arguments.live.format));

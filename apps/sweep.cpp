@@ -1,4 +1,4 @@
-// sweep: a base configuration × cells × seeds → pretrain, extract and hear-eval for each → one table.
+// sweep: a base configuration × cells × seeds → pretrain, extract, hear-eval and finetune for each → one table.
 #include "axlstm/sweep/sweep.h"
 
 #include <iostream>
@@ -15,7 +15,8 @@ using namespace axlstm;
 void add_plan_options(CLI::App& app, sweep::SweepArguments& arguments) {
   app.add_option("-c,--config", arguments.config, "YAML file of the sweep (docs/sweeps.md)")->type_name("FILE");
   app.add_option("overrides", arguments.assignments,
-                 "sweep.key=value, hear.key=value, or section.key=value for every cell; stronger than the file")
+                 "sweep.key=value, hear.key=value, finetune.key=value, finetune.set.section.key=value, or "
+                 "section.key=value for every cell; stronger than the file")
       ->type_name("KEY=VALUE");
 }
 
@@ -23,16 +24,19 @@ void add_plan_options(CLI::App& app, sweep::SweepArguments& arguments) {
 
 int main(int argc, char** argv) {
   CLI::App app{
-      "Pre-trains, embeds and evaluates every cell of a sweep and prints the table; what is finished is not repeated.\n"
+      "Pre-trains, embeds, evaluates and fine-tunes every cell of a sweep and prints the table; what is finished is "
+      "not repeated.\n"
       "Example: sweep --config configs/ablation/table5_quick.yaml\n"
       "Exits with 3 if some runs failed or are being worked on elsewhere."};
   sweep::SweepArguments arguments;
   bool list = false, slurm = false;
   std::filesystem::path report_output;
   add_plan_options(app, arguments);
-  app.add_option("--stages", arguments.stages,
-                 "Stages to run; each may run on another machine that has the folder cells/")
-      ->capture_default_str();
+  app.add_option(
+         "--stages", arguments.stages,
+         "Stages to run, of pretrain, extract, hear-eval and finetune; each may run on another machine that has "
+         "the folder cells/")
+      ->option_text("LIST [all that the file has tasks for]");
   app.add_option("--jobs", arguments.jobs, "Number of runs at once, each on one GPU if there are any")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per GPU, else 1]");

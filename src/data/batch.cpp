@@ -13,8 +13,8 @@ std::vector<T> part(const std::vector<T>& all, std::int64_t first, std::int64_t 
 }  // namespace
 
 Batch Batch::narrow(std::int64_t first, std::int64_t count) const {
-  return {spectrogram.narrow(0, first, count), part(clips, first, count), part(labels, first, count),
-          share.defined() ? share.narrow(0, first, count) : share, part(labels_mixed_in, first, count)};
+  return {spectrogram.narrow(0, first, count), part(clips, first, count), classes,
+          share.defined() ? share.narrow(0, first, count) : share, part(mixed_in, first, count)};
 }
 
 }  // namespace axlstm::data

@@ -8,15 +8,15 @@
 
 namespace axlstm::data {
 
-std::vector<double> balancing_weights(const std::vector<std::vector<std::int64_t>>& classes, std::int64_t count) {
+std::vector<double> balancing_weights(const ClipClasses& classes, std::int64_t count) {
   std::vector<double> clips(static_cast<std::size_t>(count), 0);
-  for (const auto& of_clip : classes)
-    for (const std::int64_t c : of_clip) clips.at(static_cast<std::size_t>(c)) += 1;
+  for (std::int64_t clip = 0; clip < classes.size(); ++clip)
+    for (const std::int32_t c : classes[clip]) clips.at(static_cast<std::size_t>(c)) += 1;
   std::vector<double> weights;
-  weights.reserve(classes.size());
-  for (const auto& of_clip : classes) {
+  weights.reserve(static_cast<std::size_t>(classes.size()));
+  for (std::int64_t clip = 0; clip < classes.size(); ++clip) {
     double weight = 0;
-    for (const std::int64_t c : of_clip) weight += 1 / clips[static_cast<std::size_t>(c)];
+    for (const std::int32_t c : classes[clip]) weight += 1 / clips[static_cast<std::size_t>(c)];
     weights.push_back(weight);
   }
   return weights;

@@ -31,13 +31,6 @@ ClipSource::StartOf ClipSource::uniform_start(std::uint64_t seed) {
   };
 }
 
-std::vector<std::string> ClipSource::labels_of(const std::vector<std::int64_t>& clips) const {
-  std::vector<std::string> texts;
-  texts.reserve(clips.size());
-  for (const std::int64_t clip : clips) texts.push_back(labels(clip));
-  return texts;
-}
-
 void ClipSource::report_partial(std::int64_t clip, const std::string& note) {
   const std::lock_guard lock(bad_mutex_);
   if (!partial_.insert(clip).second) return;
@@ -68,6 +61,15 @@ std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const feature
   if (!std::filesystem::is_directory(expand_home(options.packed), failure))
     throw UsageError(options.packed + ": no such folder of packed clips (data.packed)");
   return std::make_shared<PackedDataset>(expand_home(options.packed), audio, options.max_bad_fraction);
+}
+
+std::string fingerprint(const ClipSource& clips, bool labels) {
+  std::uint64_t state = kFnv1a64Start;
+  for (std::int64_t clip = 0; clip < clips.size(); ++clip) {
+    state = fnv1a64(clips.id(clip) + '\n', state);
+    if (labels) state = fnv1a64(clips.labels(clip) + '\n', state);
+  }
+  return hex(state);
 }
 
 bool has_held_out(const DataOptions& options, Part part) {

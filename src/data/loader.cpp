@@ -79,9 +79,8 @@ Loader::Upload Loader::start_upload() {
 }
 
 Batch Loader::batch_of(Slot& slot) {
-  Batch batch{source_->spectrogram(slot.crops, options_.device), std::move(slot.clips), {}, {}, {}};
-  if (options_.mixing.is_on()) mix(batch, slot.shares, options_.labels ? &*source_ : nullptr);
-  if (options_.labels) batch.labels = source_->labels_of(batch.clips);
+  Batch batch{source_->spectrogram(slot.crops, options_.device), std::move(slot.clips), options_.classes};
+  if (options_.mixing.is_on()) mix(batch, slot.shares);
   return batch;
 }
 

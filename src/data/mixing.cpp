@@ -23,18 +23,13 @@ void clear(CropBatch& crops, std::int64_t row, std::int64_t frames) {
   if (crops.scale.defined()) crops.scale[row].fill_(1);
 }
 
-void mix(Batch& batch, const std::vector<float>& shares, const ClipSource* source) {
+void mix(Batch& batch, const std::vector<float>& shares) {
   const auto rows = static_cast<std::int64_t>(shares.size());
   const auto first = batch.spectrogram.narrow(0, 0, rows), second = batch.spectrogram.narrow(0, rows, rows);
   batch.share = torch::tensor(shares);
   const auto share = batch.share.to(first.device()).view({-1, 1, 1, 1});
   batch.spectrogram = torch::where(share == 1, first, share * first + (1 - share) * second);
-  if (source) {
-    for (std::int64_t row = rows; row < 2 * rows; ++row) {
-      const std::int64_t clip = batch.clips[static_cast<std::size_t>(row)];
-      batch.labels_mixed_in.push_back(clip < 0 ? "" : source->labels(clip));
-    }
-  }
+  batch.mixed_in.assign(batch.clips.begin() + rows, batch.clips.end());
   batch.clips.resize(shares.size());
 }
 

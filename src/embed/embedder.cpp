@@ -94,6 +94,24 @@ torch::Tensor Embedder::encode(const torch::Tensor& chunks, const torch::Tensor&
   return all;
 }
 
+void Embedder::check_carries() const {
+  if (encoder_->carries()) return;
+  const auto& options = encoder_->options();
+  const bool backwards = options.arch == "axlstm" && options.flip;
+  throw UsageError(str("--state carry: ",
+                       backwards ? "every second block of this model runs from the last token to the first "
+                                   "(model.flip), so a chunk depends on what comes after it; pre-train one with "
+                                   "model.flip=false"
+                                 : "model.arch " + options.arch + " has no state that could be carried; axlstm has one",
+                       ", or leave --state out"));
+}
+
+torch::Tensor Embedder::encode_next(const torch::Tensor& chunk, model::EncoderState& state) {
+  const auto autocast = arithmetic_.autocast();
+  return arrange_tokens(encoder_->forward_carried(chunk, state), encoder_->options(), embedding_.layout)
+      .to(torch::kCPU, torch::kFloat32);
+}
+
 template <typename Make>
 Chunks Embedder::prepare(const Make& make) const {
   const c10::OptionalStreamGuard guard(preparing_);

@@ -37,10 +37,11 @@ std::int64_t embed_live(ClipEncoder& encoder, int input, int output, const LiveO
   Embedder& embedder = embedder_of(encoder);
   const int rate = embedder.sample_rate();
   std::int64_t written = 0;
-  EmbeddingStream stream(embedder, options.kind, options.statistics, [&](const StreamEmbedding& embedding) {
+  const auto write = [&](const StreamEmbedding& embedding) {
     if (!write_all(output, formatted(embedding, options.format), kOutput)) throw ReaderGone{};
     ++written;
-  });
+  };
+  EmbeddingStream stream(embedder, options.kind, options.statistics, write, /*together=*/1, options.state);
   const auto read = [&](char* target, std::size_t count) { return read_available(input, target, count, stop, kInput); };
   try {
     audio::PcmStream sound(read, options.input, {audio::SampleFormat::kS16le, rate, 1}, kInput);

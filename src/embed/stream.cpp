@@ -11,13 +11,18 @@ namespace axlstm::embed {
 
 EmbeddingStream::EmbeddingStream(Embedder& embedder, EmbeddingKind kind,
                                  const std::optional<features::ClipStatistics>& statistics, Take take,
-                                 std::int64_t together)
+                                 std::int64_t together, StreamState state)
     : embedder_(embedder),
       kind_(kind),
       fixed_(statistics),
       take_(std::move(take)),
       together_(static_cast<std::size_t>(together)),
-      log_mel_(embedder.log_mel(), embedder.device()) {}
+      log_mel_(embedder.log_mel(), embedder.device()) {
+  if (state == StreamState::kReset) return;
+  embedder.check_carries();
+  state_.emplace();
+  together_ = 1;
+}
 
 void EmbeddingStream::push(std::span<const float> samples) {
   const torch::InferenceMode inference;
@@ -71,7 +76,7 @@ void EmbeddingStream::embed_chunks() {
   if (chunks_.empty()) return;
   std::vector<torch::Tensor> inputs;
   for (const Chunk& chunk : chunks_) inputs.push_back(chunk.input);
-  const auto steps = embedder_.encode(torch::cat(inputs));
+  const auto steps = state_ ? embedder_.encode_next(inputs.front(), *state_) : embedder_.encode(torch::cat(inputs));
   for (std::size_t n = 0; n < chunks_.size(); ++n) give_steps(chunks_[n], steps[static_cast<std::int64_t>(n)]);
   chunks_.clear();
 }

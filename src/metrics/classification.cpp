@@ -160,6 +160,10 @@ constexpr std::array kScores{Score{"top1_acc", top1_accuracy},     Score{"pitch_
 
 }  // namespace
 
+bool is_score(const std::string& name) {
+  return std::any_of(kScores.begin(), kScores.end(), [&](const Score& each) { return name == each.name; });
+}
+
 double score(const std::string& name, const ScoredClips& clips) {
   AXLSTM_CHECK(clips.C > 0 && !clips.targets.empty() && clips.predictions.size() == clips.targets.size() &&
                    clips.targets.size() % static_cast<std::size_t>(clips.C) == 0,

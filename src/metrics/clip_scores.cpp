@@ -3,11 +3,12 @@
 #include <ATen/native/Math.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
 #include <numeric>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "axlstm/core/error.h"
@@ -20,70 +21,80 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kNormal95 = 1.959963984540054;  // Φ⁻¹(0.975)
 
-/// What the scores of a set in which clip n comes counts[n] times are made of, sorted once for all sets.
+/// Samples that are scored together: each step down a class's list is then a few vector instructions for all of them.
+constexpr std::size_t kLanes = 16;
+template <typename T>
+using Lanes = std::array<T, kLanes>;
+
+/// How often each clip comes in each of kLanes samples.
+using Counts = std::vector<Lanes<std::uint16_t>>;
+
+struct Scores {
+  double mAP = 0, AUC = 0, accuracy = 0;
+  std::int64_t scored_classes = 0;
+};
+
+/// What the scores of samples are made of, sorted once for all of them.
 class Sorted {
  public:
-  explicit Sorted(const ScoredClips& clips) : N_(static_cast<std::size_t>(clips.N())) {
-    for (std::int64_t c = 0; c < clips.C; ++c) add_class(clips, c);
+  Sorted(const ScoredClips& clips, std::size_t threads)
+      : N_(static_cast<std::size_t>(clips.N())), classes_(static_cast<std::size_t>(clips.C)) {
+    for_each_index(classes_.size(), threads,
+                   [&](std::size_t) { return [&](std::size_t c) { classes_[c] = sorted(clips, c); }; });
     for (std::size_t n = 0; n < N_; ++n) correct_.push_back(is_correct(clips, n));
   }
 
-  struct Scores {
-    double mAP, AUC, accuracy;
-    std::int64_t scored_classes;
-  };
-
-  Scores of(const std::vector<std::uint32_t>& counts) const {
-    Scores scores{0, 0, 0, 0};
-    double total = 0;
+  Lanes<Scores> of(const Counts& counts) const {
+    Lanes<Scores> scores;
+    Lanes<std::uint32_t> total{}, correct{};
     for (std::size_t n = 0; n < N_; ++n) {
-      total += counts[n];
-      if (correct_[n]) scores.accuracy += counts[n];
+      add(total, counts[n]);
+      if (correct_[n]) add(correct, counts[n]);
     }
-    scores.accuracy /= total;
-    for (const Class& each : classes_) {
-      const auto areas = areas_of(each, counts, total);
-      if (!areas) continue;
-      ++scores.scored_classes;
-      scores.mAP += areas->precision;
-      scores.AUC += areas->roc;
+    for (const Class& each : classes_) add_areas(each, counts, total, scores);
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      Scores& one = scores[lane];
+      const double classes = one.scored_classes > 0 ? static_cast<double>(one.scored_classes) : kNaN;
+      one.mAP /= classes;
+      one.AUC /= classes;
+      one.accuracy = static_cast<double>(correct[lane]) / total[lane];
     }
-    const double classes = scores.scored_classes > 0 ? static_cast<double>(scores.scored_classes) : kNaN;
-    scores.mAP /= classes;
-    scores.AUC /= classes;
     return scores;
   }
 
  private:
-  struct Place {
-    std::uint32_t clip;
-    bool positive;
-    bool last;  ///< of those with the same prediction
+  /// Clips with one prediction, of which some have the class; the first ones have it.
+  struct Tie {
+    std::size_t begin, hits_end, end;
   };
-  using Class = std::vector<Place>;  ///< from the highest prediction down
-  struct Areas {
-    double precision, roc;
+  struct Class {
+    std::vector<std::uint32_t> clips;  ///< from the highest prediction down
+    std::vector<Tie> ties;
   };
 
-  void add_class(const ScoredClips& clips, std::int64_t c) {
-    const auto at = [&](std::span<const float> table, std::uint32_t n) {
-      return table[static_cast<std::size_t>(n) * static_cast<std::size_t>(clips.C) + static_cast<std::size_t>(c)];
-    };
-    std::vector<std::uint32_t> order(N_);
-    std::iota(order.begin(), order.end(), 0U);
-    for (const std::uint32_t n : order) {
-      AXLSTM_CHECK(!std::isnan(at(clips.predictions, n)), "the prediction of clip ", n, " for class ", c,
+  static void add(Lanes<std::uint32_t>& sums, const Lanes<std::uint16_t>& counts) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) sums[lane] += counts[lane];
+  }
+
+  Class sorted(const ScoredClips& clips, std::size_t c) const {
+    const auto C = static_cast<std::size_t>(clips.C);
+    std::vector<std::pair<float, std::uint32_t>> order(N_);  // prediction and clip, side by side: sorting is quick then
+    for (std::size_t n = 0; n < N_; ++n) {
+      order[n] = {clips.predictions[n * C + c], static_cast<std::uint32_t>(n)};
+      AXLSTM_CHECK(!std::isnan(order[n].first), "the prediction of clip ", n, " for class ", c,
                    " is NaN: the model diverged, it cannot be scored");
     }
-    std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return at(clips.predictions, a) > at(clips.predictions, b);
-    });
-    Class sorted;
-    for (std::size_t n = 0; n < N_; ++n) {
-      const bool last = n + 1 == N_ || at(clips.predictions, order[n]) != at(clips.predictions, order[n + 1]);
-      sorted.push_back({order[n], at(clips.targets, order[n]) > 0, last});
+    std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    Class result;
+    for (auto begin = order.begin(), end = begin; begin != order.end(); begin = end) {
+      end = std::find_if(begin, order.end(), [&](const auto& place) { return place.first != begin->first; });
+      const auto hits_end =
+          std::partition(begin, end, [&](const auto& place) { return clips.targets[place.second * C + c] > 0; });
+      const auto index = [&](const auto& place) { return static_cast<std::size_t>(place - order.begin()); };
+      if (hits_end != begin) result.ties.push_back({index(begin), index(hits_end), index(end)});
     }
-    classes_.push_back(std::move(sorted));
+    for (const auto& place : order) result.clips.push_back(place.second);
+    return result;
   }
 
   static bool is_correct(const ScoredClips& clips, std::size_t n) {
@@ -93,27 +104,33 @@ class Sorted {
     return clips.targets[n * C + best] > 0;
   }
 
-  /// Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct predictions, and the trapezoids below the ROC curve.
-  static std::optional<Areas> areas_of(const Class& sorted, const std::vector<std::uint32_t>& counts, double total) {
-    double positives = 0;
-    for (const Place& place : sorted) positives += place.positive ? counts[place.clip] : 0;
-    const double negatives = total - positives;
-    if (positives == 0 || negatives == 0) return std::nullopt;
-    double hits = 0, seen = 0, hits_above = 0, seen_above = 0;
-    Areas areas{0, 0};
-    for (const Place& place : sorted) {
-      const double count = counts[place.clip];
-      seen += count;
-      hits += place.positive ? count : 0;
-      if (!place.last || seen == seen_above) continue;
-      areas.precision += (hits - hits_above) / positives * (hits / seen);
-      const double misses = (seen - seen_above) - (hits - hits_above);
-      areas.roc += misses * (hits + hits_above) / 2;
-      hits_above = hits;
-      seen_above = seen;
+  /// Σ (Rₙ − Rₙ₋₁) Pₙ over the distinct predictions, and the area below the ROC curve: of a hit and a miss that are
+  /// drawn at random the share where the hit is above, ties half.
+  static void add_areas(const Class& of, const Counts& counts, const Lanes<std::uint32_t>& total,
+                        Lanes<Scores>& scores) {
+    Lanes<std::uint32_t> seen{}, hits{};
+    Lanes<double> precision{}, above{};  // sums; of hits, and of pairs
+    std::size_t next = 0;
+    for (const Tie& tie : of.ties) {
+      for (; next < tie.begin; ++next) add(seen, counts[of.clips[next]]);
+      const auto seen_above = seen, hits_above = hits;
+      for (; next < tie.hits_end; ++next) add(hits, counts[of.clips[next]]);
+      for (next = tie.begin; next < tie.end; ++next) add(seen, counts[of.clips[next]]);
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const double new_hits = hits[lane] - hits_above[lane];
+        if (new_hits == 0) continue;
+        precision[lane] += new_hits * hits[lane] / seen[lane];
+        const double misses = seen[lane] - hits[lane], misses_above = seen_above[lane] - hits_above[lane];
+        above[lane] += new_hits * (misses + misses_above) / 2;  // misses that are not below
+      }
     }
-    areas.roc /= positives * negatives;
-    return areas;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      const double positives = hits[lane], negatives = total[lane] - positives;
+      if (positives == 0 || negatives == 0) continue;
+      ++scores[lane].scored_classes;
+      scores[lane].mAP += precision[lane] / positives;
+      scores[lane].AUC += 1 - above[lane] / (positives * negatives);
+    }
   }
 
   std::size_t N_;
@@ -141,19 +158,25 @@ ClipScores clip_scores(const ScoredClips& clips, const BootstrapOptions& options
                    clips.targets.size() % static_cast<std::size_t>(clips.C) == 0,
                "clip scores: ", clips.predictions.size(), " predictions and ", clips.targets.size(),
                " targets are no two tables of ", clips.C, " classes");
-  const Sorted sorted(clips);
+  const Sorted sorted(clips, options.threads);
   const auto N = static_cast<std::size_t>(clips.N()), resamples = static_cast<std::size_t>(options.resamples);
-  const auto whole = sorted.of(std::vector<std::uint32_t>(N, 1));
+  Lanes<std::uint16_t> once;
+  once.fill(1);
+  const Scores whole = sorted.of(Counts(N, once)).front();
   std::vector<double> mAP(resamples), AUC(resamples), accuracy(resamples);
-  for_each_index(resamples, options.threads, [&](std::size_t) {
-    return [&](std::size_t sample) {
-      std::vector<std::uint32_t> counts(N, 0);
-      const auto seed = derive_seed({options.seed, kBootstrapStream, sample});
-      for (std::size_t n = 0; n < N; ++n) ++counts[uniform_below(derive_seed({seed, n}), N)];
+  for_each_index((resamples + kLanes - 1) / kLanes, options.threads, [&](std::size_t) {
+    return [&](std::size_t group) {
+      Counts counts(N, Lanes<std::uint16_t>{});
+      for (std::size_t lane = 0; lane < kLanes; ++lane) {
+        const auto seed = derive_seed({options.seed, kBootstrapStream, group * kLanes + lane});
+        for (std::size_t n = 0; n < N; ++n) ++counts[uniform_below(derive_seed({seed, n}), N)][lane];
+      }
       const auto scores = sorted.of(counts);
-      mAP[sample] = scores.mAP;
-      AUC[sample] = scores.AUC;
-      accuracy[sample] = scores.accuracy;
+      for (std::size_t lane = 0; lane < kLanes && group * kLanes + lane < resamples; ++lane) {
+        mAP[group * kLanes + lane] = scores[lane].mAP;
+        AUC[group * kLanes + lane] = scores[lane].AUC;
+        accuracy[group * kLanes + lane] = scores[lane].accuracy;
+      }
     };
   });
   const Interval of_AUC = interval(whole.AUC, std::move(AUC));

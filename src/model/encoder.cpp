@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "axlstm/core/error.h"
 #include "axlstm/model/blocks.h"
 #include "axlstm/nn/pos_embed.h"
@@ -61,13 +63,28 @@ std::int64_t EncoderImpl::residual_branches() const {
   return count;
 }
 
+torch::Tensor EncoderImpl::tokens_of(const torch::Tensor& patches) const {
+  if (!options_.class_token) return patches;
+  const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
+  return torch::cat({cls, patches}, 1);
+}
+
+bool EncoderImpl::carries() const {
+  return std::all_of(blocks_.begin(), blocks_.end(), [](const auto& block) { return block->carries(); });
+}
+
+torch::Tensor EncoderImpl::forward_carried(const torch::Tensor& spectrogram, EncoderState& state) {
+  const auto seen = patches(spectrogram);
+  ops::ResidualStream stream{state.empty() ? tokens_of(seen) : seen, {}};
+  state.resize(blocks_.size());
+  for (std::size_t index = 0; index < blocks_.size(); ++index)
+    stream = blocks_[index]->forward_carried(stream, state[index]);
+  const auto tokens = normed(stream.sum());
+  return tokens.narrow(1, tokens.size(1) - options_.patches(), options_.patches());
+}
+
 torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches, const torch::Tensor& factors) {
-  auto tokens = patches;
-  if (options_.class_token) {
-    const auto cls = (cls_token_ + pos_embed_.narrow(1, 0, 1)).to(patches.dtype()).expand({patches.size(0), -1, -1});
-    tokens = torch::cat({cls, patches}, 1);
-  }
-  ops::ResidualStream stream{tokens, {}};
+  ops::ResidualStream stream{tokens_of(patches), {}};
   std::int64_t branch = 0;
   for (const auto& block : blocks_) {
     stream = factors.defined() ? block->forward_scaled(stream, factors.narrow(0, branch, block->branches()))

@@ -42,7 +42,15 @@ CausalConv1dImpl::CausalConv1dImpl(std::int64_t channels, std::int64_t kernel_si
 }
 
 torch::Tensor CausalConv1dImpl::forward(const torch::Tensor& x) {
-  const auto padded = torch::constant_pad_nd(x.transpose(1, 2), {kernel_size_ - 1, 0});  // [B, I, S + kernel − 1]
+  torch::Tensor before;
+  return forward(x, before);
+}
+
+torch::Tensor CausalConv1dImpl::forward(const torch::Tensor& x, torch::Tensor& before) {
+  const auto x_last = x.transpose(1, 2);  // [B, I, S]
+  const auto padded = before.defined() ? torch::cat({before.transpose(1, 2).to(x.dtype()), x_last}, 2)
+                                       : torch::constant_pad_nd(x_last, {kernel_size_ - 1, 0});
+  before = padded.narrow(2, padded.size(2) - kernel_size_ + 1, kernel_size_ - 1).transpose(1, 2);
   return conv_->forward(padded).transpose(1, 2);
 }
 

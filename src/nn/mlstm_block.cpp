@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "axlstm/core/error.h"
 #include "axlstm/nn/init.h"
 
 namespace axlstm::nn {
@@ -36,13 +37,33 @@ MlstmLayerImpl::MlstmLayerImpl(const MlstmBlockOptions& options)
   torch::nn::init::normal_(proj_down_->weight, 0.0, 2.0 / std::sqrt(static_cast<double>(options.dim)));
 }
 
-torch::Tensor MlstmLayerImpl::forward(const torch::Tensor& u) {
+template <typename Convolution, typename Cell>
+torch::Tensor MlstmLayerImpl::around(const torch::Tensor& u, const Convolution& conv, const Cell& cell) {
   const auto up = proj_up_->forward(u).chunk(2, -1);  // a, z [B, S, I]
   const auto& a = up[0];
   const auto& z = up[1];
-  const auto c = torch::silu(conv1d_->forward(a));
-  const auto h = mlstm_cell_->forward(q_proj_->forward(c), k_proj_->forward(c), v_proj_->forward(a));
+  const auto c = torch::silu(conv(a));
+  const auto h = cell(q_proj_->forward(c), k_proj_->forward(c), v_proj_->forward(a));
   return proj_down_->forward((h + learnable_skip_ * c) * torch::silu(z));
+}
+
+torch::Tensor MlstmLayerImpl::forward(const torch::Tensor& u) {
+  return around(
+      u, [&](const auto& a) { return conv1d_->forward(a); },
+      [&](const auto&... qkv) { return mlstm_cell_->forward(qkv...); });
+}
+
+torch::Tensor MlstmLayerImpl::forward(const torch::Tensor& u, BlockState& state) {
+  state.resize(4);
+  ops::MlstmState cell{state[0], state[1], state[2]};
+  auto& before = state[3];
+  const auto y = around(
+      u, [&](const auto& a) { return conv1d_->forward(a, before); },
+      [&](const auto&... qkv) { return mlstm_cell_->forward(qkv..., cell); });
+  state[0] = cell.C;
+  state[1] = cell.n;
+  state[2] = cell.m;
+  return y;
 }
 
 void MlstmLayerImpl::collect_weights(ops::BlockWeights& weights) const {
@@ -86,6 +107,12 @@ ops::ResidualStream MlstmBlockImpl::forward(const ops::ResidualStream& stream) {
   const auto x = stream.sum();
   const auto u = norm_->forward(x);
   return {x, layer_->forward(options_.reverse ? u.flip(1) : u), options_.reverse};
+}
+
+ops::ResidualStream MlstmBlockImpl::forward_carried(const ops::ResidualStream& stream, BlockState& state) {
+  AXLSTM_CHECK(carries(), "a block that runs backwards sees the tokens behind it: it carries no state");
+  const auto x = stream.sum();
+  return {x, layer_->forward(norm_->forward(x), state)};
 }
 
 }  // namespace axlstm::nn

@@ -22,11 +22,22 @@ MlstmCellImpl::MlstmCellImpl(std::int64_t inner_dim, std::int64_t heads, const o
   fgate_->bias.copy_(torch::linspace(3.0, 6.0, heads));
 }
 
-torch::Tensor MlstmCellImpl::forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
+template <typename Cell>
+torch::Tensor MlstmCellImpl::around(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                    const Cell& cell) {
   const auto gate_input = torch::cat({q, k, v}, -1);                            // [B, S, 3I]
   const auto i = igate_->forward(gate_input), f = fgate_->forward(gate_input);  // [B, S, NH]
   const auto split = [&](const torch::Tensor& x) { return x.unflatten(-1, {heads_, -1}); };
-  return outnorm_->forward(ops::mlstm(split(q), split(k), split(v), i, f, options_));
+  return outnorm_->forward(cell(split(q), split(k), split(v), i, f));
+}
+
+torch::Tensor MlstmCellImpl::forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v) {
+  return around(q, k, v, [&](const auto&... inputs) { return ops::mlstm(inputs..., options_); });
+}
+
+torch::Tensor MlstmCellImpl::forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                                     ops::MlstmState& state) {
+  return around(q, k, v, [&](const auto&... inputs) { return ops::mlstm_stream(inputs..., state, options_); });
 }
 
 void MlstmCellImpl::collect_weights(ops::BlockWeights& weights) const {

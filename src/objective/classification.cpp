@@ -24,16 +24,13 @@ data::ClassList class_list(const config::RunConfig& config) {
   return of_file;
 }
 
-torch::Tensor targets_of(const std::vector<std::string>& labels, const data::ClassList& classes, Targets kind) {
-  const auto targets = torch::zeros({static_cast<std::int64_t>(labels.size()), classes.size()});
+torch::Tensor targets_of(const data::ClipClasses& classes, const std::vector<std::int64_t>& clips, std::int64_t count) {
+  const auto targets = torch::zeros({static_cast<std::int64_t>(clips.size()), count});
   auto* row = targets.mutable_data_ptr<float>();
-  for (const std::string& text : labels) {
-    if (kind == Targets::kMulticlass) {
-      row[classes.only(text, "a clip")] = 1;
-    } else {
-      for (const std::int64_t index : classes.all(text, "a clip")) row[index] = 1;
-    }
-    row += classes.size();
+  for (const std::int64_t clip : clips) {
+    if (clip >= 0)
+      for (const std::int32_t c : classes[clip]) row[c] = 1;
+    row += count;
   }
   return targets;
 }
@@ -71,14 +68,10 @@ torch::Tensor Classification::augmented(torch::Tensor spectrogram, const torch::
 }
 
 torch::Tensor Classification::targets(const data::Batch& batch) const {
-  auto targets = targets_of(batch.labels, classes_, options_.targets);
+  AXLSTM_CHECK(batch.classes, "a batch without classes was given to a classifier");
+  auto targets = targets_of(*batch.classes, batch.clips, classes_.size());
   if (!batch.share.defined()) return targets;
-  auto second = targets.clone();
-  for (std::size_t row = 0; row < batch.labels_mixed_in.size(); ++row) {
-    const std::string& text = batch.labels_mixed_in[row];
-    if (text.empty()) continue;  // nothing is mixed in
-    second[static_cast<std::int64_t>(row)] = targets_of({text}, classes_, options_.targets)[0];
-  }
+  const auto second = targets_of(*batch.classes, batch.mixed_in, classes_.size());  // 0 where the share is 1
   const auto share = batch.share.unsqueeze(1);
   return share * targets + (1 - share) * second;
 }

@@ -58,8 +58,17 @@ torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const
                            const torch::Tensor& i, const torch::Tensor& f, MlstmState& state,
                            const MlstmOptions& options) {
   check_inputs(q, k, v, i, f);
-  return mlstm_recurrent(q, k, v, log_input_gate(wide(i), options.input_gate), torch::log_sigmoid(wide(f)), options.eps,
-                         state);
+  const auto log_i = log_input_gate(wide(i), options.input_gate), log_f = torch::log_sigmoid(wide(f));
+  const c10::impl::ExcludeDispatchKeyGuard no_autocast(c10::autocast_dispatch_keyset);
+  if (options.backend == Backend::kRecurrent) return mlstm_recurrent(q, k, v, log_i, log_f, options.eps, state);
+  const auto dtype = log_i.scalar_type();
+  return mlstm_reference(q.to(dtype), k.to(dtype), v.to(dtype), log_i, log_f, options.eps, &state).to(v.scalar_type());
+}
+
+void check_state(const MlstmState& state, const torch::Tensor& q) {
+  AXLSTM_CHECK(state.C.size(0) == q.size(0) && state.C.size(1) == q.size(2) && state.C.size(2) == q.size(3),
+               "mlstm: the state is for [batch, heads, head dim] = [", state.C.size(0), ", ", state.C.size(1), ", ",
+               state.C.size(2), "], the inputs are ", q.sizes());
 }
 
 std::string cell_kernel_obstacle(const torch::Device& device, torch::ScalarType dtype, std::int64_t head_dim) {

@@ -11,8 +11,13 @@
 namespace axlstm::ops {
 
 /// O(S²) memory; autograd gives the exact gradient. q, k, v [B, S, NH, DH]; log_i, log_f [B, S, NH].
+/// Continues from `state` and updates it, if there is one.
 torch::Tensor mlstm_reference(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                              const torch::Tensor& log_i, const torch::Tensor& log_f, double eps);
+                              const torch::Tensor& log_i, const torch::Tensor& log_f, double eps,
+                              MlstmState* state = nullptr);
+
+/// Throws Error if a state is not of the batch, heads and head dim of q.
+void check_state(const MlstmState& state, const torch::Tensor& q);
 
 /// O(S) steps of O(DH²); updates `state`.
 torch::Tensor mlstm_recurrent(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,

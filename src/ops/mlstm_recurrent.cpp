@@ -4,7 +4,6 @@
 #include <limits>
 #include <vector>
 
-#include "axlstm/core/error.h"
 #include "mlstm_backends.h"
 
 namespace axlstm::ops {
@@ -23,9 +22,7 @@ MlstmState start_state(const torch::Tensor& q, const torch::Tensor& gates) {
 torch::Tensor mlstm_recurrent(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                               const torch::Tensor& log_i, const torch::Tensor& log_f, double eps, MlstmState& state) {
   if (!state.C.defined()) state = start_state(q, log_i);
-  AXLSTM_CHECK(state.C.size(0) == q.size(0) && state.C.size(1) == q.size(2) && state.C.size(2) == q.size(3),
-               "mlstm: the state is for [batch, heads, head dim] = [", state.C.size(0), ", ", state.C.size(1), ", ",
-               state.C.size(2), "], the inputs are ", q.sizes());
+  check_state(state, q);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
   const auto dtype = log_i.scalar_type();  // the state has the gates' precision
 

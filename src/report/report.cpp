@@ -220,7 +220,7 @@ Report make_report(const std::vector<SeedScore>& scores, const ReportOptions& op
   std::vector<const SeedScore*> of_paper, others;
   std::map<std::string, std::size_t> paper_columns, other_columns;
   for (const SeedScore& score : scores) {
-    const auto paper_task = paper_task_of(score.task);
+    const auto paper_task = options.paper_table ? paper_task_of(score.task) : std::nullopt;
     (paper_task ? of_paper : others).push_back(&score);
     if (paper_task) {
       paper_columns[score.task] = *paper_task;

@@ -7,6 +7,7 @@
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "axlstm/checkpoints/checkpoint.h"
 #include "axlstm/core/error.h"
@@ -16,6 +17,7 @@
 #include "axlstm/data/lists/task_clips.h"
 #include "axlstm/hear/task.h"
 #include "axlstm/launch/rank.h"
+#include "axlstm/metrics/classification.h"
 #include "axlstm/objective/classification.h"
 #include "axlstm/runtime/device.h"
 #include "axlstm/suite/training.h"
@@ -29,6 +31,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTestFile = "test.json";
 constexpr const char* kScoresFile = "scores.json";
+constexpr const char* kTaskScore = "task_score";  // in both
 
 config::Node text_node(const std::string& text) {
   config::Node node;
@@ -101,37 +104,72 @@ void take_from_task(config::RunConfig& config) {
     config.head.classes = hear::load_label_vocabulary(task).labels();
 }
 
-nlohmann::ordered_json to_json(const metrics::Interval& score) {
-  const auto number = [](double value) -> nlohmann::ordered_json {
-    return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+nlohmann::ordered_json number(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+}
+
+/// The score that a task names first, as `hear-eval` computes it; null, with a warning, for one that it does not know.
+nlohmann::ordered_json task_score(const std::string& task, const train::Evaluation::Result& result) {
+  const auto span = [](const torch::Tensor& table) {
+    return std::span(table.const_data_ptr<float>(), static_cast<std::size_t>(table.numel()));
   };
+  const std::string name = hear::load_task_metadata(expand_home(task)).evaluation.front();
+  if (!metrics::is_score(name)) {
+    log::warn(str(task, ": its score \"", name, "\" is not known here; the other scores are in ", kTestFile));
+    return {};
+  }
+  const metrics::ScoredClips clips{span(result.probabilities), span(result.targets), result.targets.size(1)};
+  return {{"name", name}, {"value", number(metrics::score(name, clips))}};
+}
+
+nlohmann::ordered_json to_json(const metrics::Interval& score) {
   return {{"value", number(score.value)}, {"low", number(score.low)}, {"high", number(score.high)}};
 }
 
+/// What the numbers of a test depend on beside the recipe of the run.
+nlohmann::ordered_json test_of(const config::RunConfig& config, const fs::path& checkpoint) {
+  const auto clips = data::open_clips(data::held_out_data(config.data, data::Part::kTest), config.audio);
+  return {{"checkpoint", checkpoint.filename().string()},
+          {"weights", config.train.ema_decay > 0 ? "ema" : "model"},
+          {"clips_fingerprint", data::fingerprint(*clips, /*labels=*/true)},
+          {"resamples", config.eval.resamples}};
+}
+
+/// Whether the run's test.json is of just this test.
+bool is_tested(const config::RunConfig& config, const nlohmann::ordered_json& test) {
+  const fs::path file = fs::path(config.train.run_dir) / kTestFile;
+  const auto found = fs::exists(file) ? try_parse_json(read_file(file)) : std::nullopt;
+  if (!found || !found->is_object() || (!config.data.task.empty() && !found->contains(kTaskScore))) return false;
+  for (const auto& [key, value] : test.items())
+    if (found->value(key, nlohmann::json()).dump() != value.dump()) return false;
+  return true;
+}
+
 void test_best(const config::RunConfig& config) {
-  const runtime::Arithmetic arithmetic(config.train.precision, runtime::choose_device(config.train.device));
   const fs::path folder = checkpoints::best_checkpoint(config.train.run_dir);
-  const bool ema = config.train.ema_decay > 0;
+  const fs::path file = fs::path(config.train.run_dir) / kTestFile;
+  auto json = test_of(config, folder);
+  if (is_tested(config, json)) return log::info("scored already: " + file.string());
+  const runtime::Arithmetic arithmetic(config.train.precision, runtime::choose_device(config.train.device));
   objective::Classification objective(config);
-  const auto saved = checkpoints::load_model(folder, ema);
+  const auto saved = checkpoints::load_model(folder, config.train.ema_decay > 0);
   checkpoints::load_state_dict(objective.module(), saved.tensors, folder.string());
   objective.module().to(arithmetic.device);
   train::Evaluation evaluation(config, data::Part::kTest, objective);
   const auto result = evaluation.score(objective, arithmetic);
   const auto& scores = result.scores;
-  nlohmann::ordered_json json{{"checkpoint", folder.filename().string()},
-                              {"weights", ema ? "ema" : "model"},
-                              {"clips", result.clips},
-                              {"classes", config.head.outputs()},
-                              {"scored_classes", scores.scored_classes},
-                              {"loss", result.loss},
-                              {"mAP", to_json(scores.mAP)},
-                              {"AUC", to_json(scores.AUC)},
-                              {"d_prime", to_json(scores.d_prime)},
-                              {"accuracy", to_json(scores.accuracy)}};
-  write_file_atomic(fs::path(config.train.run_dir) / kTestFile, json.dump(2) + "\n");
+  json.update({{"clips", result.clips()},
+               {"classes", config.head.outputs()},
+               {"scored_classes", scores.scored_classes},
+               {"loss", result.loss},
+               {"mAP", to_json(scores.mAP)},
+               {"AUC", to_json(scores.AUC)},
+               {"d_prime", to_json(scores.d_prime)},
+               {"accuracy", to_json(scores.accuracy)}});
+  if (!config.data.task.empty()) json[kTaskScore] = task_score(config.data.task, result);
+  write_file_atomic(file, json.dump(2) + "\n");
   std::ostringstream line;
-  line << std::fixed << std::setprecision(3) << "test of " << folder.filename().string() << " on " << result.clips
+  line << std::fixed << std::setprecision(3) << "test of " << folder.filename().string() << " on " << result.clips()
        << " clips: accuracy " << scores.accuracy.value << " (" << scores.accuracy.low << " – " << scores.accuracy.high
        << "), mAP " << scores.mAP.value << " (" << scores.mAP.low << " – " << scores.mAP.high << "), AUC "
        << scores.AUC.value << ", d' " << scores.d_prime.value;
@@ -220,11 +258,12 @@ void summarize(const config::RunConfig& config, const std::vector<config::RunCon
   }
   std::ostringstream table;
   table << std::fixed << std::setprecision(4) << "mean over " << folds.size() << " folds";
-  for (const char* name : {"accuracy", "mAP", "AUC", "d_prime"}) {
+  for (const std::string name : {"accuracy", "mAP", "AUC", "d_prime", kTaskScore}) {
     double sum = 0, squares = 0;
     bool finite = true;
     for (const auto& fold : json["folds"]) {
-      const auto& value = fold[name]["value"];
+      const auto value =
+          fold.value(nlohmann::ordered_json::json_pointer("/" + name + "/value"), nlohmann::ordered_json());
       finite &= value.is_number();
       if (finite) sum += value.get<double>();
       if (finite) squares += value.get<double>() * value.get<double>();
@@ -232,8 +271,12 @@ void summarize(const config::RunConfig& config, const std::vector<config::RunCon
     const auto count = static_cast<double>(folds.size());
     const double mean = sum / count, variance = (squares - count * mean * mean) / (count - 1);
     json[name] = nlohmann::ordered_json::object();
+    const auto& first = json["folds"][0][name];
+    if (name == kTaskScore && first.is_object()) json[name]["name"] = first["name"];
     if (!finite) continue;  // d' of classes that are told apart without an error
-    json[name] = {{"mean", mean}, {"std", std::sqrt(std::max(variance, 0.0))}};
+    json[name]["mean"] = mean;
+    json[name]["std"] = std::sqrt(std::max(variance, 0.0));
+    if (name == kTaskScore) continue;  // it is one of the others
     table << "  " << name << " " << mean << " ± " << std::sqrt(std::max(variance, 0.0));
   }
   const fs::path file = fs::path(config.train.run_dir) / kScoresFile;

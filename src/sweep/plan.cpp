@@ -72,13 +72,37 @@ struct Settings {
   }
 };
 
+/// The finetune section, but for its `set`.
+struct FineTuningSettings {
+  std::vector<std::string> tasks;
+  std::string config;
+  std::int64_t seeds = 1;
+
+  void visit(Visitor& v) {
+    v.begin_section("finetune", "");
+    v.texts("tasks", tasks, "");
+    v.text("config", config, "");
+    v.integer("seeds", seeds, {1, 1000}, "");
+    v.end_section();
+  }
+};
+
+/// Throws UsageError for settings of fine-tuning that the sweep makes itself.
+void check_not_own(const std::string& key, const std::string& where) {
+  for (const char* own : {"classification.encoder", "data.task", "data.fold", "train.seed", "train.run_dir"})
+    if (key == own) throw UsageError(str(where, ": ", key, ": a sweep sets this itself"));
+}
+
 class PlanReader {
  public:
   PlanReader(const fs::path& file, const std::vector<std::string>& assignments) : file_(file) {
     root_ = config::load(file);
     for (const std::string& assignment : assignments) {
-      const bool own = assignment.starts_with("sweep.") || assignment.starts_with("hear.");
-      if (own) {
+      constexpr std::string_view kFineTuningSet = "finetune.set.";
+      if (assignment.starts_with(kFineTuningSet)) {
+        finetuning_overrides_.push_back(assignment.substr(kFineTuningSet.size()));
+      } else if (assignment.starts_with("sweep.") || assignment.starts_with("hear.") ||
+                 assignment.starts_with("finetune.")) {
         config::apply_override(root_, assignment);
       } else {
         overrides_.push_back(assignment);
@@ -89,6 +113,7 @@ class PlanReader {
   Plan read() {
     read_settings();
     read_hear();
+    read_finetuning();
     const Node* cells = root_.find("cells");
     const Node* grid = root_.find("grid");
     if (cells == nullptr && grid == nullptr) throw UsageError(file_.string() + ": neither cells nor grid");
@@ -103,8 +128,9 @@ class PlanReader {
     Node sections = empty_map();
     for (const auto& [name, node] : root_.entries) {
       if (name == "sweep") sections.entries.push_back({name, node});
-      if (name != "sweep" && name != "hear" && name != "cells" && name != "grid" && name != "set") {
-        fail(node, "unknown section '" + name + "'; known: sweep, set, cells, grid, hear");
+      if (name != "sweep" && name != "hear" && name != "finetune" && name != "cells" && name != "grid" &&
+          name != "set") {
+        fail(node, "unknown section '" + name + "'; known: sweep, set, cells, grid, hear, finetune");
       }
     }
     config::Reader reader(sections);
@@ -145,6 +171,55 @@ class PlanReader {
     plan_.hear = config::read_hear(sections, /*needs_tasks=*/false);
   }
 
+  /// What all fine-tunings have in common: the tasks, and keys of `finetune`.
+  void read_finetuning() {
+    Node sections = empty_map();
+    const Node* settings = nullptr;
+    if (const Node* section = root_.find("finetune")) {
+      Node own = *section;
+      own.entries.clear();
+      for (const config::Entry& entry : section->entries)
+        if (entry.key != "set") own.entries.push_back(entry);
+      settings = section->find("set");
+      sections.entries.push_back({"finetune", own});
+    }
+    FineTuningSettings finetuning;
+    config::Reader reader(sections);
+    finetuning.visit(reader);
+    reader.finish();
+    plan_.finetuning = {finetuning.tasks, finetuning.seeds};
+    recipe_ = empty_map();
+    if (!finetuning.config.empty()) recipe_ = config::load(file_.parent_path() / finetuning.config);
+    if (settings != nullptr) {
+      apply_settings(recipe_, *settings);
+      for (const auto& [key, value] : settings->entries) check_not_own(key, value.origin.str() + ": finetune.set");
+    }
+    for (const std::string& assignment : finetuning_overrides_) {
+      config::apply_override(recipe_, assignment);
+      check_not_own(assignment.substr(0, assignment.find('=')), "command line: finetune.set");
+    }
+  }
+
+  /// The recipe on the shape of the cell's encoder. Throws UsageError naming the cell for keys that do not fit it.
+  config::RunConfig finetuning_of(const Cell& cell) const {
+    Node root = empty_map();
+    for (const config::Entry& entry : config::parse(config::dump(cell.config), cell.name).entries)
+      if (entry.key == "model" || entry.key == "audio") root.entries.push_back(entry);
+    config::merge(root, recipe_);
+    config::apply_override(root, "objective.name=classification");
+    config::apply_override(root, "data.task=task");
+    config::apply_override(
+        root, cell.model == CellModel::kTrained ? "classification.encoder=cell" : "classification.encoder=");
+    try {
+      config::RunConfig config = config::read(root);
+      config.classification.encoder.clear();  // each run has its own
+      config.data.task.clear();
+      return config;
+    } catch (const UsageError& failure) {
+      throw UsageError(str(file_.string(), ": fine-tuning of cell '", cell.name, "': ", failure.what()));
+    }
+  }
+
   /// The configuration of a cell before its own settings.
   Node base(const std::string& config_file, const Node& origin) const {
     const std::string& named = config_file.empty() ? settings_.base : config_file;
@@ -157,6 +232,7 @@ class PlanReader {
   void finish(Cell& cell, Node root) {
     for (const std::string& assignment : overrides_) config::apply_override(root, assignment);
     cell.config = config::read(root);
+    if (!plan_.finetuning.tasks.empty()) cell.finetuning = finetuning_of(cell);
     cell.id = id_of(cell.name);
     plan_.cells.push_back(std::move(cell));
   }
@@ -254,8 +330,8 @@ class PlanReader {
   }
 
   fs::path file_;
-  Node root_;
-  std::vector<std::string> overrides_;
+  Node root_, recipe_;
+  std::vector<std::string> overrides_, finetuning_overrides_;
   Settings settings_;
   Plan plan_;
 };
@@ -283,6 +359,10 @@ std::vector<Run> runs_of(const Plan& plan) {
 
 std::vector<std::string> layouts_of(const Plan& plan, const Cell& cell) {
   return cell.model == CellModel::kNaive ? std::vector<std::string>{""} : plan.layouts;
+}
+
+fs::path finetuning_folder(const Plan& plan, const Run& run, std::int64_t of, const std::string& task) {
+  return plan.output / "finetuned" / str(plan.cells[run.cell].id, ".s", run.seed, "_", of) / task;
 }
 
 std::string embedding_name(const Plan& plan, const Run& run, const std::string& layout) {

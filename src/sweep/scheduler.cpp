@@ -92,7 +92,7 @@ class Scheduler {
     while (true) {
       try {
         auto lock = std::make_unique<FileLock>(run.folder / ".sweep.lock");
-        const FileLock of_pretrain(run.folder / ".lock");
+        for (const fs::path& path : locks_of(plan_, run)) const FileLock of_program(path);
         return lock;
       } catch (const LockedError&) {
         if (stopped() || std::chrono::steady_clock::now() >= deadline) return nullptr;

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kConfiguration = "sweep.yaml";
+constexpr const char* kFineTuning = "finetune.yaml";
 
 fs::path note_of(const Run& run, Stage stage) { return run.folder / str(enum_name(stage), ".done"); }
 
@@ -71,6 +72,42 @@ std::vector<std::string> evaluate_command(const Plan& plan, const Run& run, cons
   return command;
 }
 
+/// The checkpoint of the highest step. Fine-tuning names it, so that it does not go on from an encoder that was trained
+/// further in the meantime. Throws Error if there is none.
+fs::path newest_checkpoint(const Run& run) {
+  constexpr std::string_view kPrefix = "step-";
+  std::pair<std::size_t, std::string> newest;  // steps have at least eight digits
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(run.folder / "checkpoints", none)) {
+    const std::string name = entry.path().filename().string();
+    const bool numbered =
+        name.starts_with(kPrefix) && name.find_first_not_of("0123456789", kPrefix.size()) == std::string::npos;
+    if (numbered && entry.is_directory()) newest = std::max(newest, {name.size(), name});
+  }
+  AXLSTM_CHECK(!newest.second.empty(), run.folder.string(),
+               ": has no checkpoint to fine-tune; pre-train it again, or copy checkpoints/ from where that was done");
+  return run.folder / "checkpoints" / newest.second;
+}
+
+std::vector<std::vector<std::string>> finetune_commands(const Plan& plan, const Run& run, const StageContext& context) {
+  std::vector<std::vector<std::string>> commands;
+  for (std::int64_t seed = 0; seed < plan.finetuning.seeds; ++seed) {
+    for (const fs::path& task : context.finetuning_tasks) {
+      const fs::path folder = finetuning_folder(plan, run, seed, task.filename().string());
+      std::vector<std::string> command{(context.programs / "finetune").string(),
+                                       "--config",
+                                       (run.folder / kFineTuning).string(),
+                                       "data.task=" + task.string(),
+                                       str("train.seed=", seed),
+                                       "train.run_dir=" + folder.string()};
+      if (plan.cells[run.cell].model == CellModel::kTrained)
+        command.push_back("classification.encoder=" + newest_checkpoint(run).string());
+      commands.push_back(std::move(command));
+    }
+  }
+  return commands;
+}
+
 /// What decides the outcome of a stage, to compare with its note.
 json outcome(const Plan& plan, const Run& run, Stage stage, const StageContext& context) {
   if (stage == Stage::kPretrain) return {{"max_steps", plan.cells[run.cell].config.train.max_steps}};
@@ -86,6 +123,8 @@ json outcome(const Plan& plan, const Run& run, Stage stage, const StageContext& 
     }
     commands.push_back(arguments);
   }
+  if (stage == Stage::kFinetune)
+    return {{"commands", commands}, {"recipe", config::dump(plan.cells[run.cell].finetuning)}};
   return {{"commands", commands}};
 }
 
@@ -106,7 +145,9 @@ std::vector<Stage> parse_stages(const std::string& list) {
 }
 
 bool applies(const Plan& plan, const Run& run, Stage stage) {
-  return stage != Stage::kPretrain || plan.cells[run.cell].model == CellModel::kTrained;
+  const CellModel model = plan.cells[run.cell].model;
+  if (stage == Stage::kFinetune) return model != CellModel::kNaive;
+  return stage != Stage::kPretrain || model == CellModel::kTrained;
 }
 
 std::vector<std::vector<std::string>> commands_of(const Plan& plan, const Run& run, Stage stage,
@@ -114,6 +155,7 @@ std::vector<std::vector<std::string>> commands_of(const Plan& plan, const Run& r
   if (stage == Stage::kPretrain) {
     return {{(context.programs / "pretrain").string(), "--config", (run.folder / kConfiguration).string()}};
   }
+  if (stage == Stage::kFinetune) return finetune_commands(plan, run, context);
   std::vector<std::vector<std::string>> commands;
   for (const std::string& layout : layouts_of(plan, plan.cells[run.cell])) {
     commands.push_back(stage == Stage::kExtract ? extract_command(plan, run, layout, context)
@@ -126,6 +168,19 @@ void write_configuration(const Plan& plan, const Run& run) {
   fs::create_directories(run.folder);
   if (plan.cells[run.cell].model == CellModel::kNaive) return;
   write_file_atomic(run.folder / kConfiguration, config::dump(configuration(plan, run)));
+  if (!plan.finetuning.tasks.empty())
+    write_file_atomic(run.folder / kFineTuning, config::dump(plan.cells[run.cell].finetuning));
+}
+
+std::vector<fs::path> locks_of(const Plan& plan, const Run& run) {
+  constexpr const char* kLock = ".lock";
+  std::vector<fs::path> locks{run.folder / kLock};
+  for (std::int64_t seed = 0; seed < plan.finetuning.seeds; ++seed) {
+    std::error_code none;
+    for (const auto& entry : fs::recursive_directory_iterator(finetuning_folder(plan, run, seed, ""), none))
+      if (entry.path().filename() == kLock) locks.push_back(entry.path());
+  }
+  return locks;
 }
 
 bool is_pretrained(const Run& run) { return fs::exists(note_of(run, Stage::kPretrain)); }
@@ -150,9 +205,9 @@ bool is_done(const Plan& plan, const Run& run, Stage stage, const StageContext& 
 }
 
 void mark_done(const Plan& plan, const Run& run, Stage stage, const StageContext& context, double seconds) {
-  for (const Stage later : {Stage::kExtract, Stage::kEvaluate}) {
-    if (later > stage) fs::remove(note_of(run, later));
-  }
+  if (stage == Stage::kPretrain)
+    for (const Stage later : {Stage::kExtract, Stage::kEvaluate, Stage::kFinetune}) fs::remove(note_of(run, later));
+  if (stage == Stage::kExtract) fs::remove(note_of(run, Stage::kEvaluate));
   const json note{{"of", outcome(plan, run, stage, context)}, {"seconds", seconds}};
   write_file_atomic(note_of(run, stage), note.dump(2) + "\n");
 }

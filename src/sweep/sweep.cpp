@@ -37,7 +37,9 @@ std::vector<std::string> gpus() {
 
 fs::path program_folder() { return fs::canonical("/proc/self/exe").parent_path(); }
 
-bool embeds(const std::vector<Stage>& stages) { return stages.back() != Stage::kPretrain; }
+bool has(const std::vector<Stage>& stages, Stage stage) {
+  return std::find(stages.begin(), stages.end(), stage) != stages.end();
+}
 
 ExitCode exit_code(const std::vector<RunStatus>& statuses) {
   const auto count = [&](RunState state) {
@@ -64,12 +66,35 @@ Sweep::Sweep(SweepArguments arguments)
     : arguments_(std::move(arguments)),
       plan_(load_plan(arguments_.config, arguments_.assignments)),
       runs_(runs_of(plan_)) {
-  parse_stages(arguments_.stages);
+  stages();
 }
 
-std::vector<fs::path> Sweep::tasks() const {
-  if (plan_.hear.tasks.empty()) throw UsageError("hear.tasks is empty: give HEAR task folders, or --stages pretrain");
-  return hear::find_all_tasks(plan_.hear.tasks, "hear.tasks");
+std::vector<Stage> Sweep::stages() const {
+  if (!arguments_.stages.empty()) return parse_stages(arguments_.stages);
+  const bool finetunes = !plan_.finetuning.tasks.empty();
+  std::vector<Stage> all{Stage::kPretrain};
+  if (!finetunes || !plan_.hear.tasks.empty()) all.insert(all.end(), {Stage::kExtract, Stage::kEvaluate});
+  if (finetunes) all.push_back(Stage::kFinetune);
+  return all;
+}
+
+/// The programs and the tasks. Throws UsageError for a task that is not there, or is not what the stage takes.
+StageContext Sweep::context(const std::vector<Stage>& stages) const {
+  StageContext context;
+  context.programs = program_folder();
+  if (has(stages, Stage::kExtract) || has(stages, Stage::kEvaluate)) {
+    need(!plan_.hear.tasks.empty(), "hear.tasks is empty: give HEAR task folders, or --stages pretrain");
+    context.tasks = hear::find_all_tasks(plan_.hear.tasks, "hear.tasks");
+  }
+  if (has(stages, Stage::kFinetune)) {
+    need(!plan_.finetuning.tasks.empty(), "finetune.tasks is empty: give HEAR task folders, or leave out this stage");
+    context.finetuning_tasks = hear::find_all_tasks(plan_.finetuning.tasks, "finetune.tasks");
+    for (const fs::path& task : context.finetuning_tasks) {
+      need(hear::load_task_metadata(task).embedding_type == hear::EmbeddingType::kScene,
+           str("finetune.tasks: ", task.string(), " is a task of events within clips; those of whole clips are taken"));
+    }
+  }
+  return context;
 }
 
 std::string Sweep::list() const {
@@ -82,7 +107,7 @@ std::string Sweep::list() const {
 }
 
 std::string Sweep::slurm_script() const {
-  if (embeds(parse_stages(arguments_.stages))) tasks();  // now rather than in every task
+  context(stages());  // now rather than in every task
   std::ostringstream script;
   script << "#!/usr/bin/env bash\n"
             "# An array task for each run of the sweep. Submit it again to resume. A task whose time is nearly over "
@@ -97,8 +122,9 @@ std::string Sweep::slurm_script() const {
             "trap 'again=yes; [ -z \"$program\" ] || kill -USR1 $program' USR1\n"
             "trap 'again=never; trap : USR1; [ -z \"$program\" ] || kill -TERM $program' TERM\n"
          << "cd " << quoted(fs::current_path().string()) << " || exit 1\n"
-         << quoted((program_folder() / "sweep").string()) << " --config " << quoted(arguments_.config) << " --stages "
-         << quoted(arguments_.stages) << " --cell \"$SLURM_ARRAY_TASK_ID\"";
+         << quoted((program_folder() / "sweep").string()) << " --config " << quoted(arguments_.config);
+  if (!arguments_.stages.empty()) script << " --stages " << quoted(arguments_.stages);
+  script << " --cell \"$SLURM_ARRAY_TASK_ID\"";
   for (const std::string& assignment : arguments_.assignments) script << " " << quoted(assignment);
   script << " &\n"
             "program=$!\n"
@@ -133,11 +159,10 @@ ExitCode Sweep::run(const std::atomic<bool>& stop) const {
   if (arguments_.cell >= 0) runs = {runs[static_cast<std::size_t>(arguments_.cell)]};
 
   SchedulerOptions options;
-  options.stages = parse_stages(arguments_.stages);
+  options.stages = stages();
   options.gpus = gpus();
   options.jobs = arguments_.jobs > 0 ? arguments_.jobs : std::max(1, static_cast<int>(options.gpus.size()));
-  options.context.programs = program_folder();
-  if (embeds(options.stages)) options.context.tasks = tasks();
+  options.context = context(options.stages);
   if (options.jobs > 1) options.context.evaluation_jobs = options.threads = std::max(1, allowed_cores() / options.jobs);
   options.stop = &stop;
   std::vector<RunStatus> statuses;
@@ -147,7 +172,7 @@ ExitCode Sweep::run(const std::atomic<bool>& stop) const {
     statuses = run_sweep(plan_, runs, options);
   }
   const ExitCode code = exit_code(statuses);
-  const bool evaluates = options.stages.back() == Stage::kEvaluate;
+  const bool evaluates = has(options.stages, Stage::kEvaluate) || has(options.stages, Stage::kFinetune);
   if (evaluates && arguments_.cell < 0 && (code == kOk || code == kSomeFailed)) show_table();
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (statuses[i].state != RunState::kFailed) continue;

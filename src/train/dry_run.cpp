@@ -54,7 +54,7 @@ std::string Trainer::dry_run() {
   if (evaluation_) {
     const auto evaluation_start = Clock::now();
     const auto result = evaluation_->score(*state_.objective->classification(), arithmetic_);
-    report << "evaluation   " << result.clips << " clips in " << format_duration(seconds_since(evaluation_start))
+    report << "evaluation   " << result.clips() << " clips in " << format_duration(seconds_since(evaluation_start))
            << "\n";
   }
   const double weights = 4.0 * static_cast<double>(model::parameter_count(state_.module()));

@@ -22,16 +22,6 @@ std::span<const float> span_of(const torch::Tensor& table) {
   return {table.const_data_ptr<float>(), static_cast<std::size_t>(table.numel())};
 }
 
-torch::Tensor targets_of(const std::vector<std::vector<std::int64_t>>& classes, std::int64_t count) {
-  auto targets = torch::zeros({static_cast<std::int64_t>(classes.size()), count});
-  auto* row = targets.mutable_data_ptr<float>();
-  for (const auto& of_clip : classes) {
-    for (const std::int64_t c : of_clip) row[c] = 1;
-    row += count;
-  }
-  return targets;
-}
-
 double loss_of(const torch::Tensor& probabilities, const torch::Tensor& targets, bool exclusive) {
   if (!exclusive) return torch::binary_cross_entropy(probabilities, targets).item<double>();
   return -(targets * probabilities.log().clamp_min(kSmallestLog)).sum(-1).mean().item<double>();
@@ -39,26 +29,25 @@ double loss_of(const torch::Tensor& probabilities, const torch::Tensor& targets,
 
 }  // namespace
 
-std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
-                                                        objective::Targets targets) {
-  std::vector<std::vector<std::int64_t>> all(static_cast<std::size_t>(clips.size()));
+data::ClipClasses classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
+                                   objective::Targets targets) {
+  data::ClipClasses all;
   for (std::int64_t clip = 0; clip < clips.size(); ++clip) {
     const std::string labels = clips.labels(clip), id = clips.id(clip);
-    auto& of_clip = all[static_cast<std::size_t>(clip)];
     if (targets == objective::Targets::kMulticlass) {
-      of_clip = {classes.only(labels, id)};
+      all.add({classes.only(labels, id)});
     } else {
-      of_clip = classes.all(labels, id);
+      all.add(classes.all(labels, id));
     }
   }
   return all;
 }
 
-void warn_of_missing_classes(const std::vector<std::vector<std::int64_t>>& classes_of_clips,
-                             const data::ClassList& classes, const std::string& source) {
+void warn_of_missing_classes(const data::ClipClasses& classes_of_clips, const data::ClassList& classes,
+                             const std::string& source) {
   std::vector<bool> found(static_cast<std::size_t>(classes.size()), false);
-  for (const auto& of_clip : classes_of_clips)
-    for (const std::int64_t c : of_clip) found[static_cast<std::size_t>(c)] = true;
+  for (std::int64_t clip = 0; clip < classes_of_clips.size(); ++clip)
+    for (const std::int32_t c : classes_of_clips[clip]) found[static_cast<std::size_t>(c)] = true;
   const auto missing = static_cast<std::size_t>(std::count(found.begin(), found.end(), false));
   if (missing == 0) return;
   std::string names;
@@ -74,10 +63,9 @@ void warn_of_missing_classes(const std::vector<std::vector<std::int64_t>>& class
 Evaluation::Evaluation(const config::RunConfig& config, data::Part part, const objective::Classification& objective)
     : config_(config),
       source_(data::open_clips(data::held_out_data(config.data, part), config.audio)),
-      name_(part == data::Part::kTest ? "test" : "validation") {
-  const auto classes = classes_of_clips(*source_, objective.classes(), objective.options().targets);
-  warn_of_missing_classes(classes, objective.classes(), name_);
-  targets_ = targets_of(classes, objective.classes().size());
+      name_(part == data::Part::kTest ? "test" : "validation"),
+      classes_(classes_of_clips(*source_, objective.classes(), objective.options().targets)) {
+  warn_of_missing_classes(classes_, objective.classes(), name_);
 }
 
 std::pair<std::int64_t, std::string> Evaluation::shared_with(const data::ClipSource& training) const {
@@ -109,13 +97,13 @@ Evaluation::Result Evaluation::score(objective::Classification& objective, const
   const auto found = data::over_whole_clips(*source_, clips, options, compute);
   objective.module().train();
   AXLSTM_CHECK(!found.clips.empty(), "none of the ", name_, " clips can be read");
-  const auto targets = targets_.index_select(0, torch::tensor(found.clips));
+  const auto targets = objective::targets_of(classes_, found.clips, objective.classes().size());
   return {loss_of(found.values, targets, exclusive),
           metrics::clip_scores({span_of(found.values), span_of(targets), targets.size(1)},
                                {.resamples = config_.eval.resamples,
                                 .seed = static_cast<std::uint64_t>(config_.train.seed),
                                 .threads = static_cast<std::size_t>(allowed_cores())}),
-          static_cast<std::int64_t>(found.clips.size())};
+          found.values, targets};
 }
 
 Metric resolve(Metric metric, objective::Targets targets) {

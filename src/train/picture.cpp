@@ -22,8 +22,7 @@ bool draw_picture(objective::Objective& objective, data::ClipSource& clips, cons
     } catch (const Error&) {
       continue;  // the loader reports it
     }
-    data::Batch batch{clips.spectrogram(crops, arithmetic.device), {clip}, {}};
-    if (objective.needs_labels()) batch.labels = clips.labels_of(batch.clips);
+    data::Batch batch{clips.spectrogram(crops, arithmetic.device), {clip}};
     const auto drawn = objective.draw(1, at::make_generator<at::CPUGeneratorImpl>(seed)).to(arithmetic.device);
     try {
       return objective.draw_picture(png, batch, drawn);

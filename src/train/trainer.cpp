@@ -26,16 +26,6 @@ torch::Generator generator_for(std::initializer_list<std::uint64_t> parts) {
   return at::make_generator<at::CPUGeneratorImpl>(derive_seed(parts));
 }
 
-/// `labels`: those count, too.
-std::string fingerprint(const data::ClipSource& clips, bool labels) {
-  std::uint64_t state = kFnv1a64Start;
-  for (std::int64_t index = 0; index < clips.size(); ++index) {
-    state = fnv1a64(clips.id(index) + '\n', state);
-    if (labels) state = fnv1a64(clips.labels(index) + '\n', state);
-  }
-  return hex(state);
-}
-
 /// Where the part of a batch begins that belongs to `rank`; parts differ by one clip at most.
 std::int64_t first_row_of(std::int64_t rank, std::int64_t world_size, std::int64_t batch) {
   return rank * batch / world_size;
@@ -49,7 +39,7 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
       rows_(config_.optim.global_batch),
       arithmetic_(config_.train.precision, group_ ? group_->device() : runtime::choose_device(config_.train.device)),
       clips_(data::open_clips(config_.data, config_.audio)),
-      data_fingerprint_(fingerprint(*clips_, config_.objective == objective::Kind::kClassification)),
+      data_fingerprint_(data::fingerprint(*clips_, config_.objective == objective::Kind::kClassification)),
       state_(config_, arithmetic_),
       step_flops_((state_.objective->forward_flops() + state_.objective->backward_flops()) *
                   static_cast<double>(config_.optim.global_batch)),
@@ -74,13 +64,15 @@ Trainer::Trainer(config::RunConfig config, distributed::ProcessGroup* group)
                          "; set train.cuda_graph=auto, or train.device=cuda on a machine with a GPU"));
   }
   auto* classification = state_.objective->classification();
-  if (!state_.objective->needs_labels()) graph_.emplace(config_.train.cuda_graph);
+  if (!classification) graph_.emplace(config_.train.cuda_graph);
   need(graph_ || config_.train.cuda_graph != CudaGraph::kOn,
        "train.cuda_graph is on, but steps with labels are not recorded; set train.cuda_graph=auto");
   if (classification) {
-    const auto classes = classes_of_clips(*clips_, classification->classes(), classification->options().targets);
-    if (leads()) warn_of_missing_classes(classes, classification->classes(), "training");
-    if (config_.classification.balanced) weights_ = data::balancing_weights(classes, classification->classes().size());
+    classes_ = std::make_shared<data::ClipClasses>(
+        classes_of_clips(*clips_, classification->classes(), classification->options().targets));
+    if (leads()) warn_of_missing_classes(*classes_, classification->classes(), "training");
+    if (config_.classification.balanced)
+      weights_ = data::balancing_weights(*classes_, classification->classes().size());
   }
   if (!leads() || !data::has_held_out(config_.data, data::Part::kValidation)) return;
   if (classification) {
@@ -124,7 +116,7 @@ void Trainer::open_loader() {
                           .frames = config_.head.crop_frames(config_.model),
                           .workers = workers,
                           .device = arithmetic_.device,
-                          .labels = state_.objective->needs_labels(),
+                          .classes = classes_,
                           .weights = weights_,
                           .mixing = {config_.classification.mixup, config_.classification.mixup_alpha}},
       state_.step);

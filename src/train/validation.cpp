@@ -54,8 +54,7 @@ double Validation::loss(objective::Objective& objective, const runtime::Arithmet
     auto crops = source_->allocate(count, config_.model.frames, /*pinned=*/false);
     if (!read(first, count, crops)) continue;  // again, with fewer clips
     const auto begin = clips_.begin() + first;
-    data::Batch batch{source_->spectrogram(crops, arithmetic.device), {begin, begin + count}, {}};
-    if (objective.needs_labels()) batch.labels = source_->labels_of(batch.clips);
+    data::Batch batch{source_->spectrogram(crops, arithmetic.device), {begin, begin + count}};
     // A batch's masks are drawn one after the other from its own seed.
     auto generator = at::make_generator<at::CPUGeneratorImpl>(
         derive_seed({kValidationStream, kMaskStream, static_cast<std::uint64_t>(first)}));

@@ -156,6 +156,24 @@ TEST_F(ExtractStream, IsTheFileWithTheFilesOwnStatistics) {
   }
 }
 
+TEST_F(ExtractStream, CarriesAStateIfTheModelHasOne) {
+  const std::string sound = raw(sine(5, 440));
+  const auto reset = stream(sound), carried = stream(sound, {"--state", "carry"});
+  ASSERT_EQ(carried.exit_code, 0) << carried.err;
+  const auto a = json_lines(reset.out), b = json_lines(carried.out);
+  ASSERT_EQ(a.size(), b.size());
+  EXPECT_NE(a[1]["embedding"], b[1]["embedding"]);
+  const std::string common = "model: {size: custom, dim: 16, depth: 2, patch_frames: 8, ";
+  folder_.write("tiny.yaml", common + "arch: ssast, attention_heads: 2}\n");
+  const auto attention = stream(sound, {"--state", "carry"});
+  EXPECT_EQ(attention.exit_code, 2);
+  EXPECT_NE(attention.err.find("model.arch ssast has no state"), std::string::npos) << attention.err;
+  folder_.write("tiny.yaml", common + "flip: true}\n");
+  const auto flipped = stream(sound, {"--state", "carry"});
+  EXPECT_EQ(flipped.exit_code, 2);
+  EXPECT_NE(flipped.err.find("model.flip=false"), std::string::npos) << flipped.err;
+}
+
 TEST_F(ExtractStream, RowsOfFloatsAreTheSameNumbers) {
   const std::string input = raw(sine(4.5, 440));
   const auto lines = json_lines(stream(input).out);

@@ -222,6 +222,23 @@ TEST_F(Finetune, ATaskTrainsEveryFold) {
   EXPECT_NE(result.out.find("mean over 3 folds"), std::string::npos) << result.out;
   EXPECT_NE(read_file(path("run/fold01/config.yaml")).find("classes: [low, middle, high]"), std::string::npos);
 
+  // The same command scores again only what its file is not of.
+  auto edited = json("run/fold00/test.json");
+  edited["loss"] = 123;
+  folder_.write("run/fold00/test.json", edited.dump());
+  edited = json("run/fold01/test.json");
+  edited["clips_fingerprint"] = "of other clips";
+  edited["loss"] = 123;
+  folder_.write("run/fold01/test.json", edited.dump());
+  const auto again = run(command);
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.err.find("scored already: " + path("run/fold00/test.json")), std::string::npos) << again.err;
+  EXPECT_EQ(json("run/fold00/test.json")["loss"], 123);
+  EXPECT_NE(json("run/fold01/test.json")["loss"], 123);
+  EXPECT_EQ(json("run/scores.json")["accuracy"], scores["accuracy"]);
+  EXPECT_EQ(scores["task_score"]["name"], "top1_acc");
+  EXPECT_EQ(scores["task_score"]["mean"], scores["accuracy"]["mean"]);
+
   command.push_back("data.fold=7");
   expect_refused(command, 2, {"data.fold is 7", "folds 0 … 2"});
   command.back() = "data.fold=1";

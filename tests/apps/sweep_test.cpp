@@ -45,14 +45,16 @@ class SweepTest : public AppTest {
                             {"evaluation", {"top1_acc"}}};
     folder_.write("task/task_metadata.json", metadata.dump());
     folder_.write("task/labelvocabulary.csv", "idx,label\n0,high\n1,low\n");
-    for (const char* split : {"train", "valid", "test"}) {
+    int shift = 0;  // no sound is in two splits
+    for (const std::string split : {"train", "valid", "test"}) {
+      shift += 7;
       nlohmann::json labels;
       for (int n = 0; n < 6; ++n) {
-        const std::string file = std::to_string(n) + ".wav";
+        const std::string file = split + std::to_string(n) + ".wav";
         labels[file] = {n % 2 == 0 ? "high" : "low"};
-        write_audio(folder_.path() / "task/16000" / split / file, tone(n % 2 == 0 ? 3000 + 50 * n : 200 + 20 * n, 1.0));
+        write_audio(folder_.path() / "task/16000" / split / file, tone(shift + (n % 2 == 0 ? 3000 + 50 * n : 200 + 20 * n), 1.0));
       }
-      folder_.write(std::string("task/") + split + ".json", labels.dump());
+      folder_.write("task/" + split + ".json", labels.dump());
     }
   }
 
@@ -105,6 +107,54 @@ TEST_F(SweepTest, PretrainsOnOneMachineAndEvaluatesOnAnother) {
   const ProcessResult report = run({"sweep", "report", "--config", path("sweep.yaml"), "sweep.output=" + path("here")});
   EXPECT_EQ(report.exit_code, 0) << report.err;
   EXPECT_EQ(report.out, here.out);
+}
+
+TEST_F(SweepTest, FineTunesAndGoesOnAfterAKill) {
+  folder_.write(
+      "fine.yaml",
+      "sweep: {base: nano.yaml, title: Nano}\n"
+      "cells:\n  - {name: E 2, set: {model.expansion: 2}}\n  - {name: untrained, model: untrained}\n"
+      "finetune: {tasks: [" +
+          path("task") +
+          "], set: {optim.epochs: 8, optim.warmup_epochs: 1, optim.global_batch: 2, optim.base_lr: 1,"
+          " model.frames: 96, train.device: cpu, train.threads: 1, train.save_every_steps: 3, data.workers: 2,"
+          " eval.resamples: 20}}\n");
+  const auto sweep = [&](const std::string& output, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> arguments{"sweep", "--config", path("fine.yaml"), "sweep.output=" + path(output)};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  };
+  const ProcessResult whole = run(sweep("whole"));
+  ASSERT_EQ(whole.exit_code, 0) << whole.err;
+  for (const char* part : {"Nano, fine-tuned: Tasks", "E 2 ", "untrained ", "Fine-tuned: encoder and head"})
+    EXPECT_NE(whole.out.find(part), std::string::npos) << part << "\n" << whole.out;
+  const auto test = nlohmann::json::parse(read_file(path("whole/finetuned/e-2.s0_0/task/test.json")));
+  EXPECT_EQ(test["task_score"]["name"], "top1_acc");
+  EXPECT_EQ(test["task_score"]["value"], test["accuracy"]["value"]);
+  EXPECT_FALSE(fs::exists(path("whole/scores")));
+
+  {
+    Process killed(sweep("killed"));
+    while (killed.running() && !fs::exists(path("killed/finetuned/e-2.s0_0/task/checkpoints/step-00000003")))
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    killed.signal(SIGKILL);
+    killed.wait();
+  }
+  const ProcessResult resumed = run(sweep("killed"));
+  ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+  EXPECT_EQ(read_file(path("killed/report/report.csv")), read_file(path("whole/report/report.csv")));
+
+  const ProcessResult changed = run(sweep("whole", {"finetune.set.optim.epochs=9"}));
+  EXPECT_EQ(changed.exit_code, 1);
+  EXPECT_NE(changed.err.find("other values of optim.epochs"), std::string::npos) << changed.err;
+  const ProcessResult further = run(sweep("whole", {"optim.epochs=13", "--stages", "finetune"}));
+  EXPECT_NE(further.err.find("untrained seed 0: done already"), std::string::npos) << further.err;
+  const ProcessResult none = run({"sweep", "--config", path("sweep.yaml"), "--stages", "finetune"});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_NE(none.err.find("finetune.tasks is empty"), std::string::npos) << none.err;
+  const ProcessResult script = run(sweep("x", {"--slurm", "finetune.tasks=/not/here"}));
+  EXPECT_EQ(script.exit_code, 2) << script.out;
+  EXPECT_NE(script.err.find("finetune.tasks: "), std::string::npos) << script.err;
 }
 
 TEST_F(SweepTest, ListsFailuresAndGoesOn) {

@@ -7,9 +7,15 @@
 namespace axlstm::data {
 namespace {
 
+ClipClasses classes_of(const std::vector<std::vector<std::int64_t>>& clips) {
+  ClipClasses classes;
+  for (const auto& of_clip : clips) classes.add(of_clip);
+  return classes;
+}
+
 TEST(ClassWeights, AreTheSumsOfTheClassesShares) {
   // Class 0 has three clips, class 1 two, class 2 one; the last clip has two classes.
-  const auto weights = balancing_weights({{0}, {0}, {1}, {0, 1}, {2}}, 3);
+  const auto weights = balancing_weights(classes_of({{0}, {0}, {1}, {0, 1}, {2}}), 3);
   EXPECT_EQ(weights, (std::vector<double>{1.0 / 3, 1.0 / 3, 0.5, 1.0 / 3 + 0.5, 1}));
 }
 
@@ -32,7 +38,7 @@ TEST(WeightedDraws, FollowTheWeightsAndTheSeed) {
 TEST(WeightedDraws, BalanceClasses) {
   std::vector<std::vector<std::int64_t>> classes(9000, {0});
   classes.resize(10000, {1});  // nine of ten clips are of class 0
-  const auto draws = weighted_draws(balancing_weights(classes, 2), 3);
+  const auto draws = weighted_draws(balancing_weights(classes_of(classes), 2), 3);
   int rare = 0;
   for (const auto clip : draws) rare += clip >= 9000 ? 1 : 0;
   EXPECT_NEAR(rare / 10000.0, 0.5, 0.02);

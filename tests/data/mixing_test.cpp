@@ -44,7 +44,6 @@ class MixingLoader : public testing::Test {
     options.batch_size = 3;
     options.frames = 50;
     options.workers = workers;
-    options.labels = true;
     options.mixing = {mixup, 10};
     return options;
   }
@@ -59,7 +58,8 @@ TEST_F(MixingLoader, CropsAreSumsOfTwoByTheirShares) {
     ASSERT_EQ(mixed[n].spectrogram.sizes(), plain[n].spectrogram.sizes());
     EXPECT_EQ(mixed[n].clips, plain[n].clips) << "what is mixed in changes nothing of the order";
     ASSERT_EQ(mixed[n].share.size(0), 3);
-    ASSERT_EQ(mixed[n].labels_mixed_in.size(), 3u);
+    ASSERT_EQ(mixed[n].mixed_in.size(), 3u);
+    for (const std::int64_t clip : mixed[n].mixed_in) EXPECT_TRUE(clip >= 0 && clip < 9) << clip;
     EXPECT_FALSE(plain[n].share.defined());
     const auto share = mixed[n].share.view({-1, 1, 1, 1});
     const auto second = (mixed[n].spectrogram - share * plain[n].spectrogram) / (1 - share);
@@ -89,6 +89,7 @@ TEST_F(MixingLoader, UnmixedCropsStayAsTheyAre) {
     for (std::int64_t row = 0; row < 3; ++row) {
       if (mixed[n].share[row].item<float>() != 1) continue;
       ++alone;
+      EXPECT_EQ(mixed[n].mixed_in[static_cast<std::size_t>(row)], -1);
       EXPECT_TRUE(mixed[n].spectrogram[row].equal(plain[n].spectrogram[row]));
     }
   }

@@ -14,8 +14,9 @@
 namespace axlstm::embed {
 namespace {
 
-Embedder small_embedder(Padding padding = Padding::kZero) {
+Embedder small_embedder(Padding padding = Padding::kZero, bool flip = false) {
   model::EncoderOptions options;
+  options.flip = flip;
   options.size = model::Size::kCustom;
   options.dim = 16;
   options.depth = 2;
@@ -34,9 +35,10 @@ torch::Tensor noise(std::int64_t samples) {
 
 std::vector<StreamEmbedding> streamed(Embedder& embedder, const torch::Tensor& waveform, EmbeddingKind kind,
                                       const std::optional<features::ClipStatistics>& statistics,
-                                      std::size_t piece = 4096) {
+                                      std::size_t piece = 4096, StreamState state = StreamState::kReset) {
   std::vector<StreamEmbedding> all;
-  EmbeddingStream stream(embedder, kind, statistics, [&](const StreamEmbedding& one) { all.push_back(one); });
+  const auto take = [&](const StreamEmbedding& one) { all.push_back(one); };
+  EmbeddingStream stream(embedder, kind, statistics, take, /*together=*/1, state);
   const std::span samples(waveform.data_ptr<float>(), static_cast<std::size_t>(waveform.numel()));
   for (std::size_t at = 0; at < samples.size(); at += piece)
     stream.push(samples.subspan(at, std::min(piece, samples.size() - at)));
@@ -100,6 +102,33 @@ TEST(EmbeddingStream, TheStatisticsSoFarEndAsThoseOfTheClip) {
   EXPECT_NEAR(stream.statistics().mean, statistics.mean, 1e-5);
   EXPECT_NEAR(stream.statistics().std, statistics.std, 1e-5);
   EXPECT_EQ(stream.frames(), 751);
+}
+
+TEST(EmbeddingStream, WithACarriedStateAChunkSeesAllSoundBeforeIt) {
+  Embedder embedder = small_embedder();
+  const features::ClipStatistics fixed{-7, 4};
+  const auto embed = [&](const torch::Tensor& waveform, StreamState state) {
+    return streamed(embedder, waveform, EmbeddingKind::kTimestamp, fixed, 4096, state);
+  };
+  const auto sound = noise(150'000);
+  auto other = sound.clone();
+  other.slice(0, 0, 30'000) *= 3;  // of the first chunk alone
+  const auto carried = embed(sound, StreamState::kCarry), changed = embed(other, StreamState::kCarry);
+  const auto reset = embed(sound, StreamState::kReset);
+  ASSERT_EQ(carried.size(), reset.size());
+  for (std::size_t n = 0; n < reset.size(); ++n) {
+    const double to_reset = difference(carried[n].embedding, reset[n].embedding);
+    EXPECT_EQ(carried[n].start_ms, reset[n].start_ms);
+    if (n < 25) {
+      EXPECT_LE(to_reset, 1e-5) << "nothing is before the first chunk: " << n;
+    } else {
+      EXPECT_GT(to_reset, 1e-5) << n;
+    }
+  }
+  EXPECT_GT(difference(carried[26].embedding, changed[26].embedding), 1e-5);
+  Embedder backwards = small_embedder(Padding::kZero, /*flip=*/true);
+  test::expect_usage_error([&] { streamed(backwards, sound, EmbeddingKind::kScene, fixed, 4096, StreamState::kCarry); },
+                           {"--state carry", "model.flip=false"});
 }
 
 TEST(EmbeddingStream, TimesGoFromTheFirstSampleToTheLast) {

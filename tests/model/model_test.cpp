@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "axlstm/checkpoints/tensors.h"
+#include "axlstm/core/error.h"
 #include "axlstm/model/masked_model.h"
 #include "axlstm/model/masking.h"
 #include "support/expect_error.h"
@@ -266,6 +267,61 @@ TEST(ReconstructionLoss, CountsTheRegionAsked) {
   // Per patch: 2.5, 1, 4.5.
   EXPECT_FLOAT_EQ(reconstruction_loss(prediction, target, mask, LossRegion::kMasked).item<float>(), 3.5F);
   EXPECT_FLOAT_EQ(reconstruction_loss(prediction, target, mask, LossRegion::kAll).item<float>(), 8.0F / 3);
+}
+
+/// Shows the parts of an encoder.
+class OpenEncoder : public EncoderImpl {
+ public:
+  using EncoderImpl::EncoderImpl;
+  using EncoderImpl::hidden;
+  using EncoderImpl::normed;
+  using EncoderImpl::patches;
+};
+
+TEST(CarriedState, ChunksInTurnAreOneLongSequence) {
+  const torch::NoGradGuard no_grad;
+  for (const bool class_token : {true, false}) {
+    auto options = custom("axlstm", 16, 3);
+    options.frames = 40;
+    options.class_token = class_token;
+    const auto encoder = [&](ops::Backend backend) {
+      options.backend = backend;
+      auto made = std::make_shared<OpenEncoder>(options);
+      torch::manual_seed(5);
+      for (auto& parameter : made->parameters()) parameter.normal_(0, 0.3);
+      made->to(torch::kFloat64);
+      return made;
+    };
+    const auto carried = encoder(ops::Backend::kAuto), recurrent = encoder(ops::Backend::kRecurrent);
+    std::vector<torch::Tensor> chunks, seen, tokens;
+    for (int n = 0; n < 3; ++n) chunks.push_back(torch::randn({2, 1, 40, 80}, torch::kFloat64));
+    for (const auto& chunk : chunks) seen.push_back(recurrent->patches(chunk));
+    const auto whole = recurrent->normed(recurrent->hidden(torch::cat(seen, 1))).slice(1, class_token ? 1 : 0);
+    EncoderState state;
+    std::vector<std::int64_t> sizes;
+    for (const auto& chunk : chunks) {
+      tokens.push_back(carried->forward_carried(chunk, state));
+      std::int64_t size = 0;
+      for (const auto& block : state)
+        for (const auto& tensor : block) size += tensor.numel();
+      sizes.push_back(size);
+    }
+    EXPECT_LE(test::relative_error(torch::cat(tokens, 1), whole), 1e-10);
+    EXPECT_EQ(sizes, std::vector(3, sizes.front()));
+    EXPECT_LE(test::relative_error(tokens[0], carried->forward(chunks[0]).slice(1, class_token ? 1 : 0)), 1e-10);
+    EXPECT_GT(test::relative_error(tokens[1], carried->forward(chunks[1]).slice(1, class_token ? 1 : 0)), 1e-3);
+  }
+}
+
+TEST(CarriedState, IsOfBlocksThatLookBackOnly) {
+  auto flipped = custom("axlstm", 16, 2);
+  flipped.flip = true;
+  for (const auto& options : {flipped, custom("ssast", 16, 2), custom("ssam", 16, 2)}) {
+    Encoder encoder(options);
+    EXPECT_FALSE(encoder->carries()) << options.arch;
+    EncoderState state;
+    EXPECT_THROW(encoder->forward_carried(torch::randn({1, 1, 200, 80}), state), Error) << options.arch;
+  }
 }
 
 }  // namespace

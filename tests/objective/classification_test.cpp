@@ -19,8 +19,12 @@ config::RunConfig recipe(const std::string& more, const std::string& model = "ar
 
 constexpr const char* kThree = "head: {classes: [a, b, c]}\n";
 
-data::Batch batch_of(std::vector<std::string> labels) {
-  return {torch::randn({static_cast<std::int64_t>(labels.size()), 1, 200, 80}), {}, std::move(labels)};
+/// Clips 0, 1 and 2 have the classes a, b and c.
+data::Batch batch_of(std::vector<std::int64_t> clips) {
+  auto classes = std::make_shared<data::ClipClasses>();
+  for (const std::int64_t c : {0, 1, 2}) classes->add({c});
+  const auto size = static_cast<std::int64_t>(clips.size());
+  return {torch::randn({size, 1, 200, 80}), std::move(clips), std::move(classes)};
 }
 
 torch::Tensor drawn_by(const Classification& objective, std::int64_t clips) {
@@ -56,12 +60,13 @@ TEST(ClassificationLoss, SmoothingSpreadsPartOfTheTarget) {
   EXPECT_TRUE(smooth.allclose(torch::tensor({{0.925, 0.025, 0.025, 0.025}})));
 }
 
-TEST(ClassificationTargets, AreOneForTheLabels) {
-  const data::ClassList classes({"a", "b", "c"}, "list");
-  EXPECT_TRUE(targets_of({"b", "c"}, classes, Targets::kMulticlass)
-                  .equal(torch::tensor({{0, 1, 0}, {0, 0, 1}}).to(torch::kFloat32)));
-  EXPECT_TRUE(targets_of({"c,a", "b"}, classes, Targets::kMultilabel)
-                  .equal(torch::tensor({{1, 0, 1}, {0, 1, 0}}).to(torch::kFloat32)));
+TEST(ClassificationTargets, AreOneForTheClasses) {
+  data::ClipClasses classes;
+  classes.add({1});
+  classes.add({2, 0});
+  EXPECT_TRUE(
+      targets_of(classes, {1, -1, 0}, 3).equal(torch::tensor({{1.F, 0.F, 1.F}, {0.F, 0.F, 0.F}, {0.F, 1.F, 0.F}})));
+  test::expect_error([&] { targets_of(classes, {2}, 3); }, {"clip 2", "2 whose classes are known"});
 }
 
 TEST(ClassificationObjective, TheLossOfABatchIsTheMeanOfThoseOfItsParts) {
@@ -74,9 +79,9 @@ TEST(ClassificationObjective, TheLossOfABatchIsTheMeanOfThoseOfItsParts) {
               ", frequency_mask: 20, time_mask: 50, time_roll: 10, drop_path: 0.5}\n"),
           model));
       const torch::NoGradGuard no_grad;
-      auto batch = batch_of({"a", "b", "c", "a", "b", "c"});
+      auto batch = batch_of({0, 1, 2, 0, 1, 2});
       batch.share = torch::tensor({0.3F, 1.0F, 0.5F, 0.9F, 1.0F, 0.2F});
-      batch.labels_mixed_in = {"b", "", "a", "a", "", "c"};
+      batch.mixed_in = {1, -1, 0, 0, -1, 2};
       const auto drawn = drawn_by(objective, 6);
       auto sum = torch::zeros({});
       for (const auto& [first, count] : {std::pair{0, 1}, {1, 2}, {3, 3}})
@@ -90,14 +95,14 @@ TEST(ClassificationObjective, MixedLabelsCountByTheirShares) {
   torch::manual_seed(1);
   Classification objective(recipe(kThree));
   const torch::NoGradGuard no_grad;
-  auto batch = batch_of({"a"});
+  auto batch = batch_of({0});
   const auto drawn = drawn_by(objective, 1);
   const double a = objective.loss(batch, drawn).item<double>();
-  batch.labels = {"c"};
+  batch.clips = {2};
   const double c = objective.loss(batch, drawn).item<double>();
-  batch.labels = {"a"};
+  batch.clips = {0};
   batch.share = torch::tensor({0.25F});
-  batch.labels_mixed_in = {"c"};
+  batch.mixed_in = {2};
   EXPECT_NEAR(objective.loss(batch, drawn).item<double>(), 0.25 * a + 0.75 * c, 1e-6);
 }
 
@@ -118,7 +123,7 @@ TEST(ClassificationObjective, MeanPoolingIsTheMeanOfTheEncodersTokens) {
   torch::manual_seed(1);
   Classification objective(recipe(kThree));
   const torch::NoGradGuard no_grad;
-  const auto batch = batch_of({"a", "b"});
+  const auto batch = batch_of({0, 1});
   const auto mean = objective.encoder()->forward(batch.spectrogram).narrow(1, 1, 250).mean(1);
   const auto parameters = objective.module().named_parameters();
   const auto expected = torch::linear(mean, parameters["head.0.weight"], parameters["head.0.bias"]);
@@ -159,7 +164,7 @@ TEST(ClassificationObjective, WindowsAreSeenByThemselvesAndAveraged) {
 
 TEST(ClassificationObjective, AFrozenEncoderGetsNoGradients) {
   Classification objective(recipe("head: {classes: [a, b, c]}\nclassification: {train: head, encoder: somewhere}\n"));
-  auto batch = batch_of({"a", "b"});
+  auto batch = batch_of({0, 1});
   objective.loss(batch, drawn_by(objective, 2)).backward();
   for (const auto& item : objective.module().named_parameters())
     EXPECT_EQ(item.value().grad().defined(), item.key().starts_with("head.")) << item.key();
@@ -179,7 +184,7 @@ TEST(ClassificationObjective, DropPathLeavesOutTheLastBlockAtLast) {
           (item.key().find("proj_down") != std::string::npos || item.key().find("out_proj") != std::string::npos ||
            item.key().find("proj_layer") != std::string::npos || item.key().find("layer2") != std::string::npos))
         item.value().zero_();
-    const auto batch = batch_of({"a", "b", "b"});
+    const auto batch = batch_of({0, 1, 1});
     auto drawn = drawn_by(objective, 3);
     drawn.narrow(1, 5, drawn.size(1) - 5).fill_(0.5);  // left out where p > 0.5
     auto plain_drawn = drawn_by(plain, 3);

@@ -82,13 +82,21 @@ TEST(Mlstm, StreamingInPiecesEqualsOneCall) {
   torch::manual_seed(2);
   const auto in = random_inputs(2, 23, 2, 8, 2.0);
   const auto whole = mlstm(in.q, in.k, in.v, in.i, in.f, {.backend = Backend::kReference});
-  MlstmState state;
-  std::vector<torch::Tensor> pieces;
-  for (const auto& [from, to] : std::vector<std::pair<int, int>>{{0, 1}, {1, 9}, {9, 23}}) {
-    const auto cut = [&](const torch::Tensor& x) { return x.slice(1, from, to); };
-    pieces.push_back(mlstm_stream(cut(in.q), cut(in.k), cut(in.v), cut(in.i), cut(in.f), state));
+  std::vector<MlstmState> ends;
+  for (const auto backend : {Backend::kAuto, Backend::kRecurrent}) {
+    MlstmState state;
+    std::vector<torch::Tensor> pieces;
+    for (const auto& [from, to] : std::vector<std::pair<int, int>>{{0, 1}, {1, 9}, {9, 23}}) {
+      const auto cut = [&](const torch::Tensor& x) { return x.slice(1, from, to); };
+      pieces.push_back(
+          mlstm_stream(cut(in.q), cut(in.k), cut(in.v), cut(in.i), cut(in.f), state, {.backend = backend}));
+    }
+    EXPECT_LE(test::relative_error(torch::cat(pieces, 1), whole), kFloat64Limit) << enum_name(backend);
+    ends.push_back(state);
   }
-  EXPECT_LE(test::relative_error(torch::cat(pieces, 1), whole), kFloat64Limit);
+  EXPECT_LE(test::relative_error(ends[0].C, ends[1].C), kFloat64Limit);
+  EXPECT_LE(test::relative_error(ends[0].n, ends[1].n), kFloat64Limit);
+  EXPECT_LE(test::relative_error(ends[0].m, ends[1].m), kFloat64Limit);
 }
 
 TEST(Mlstm, GradientsMatchFiniteDifferences) {

@@ -58,6 +58,38 @@ TEST_F(PlanTest, ReadsCells) {
   EXPECT_EQ(layouts_of(plan, plan.cells[3]), std::vector<std::string>{""});
 }
 
+TEST_F(PlanTest, ReadsFineTuning) {
+  folder_.write("recipe.yaml", "optim: {epochs: 50, layer_decay: 0.9}\ntrain: {run_dir: runs/elsewhere}\n");
+  const Plan plan = load(kHead +
+                             "finetune: {tasks: [a, b], config: recipe.yaml, seeds: 3, set: {optim.epochs: 40,"
+                             " head.hidden: 8}}\n"
+                             "cells:\n  - {name: E 2, set: {model.expansion: 2, optim.epochs: 70}}\n"
+                             "  - {name: Untrained, model: untrained}\n  - {name: Naive, model: naive}\n",
+                         {"finetune.seeds=2", "finetune.set.head.hidden=16"});
+  EXPECT_EQ(plan.finetuning.tasks, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(plan.finetuning.seeds, 2);
+  const config::RunConfig& config = plan.cells[0].finetuning;
+  EXPECT_EQ(config.objective, objective::Kind::kClassification);
+  EXPECT_EQ(config.model.expansion, 2) << "of the cell's encoder";
+  EXPECT_EQ(config.optim.epochs, 40) << "not the pre-training's";
+  EXPECT_EQ(config.optim.layer_decay, 0.9);
+  EXPECT_EQ(config.head.hidden, 16);
+  EXPECT_EQ(plan.cells[1].finetuning.model.expansion, 3);
+  EXPECT_EQ(finetuning_folder(plan, runs_of(plan)[0], 1, "a"), plan.output / "finetuned" / "e-2.s0_1" / "a");
+
+  const auto expect = [&](const std::string& section, std::initializer_list<std::string> parts) {
+    test::expect_usage_error(
+        [&] { load(kHead + "cells:\n  - {name: only}\n  - {name: raw, model: untrained}\n" + section); }, parts);
+  };
+  expect("finetune: {task: [a]}\n", {"unknown key 'finetune.task'", "finetune.tasks"});
+  expect("finetune: {tasks: [a], set: {train.seed: 3}}\n", {"sweep.yaml:6:", "train.seed: a sweep sets this itself"});
+  expect("finetune: {tasks: [a], set: {head.hiden: 3}}\n", {"cell 'only'", "unknown key 'head.hiden'"});
+  expect("finetune: {tasks: [a], set: {classification.train: head}}\n", {"cell 'raw'", "no classification.encoder"});
+  test::expect_usage_error(
+      [&] { load(kHead + "finetune: {tasks: [a]}\ncells:\n  - {name: only}\n", {"finetune.set.data.task=b"}); },
+      {"command line", "data.task: a sweep sets this itself"});
+}
+
 TEST_F(PlanTest, ReadsGrids) {
   const Plan plan = load(kHead + "grid:\n  model.expansion: [2, 3]\n  model.flip: [true, false]\n");
   ASSERT_EQ(plan.cells.size(), 4U);

@@ -26,7 +26,7 @@ class SchedulerTest : public testing::Test {
         "sweep: {base: base.yaml, layouts: [time_frequency, released]}\nhear: {tasks: [t]}\n"
         "cells:\n  - {name: a}\n  - {name: b, set: {model.expansion: 2}}\n  - {name: c, model: untrained}\n"
         "  - {name: d, model: naive}\n");
-    for (const char* name : {"pretrain", "extract", "hear-eval"}) program(name, "true");
+    for (const char* name : {"pretrain", "extract", "hear-eval", "finetune"}) program(name, "true");
     plan_ = load("");
     options_.stages = {Stage::kPretrain, Stage::kExtract, Stage::kEvaluate};
     options_.context.programs = folder_.path() / "bin";
@@ -108,6 +108,49 @@ TEST_F(SchedulerTest, StagesMayRunOnDifferentMachines) {
   for (const RunStatus& status : run()) EXPECT_EQ(status.state, RunState::kDone) << status.error;
 }
 
+TEST_F(SchedulerTest, FineTunesEveryEncoderOnEveryTaskFromItsNewestCheckpoint) {
+  const auto checkpoint = [&](const std::string& name) {
+    return "mkdir -p \"$(dirname $2)/checkpoints/" + name + "\"";
+  };
+  program("pretrain",
+          checkpoint("step-00000009") + "; " + checkpoint("step-100000000") + "; " + checkpoint("step-00000010.bak"));
+  plan_ = load("finetune.tasks=t");
+  plan_.finetuning.seeds = 2;
+  options_.stages = {Stage::kPretrain, Stage::kFinetune};
+  options_.context.finetuning_tasks = {"/tasks/t", "/tasks/u"};
+  for (const RunStatus& status : run()) EXPECT_EQ(status.state, RunState::kDone) << status.error;
+  const std::string cell = (plan_.output / "cells/a.s0").string();
+  const auto calls = take_calls();
+  ASSERT_EQ(calls.size(), 2U + 3 * 2 * 2) << "naive features are not fine-tuned";
+  EXPECT_EQ(calls[4], "finetune --config " + cell + "/finetune.yaml data.task=/tasks/u train.seed=1 train.run_dir=" +
+                          (plan_.output / "finetuned/a.s0_1/u").string() + " classification.encoder=" + cell +
+                          "/checkpoints/step-100000000");
+  EXPECT_NE(read_file(cell + "/finetune.yaml").find("name: classification"), std::string::npos);
+  EXPECT_EQ(calls.back().find("classification.encoder"), std::string::npos) << "untrained: " << calls.back();
+  for (const RunStatus& status : run()) EXPECT_TRUE(status.found);
+  EXPECT_TRUE(take_calls().empty());
+
+  plan_ = load_plan(folder_.path() / "sweep.yaml", {"sweep.output=" + plan_.output.string(), "finetune.tasks=t",
+                                                    "finetune.seeds=2", "finetune.set.optim.epochs=99"});
+  run();
+  EXPECT_EQ(take_calls().size(), 3U * 2 * 2) << "another recipe is given to finetune, which knows what it means";
+
+  fs::remove_all(plan_.output / "cells/b.s0/checkpoints");
+  fs::remove(plan_.output / "cells/b.s0/finetune.done");
+  const auto statuses = run();
+  EXPECT_EQ(statuses[1].state, RunState::kFailed);
+  EXPECT_NE(statuses[1].error.find("no checkpoint to fine-tune"), std::string::npos) << statuses[1].error;
+  EXPECT_TRUE(statuses[0].found);
+}
+
+TEST_F(SchedulerTest, AFineTuningThatAKilledSweepLeftBehindIsWaitedFor) {
+  plan_ = load("finetune.tasks=t");
+  const fs::path lock = finetuning_folder(plan_, runs_of(plan_)[2], 0, "t") / "fold00" / ".lock";
+  fs::create_directories(lock.parent_path());
+  const FileLock of_program(lock);
+  EXPECT_EQ(run()[2].state, RunState::kElsewhere);
+}
+
 TEST_F(SchedulerTest, RefusesARunOfAnotherRecipe) {
   run();
   fs::copy_file(plan_.output / "cells/a.s0/sweep.yaml", plan_.output / "cells/a.s0/config.yaml");  // as pretrain does
@@ -164,7 +207,8 @@ TEST_F(SchedulerTest, SpreadsTheGpus) {
 
 TEST(StagesTest, ReadsLists) {
   EXPECT_EQ(parse_stages("hear-eval,extract"), (std::vector<Stage>{Stage::kExtract, Stage::kEvaluate}));
-  test::expect_usage_error([] { parse_stages("train"); }, {"'train' is none of pretrain, extract, hear-eval"});
+  test::expect_usage_error([] { parse_stages("train"); },
+                           {"'train' is none of pretrain, extract, hear-eval, finetune"});
 }
 
 TEST(ChildTest, ReportsExitCodesAndSignals) {

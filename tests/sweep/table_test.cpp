@@ -76,6 +76,39 @@ TEST_F(TableTest, HasARowForEachCellWithSettingsParametersAndThePapersScore) {
   EXPECT_NE(report::html_report(report).find("<td>two</td><td>2</td><td>false</td><td>2.00</td>"), std::string::npos);
 }
 
+TEST_F(TableTest, FineTunedEncodersHaveATableOfTheirOwn) {
+  plan_ = load_plan(folder_.path() / "sweep.yaml",
+                    {"sweep.output=" + (folder_.path() / "out").string(), "finetune.tasks=t", "finetune.seeds=2"});
+  const auto finetuned = [&](const std::string& folder, const std::string& file, const std::string& json) {
+    folder_.write("out/finetuned/" + folder + "/" + file, R"({"task_score": )" + json + "}");
+  };
+  for (const int seed : {0, 1}) {
+    const std::string of = "_" + std::to_string(seed);
+    finetuned("two.s0" + of + "/bird-v1-full", "test.json", R"({"name": "mAP", "value": 0.5})");
+    finetuned("two.s1" + of + "/bird-v1-full", "test.json",
+              R"({"name": "mAP", "value": 0.)" + std::to_string(6 + 2 * seed) + "}");
+    finetuned("one.s0" + of + "/esc50-v2.0.0-full", "scores.json", R"({"name": "top1_acc", "mean": 0.9, "std": 0.1})");
+  }
+  finetuned("mamba.s0_0/bird-v1-full", "test.json", R"({"name": "mAP", "value": null})");
+  const report::Report alone = make_table(plan_, options_);
+  ASSERT_EQ(alone.tables.size(), 1U);
+  score("two.s0.time_frequency", 0, "bird-v1-full", 0.3);
+  const report::Report report = make_table(plan_, options_);
+  ASSERT_EQ(report.tables.size(), 2U);
+  EXPECT_EQ(report.tables[0].title, "Gates: Tasks");
+  const report::ReportTable& table = report.tables[1];
+  EXPECT_EQ(table.title, "Gates, fine-tuned: Tasks");
+  EXPECT_EQ(table.columns, (std::vector<std::string>{"bird-v1-full", "esc50-v2.0.0-full"}));
+  ASSERT_EQ(table.rows.size(), 2U);
+  EXPECT_EQ(table.rows[0].facts, (std::vector<std::string>{"2", "false", "2.00", "70.1"}));
+  EXPECT_NEAR(table.rows[0].scores[0]->mean, 60, 1e-9);
+  EXPECT_EQ(table.rows[0].scores[0]->n, 2U) << "pre-trainings";
+  EXPECT_FALSE(table.rows[0].scores[1].has_value());
+  EXPECT_NEAR(table.rows[1].scores[1]->mean, 90, 1e-9);
+  EXPECT_NE(report::terminal_report(report).find("Not fine-tuned yet: mamba; late."), std::string::npos)
+      << report::terminal_report(report);
+}
+
 TEST_F(TableTest, ADecoderIsThatOfMaskedAutoencoders) {
   folder_.write(
       "sweep.yaml",

@@ -36,9 +36,6 @@ class ClipSource {
   /// As the list or the shard has them, several joined by commas; empty where there are none.
   virtual std::string labels(std::int64_t clip) const = 0;
 
-  /// The same of several.
-  std::vector<std::string> labels_of(const std::vector<std::int64_t>& clips) const;
-
   /// Ids of the list's rows whose audio was not found.
   virtual std::vector<std::string> unmatched() const { return {}; }
 
@@ -84,6 +81,9 @@ class ClipSource {
 
 /// Opens what `options` name: data.synthetic, data.packed, or files. Throws UsageError if they name several.
 std::shared_ptr<ClipSource> open_clips(const DataOptions& options, const features::LogMelOptions& audio);
+
+/// Tells whether a list of clips changed: a hash of their ids, with `labels` of those too.
+std::string fingerprint(const ClipSource& clips, bool labels);
 
 /// Whether a configuration has clips to validate or test on.
 bool has_held_out(const DataOptions& options, Part part);

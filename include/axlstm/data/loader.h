@@ -25,10 +25,10 @@ struct LoaderOptions {
   std::int64_t frames = 200;
   std::int64_t workers = 1;
   std::int64_t prefetch_batches = 3;
-  torch::Device device = torch::kCPU;  ///< where batches are needed
-  bool labels = false;                 ///< batches carry the labels of their clips
-  std::vector<double> weights = {};    ///< of each clip: draw with replacement by these; empty: a permutation an epoch
-  Mixing mixing = {};                  ///< crops with those of other clips
+  torch::Device device = torch::kCPU;               ///< where batches are needed
+  std::shared_ptr<const ClipClasses> classes = {};  ///< of all clips, for those who use the batches
+  std::vector<double> weights = {};  ///< of each clip: draw with replacement by these; empty: a permutation an epoch
+  Mixing mixing = {};                ///< crops with those of other clips
 };
 
 /// Goes through a new permutation of the clips every epoch, or draws as many by their weights; an epoch is ⌊clips /

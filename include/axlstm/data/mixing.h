@@ -23,7 +23,6 @@ struct Mixing {
 void clear(CropBatch& crops, std::int64_t row, std::int64_t frames);
 
 /// From a batch of 2·B crops, of which the last B are mixed in (clips −1: not), to one of B. `shares`: λ of each.
-/// `source`: of the labels of what is mixed in; null: they are not wanted.
-void mix(Batch& batch, const std::vector<float>& shares, const ClipSource* source);
+void mix(Batch& batch, const std::vector<float>& shares);
 
 }  // namespace axlstm::data

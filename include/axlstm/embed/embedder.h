@@ -45,6 +45,13 @@ class Embedder final : public ClipEncoder {
   /// [N, L / patch frames, 1] of them, on the embedder's device: their weighted sums over each chunk, [N, W].
   torch::Tensor encode(const torch::Tensor& chunks, const torch::Tensor& weights = {});
 
+  /// Throws UsageError naming the key if the encoder cannot carry a state from chunk to chunk.
+  void check_carries() const;
+
+  /// The time steps [1, L / patch frames, W] of the next chunk [1, 1, L, F] of a recording, which see all before it
+  /// through `state`, on the CPU. Not beside another call.
+  torch::Tensor encode_next(const torch::Tensor& chunk, model::EncoderState& state);
+
   const model::EncoderOptions& encoder_options() const { return encoder_->options(); }
   const features::LogMel& log_mel() const { return log_mel_; }
   Padding padding() const { return embedding_.padding; }

@@ -16,7 +16,8 @@ struct LiveOptions {
   EmbeddingKind kind = EmbeddingKind::kScene;
   StreamFormat format = StreamFormat::kJsonl;
   std::optional<features::ClipStatistics> statistics;  ///< none: those of the sound so far
-  bool resample = false;                               ///< allow sound of another rate than the encoder's
+  StreamState state = StreamState::kReset;
+  bool resample = false;  ///< allow sound of another rate than the encoder's
 };
 
 /// Reads until the input ends, `stop` turns true or nobody reads the output any more, and writes each embedding as soon

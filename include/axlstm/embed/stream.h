@@ -3,6 +3,7 @@
 
 #include <torch/types.h>
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <span>
@@ -14,6 +15,11 @@
 #include "axlstm/features/running_statistics.h"
 
 namespace axlstm::embed {
+
+/// What the chunks of a stream see of the sound before them: kReset: nothing, as those of a file; kCarry: all of it,
+/// through the state of a recurrent encoder.
+enum class StreamState { kReset, kCarry };
+constexpr auto enum_names(StreamState) { return std::array{"reset", "carry"}; }
 
 /// One vector and the sound that it is of, in milliseconds from the first sample.
 struct StreamEmbedding {
@@ -31,8 +37,9 @@ class EmbeddingStream {
   /// kScene: a vector for each chunk, the mean over its time steps; kTimestamp: one for each time step. Without
   /// `statistics` a chunk is normalised by those of all frames up to its end. Chunks are encoded when `together` of
   /// them are there; with more than one they come later, but cost less. `embedder` must outlive this.
+  /// Throws UsageError if `state` is kCarry, which takes one chunk after the other, and the encoder cannot do that.
   EmbeddingStream(Embedder& embedder, EmbeddingKind kind, const std::optional<features::ClipStatistics>& statistics,
-                  Take take, std::int64_t together = 1);
+                  Take take, std::int64_t together = 1, StreamState state = StreamState::kReset);
 
   /// Samples at the embedder's rate. Throws Error for embeddings that are not finite.
   void push(std::span<const float> samples);
@@ -63,6 +70,7 @@ class EmbeddingStream {
   std::optional<features::ClipStatistics> fixed_;
   Take take_;
   std::size_t together_;
+  std::optional<model::EncoderState> state_;  ///< none: chunks do not see those before them
   features::LogMelStream log_mel_;
   features::RunningStatistics running_;
   std::int64_t frames_ = 0;        ///< in all

@@ -35,6 +35,9 @@ double mean_roc_auc(const ScoredClips& clips);
 /// Mean over classes of sqrt(2) * Phi^-1(AUC); infinite if a class is perfectly separated, NaN as mean_roc_auc.
 double d_prime(const ScoredClips& clips);
 
+/// Whether score() knows the name.
+bool is_score(const std::string& name);
+
 /// The score of that name in task_metadata.json: top1_acc, pitch_acc, chroma_acc, mAP, aucroc or d_prime.
 /// Throws Error for another name and for tables whose sizes differ.
 double score(const std::string& name, const ScoredClips& clips);

@@ -15,6 +15,9 @@
 
 namespace axlstm::model {
 
+/// What all blocks carry from one chunk to the next; empty at the start.
+using EncoderState = std::vector<nn::BlockState>;
+
 class EncoderImpl : public torch::nn::Module {
  public:
   /// `options` as resolve() returns them. Weights are drawn from LibTorch's global generator.
@@ -22,6 +25,14 @@ class EncoderImpl : public torch::nn::Module {
 
   /// spectrogram [B, 1, L, F] (normalised log-mel) → tokens [B, C + N, D], with C = options().class_tokens() first.
   torch::Tensor forward(const torch::Tensor& spectrogram);
+
+  /// Whether a state of fixed size holds all that a chunk sees of those before it.
+  bool carries() const;
+
+  /// The patches' tokens [B, N, D] of the next chunk of a recording, which see all chunks before it through `state`;
+  /// that is brought up to its end. Positions begin anew in each chunk, the class token stands before the first. Throws
+  /// Error unless carries().
+  torch::Tensor forward_carried(const torch::Tensor& spectrogram, EncoderState& state);
 
   const EncoderOptions& options() const { return options_; }
 
@@ -45,6 +56,9 @@ class EncoderImpl : public torch::nn::Module {
   torch::Tensor normed(const torch::Tensor& hidden);
 
  private:
+  /// The class token in front of patches [B, K, D], if there is one.
+  torch::Tensor tokens_of(const torch::Tensor& patches) const;
+
   EncoderOptions options_;
   torch::Tensor cls_token_, mask_token_;  // [1, 1, D]; undefined if there is none
   torch::Tensor pos_embed_;               // [1, C + N, D], a buffer unless it is trained

@@ -3,9 +3,14 @@
 
 #include <torch/nn/module.h>
 
+#include <vector>
+
 #include "axlstm/ops/residual_stream.h"
 
 namespace axlstm::nn {
+
+/// What a block carries from one piece of a sequence to the next; empty at the start.
+using BlockState = std::vector<torch::Tensor>;
 
 class Block : public torch::nn::Module {
  public:
@@ -19,6 +24,13 @@ class Block : public torch::nn::Module {
   /// The same with each addition multiplied by a factor of its clip: `factors` [branches(), B], 0 where drop path
   /// leaves it out.
   virtual ops::ResidualStream forward_scaled(const ops::ResidualStream& stream, const torch::Tensor& factors);
+
+  /// Whether a state of fixed size holds all that later tokens see of earlier ones.
+  virtual bool carries() const { return false; }
+
+  /// forward() of the next piece of a sequence, continued from `state`, which is brought up to the last token. Throws
+  /// Error unless carries().
+  virtual ops::ResidualStream forward_carried(const ops::ResidualStream& stream, BlockState& state);
 };
 
 /// x [B, S, D] with each clip multiplied by its factor [B].

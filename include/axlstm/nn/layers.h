@@ -51,6 +51,9 @@ class CausalConv1dImpl : public torch::nn::Module {
  public:
   CausalConv1dImpl(std::int64_t channels, std::int64_t kernel_size);
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, I] → [B, S, I]
+
+  /// The same behind the inputs `before` [B, kernel − 1, I], undefined at the start; they are brought up to the last.
+  torch::Tensor forward(const torch::Tensor& x, torch::Tensor& before);
   const torch::Tensor& weight() const { return conv_->weight; }
   const torch::Tensor& bias() const { return conv_->bias; }
 

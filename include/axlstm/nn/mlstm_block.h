@@ -27,10 +27,17 @@ class MlstmLayerImpl : public torch::nn::Module {
   explicit MlstmLayerImpl(const MlstmBlockOptions& options);
   torch::Tensor forward(const torch::Tensor& u);  // [B, S, D] → [B, S, D]
 
+  /// The same continued from `state`: C, n and m of the cell, and the convolution's last inputs.
+  torch::Tensor forward(const torch::Tensor& u, BlockState& state);
+
   /// Fills in all weights but those of the norm.
   void collect_weights(ops::BlockWeights& weights) const;
 
  private:
+  /// `conv` is the convolution of a [B, S, I], `cell` the cell of q, k, v.
+  template <typename Convolution, typename Cell>
+  torch::Tensor around(const torch::Tensor& u, const Convolution& conv, const Cell& cell);
+
   torch::nn::Linear proj_up_;  // D → 2I
   CausalConv1d conv1d_;
   BlockDiagonalLinear q_proj_, k_proj_, v_proj_;
@@ -49,6 +56,10 @@ class MlstmBlockImpl : public Block {
   /// used where the backend allows them and type and shapes fit: a narrow type under autocast on a GPU, float32 on the
   /// CPU. Throws UsageError if the backend is kFused and they cannot be.
   ops::ResidualStream forward(const ops::ResidualStream& stream) override;
+
+  /// By LibTorch's operators, whatever the backend.
+  bool carries() const override { return !options_.reverse; }
+  ops::ResidualStream forward_carried(const ops::ResidualStream& stream, BlockState& state) override;
 
   ops::BlockWeights weights() const;
 

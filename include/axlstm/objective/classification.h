@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "axlstm/data/clip_classes.h"
 #include "axlstm/data/lists/class_list.h"
 #include "axlstm/model/classifier.h"
 #include "axlstm/objective/objective.h"
@@ -14,8 +15,8 @@ namespace axlstm::objective {
 /// UsageError if there are none, Error if the file has others.
 data::ClassList class_list(const config::RunConfig& config);
 
-/// 1 for the classes of each clip, else 0: [B, C] float32 on the CPU. `names` of the clips for errors; may be empty.
-torch::Tensor targets_of(const std::vector<std::string>& labels, const data::ClassList& classes, Targets kind);
+/// 1 for the classes of each of `clips`, else 0: [B, C] float32 on the CPU, with C = `count`. Clips −1 have none.
+torch::Tensor targets_of(const data::ClipClasses& classes, const std::vector<std::int64_t>& clips, std::int64_t count);
 
 /// Cross-entropy of logits [B, C] with targets [B, C] that are distributions: mean over clips of −Σ t·log softmax(z).
 torch::Tensor softmax_loss(const torch::Tensor& logits, const torch::Tensor& targets);
@@ -32,7 +33,6 @@ class Classification final : public Objective {
   explicit Classification(const config::RunConfig& config);
 
   torch::nn::Module& module() override { return *model_; }
-  bool needs_labels() const override { return true; }
   Classification* classification() override { return this; }
   /// [B, K]: uniform numbers of SpecAugment, roll, drop path and dropout, in this order.
   torch::Tensor draw(std::int64_t batch, torch::Generator generator) const override;

@@ -25,10 +25,7 @@ class Objective {
   /// Encoder and head: what is optimised and saved, under its state-dict names.
   virtual torch::nn::Module& module() = 0;
 
-  /// True if loss() needs the labels of data::Batch.
-  virtual bool needs_labels() const { return false; }
-
-  /// Itself, if it predicts labels: what scores are computed of.
+  /// Itself, if it predicts labels: data::Batch then has classes, and scores are computed of it.
   virtual Classification* classification() { return nullptr; }
 
   /// The random numbers of `batch` clips' losses (mask noise, …), one row a clip, on the CPU.

@@ -27,7 +27,8 @@ struct MlstmState {
 torch::Tensor mlstm(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v, const torch::Tensor& i,
                     const torch::Tensor& f, const MlstmOptions& options = {});
 
-/// The same function continued from `state`, which is brought up to the last step: streaming inference.
+/// The same function continued from `state`, which is brought up to the last step: streaming inference. In parallel
+/// over the tokens, unless the backend is kRecurrent; in the gates' precision, whatever autocast says.
 torch::Tensor mlstm_stream(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
                            const torch::Tensor& i, const torch::Tensor& f, MlstmState& state,
                            const MlstmOptions& options = {});

@@ -53,12 +53,13 @@ struct Report {
 struct ReportOptions {
   std::vector<PublishedRow> published = {};  ///< to show beside the scores of the paper's tasks; may be empty
   bool mix_grids = false;
+  bool paper_table = true;  ///< the paper's tasks have a table with its columns
 };
 
-/// A table of the paper's tasks, if there are scores of any, and one of the others. A row is a model and a grid; the
-/// interval is over seeds. s(m) = mean over tasks of 100 (x - min) / (max - min), with min and max over the rows of the
-/// table, so that it changes when a row is added; rows that lack a task have none.
-/// Throws UsageError if the scores are of different grids, the published ones being of `released`, unless mix_grids.
+/// A table of the paper's tasks, if there are scores of any, and one of the others; or one of all. A row is a model and
+/// a grid; the interval is over seeds. s(m) = mean over tasks of 100 (x - min) / (max - min), with min and max over the
+/// rows of the table, so that it changes when a row is added; rows that lack a task have none. Throws UsageError if the
+/// scores are of different grids, the published ones being of `released`, unless mix_grids.
 Report make_report(const std::vector<SeedScore>& scores, const ReportOptions& options);
 
 /// Renderings. Terminal and Markdown are UTF-8; LaTeX needs booktabs; the page has its style and plots inside.

@@ -10,15 +10,16 @@
 
 #include "axlstm/core/exit_code.h"
 #include "axlstm/sweep/plan.h"
+#include "axlstm/sweep/stages.h"
 
 namespace axlstm::sweep {
 
 struct SweepArguments {
   std::string config;                    ///< the sweep's file
   std::vector<std::string> assignments;  ///< section.key=value
-  std::string stages = "pretrain,extract,hear-eval";
-  int jobs = 0;   ///< runs at once; 0: one for each GPU
-  int cell = -1;  ///< this run only; −1: all
+  std::string stages;                    ///< a comma-separated list; empty: all that the file has something for
+  int jobs = 0;                          ///< runs at once; 0: one for each GPU
+  int cell = -1;                         ///< this run only; −1: all
   /// Parameters of a configuration's model, for the table.
   std::function<std::int64_t(const config::RunConfig&)> parameters;
 };
@@ -41,7 +42,8 @@ class Sweep {
   void show_table(const std::filesystem::path& output = {}) const;
 
  private:
-  std::vector<std::filesystem::path> tasks() const;
+  std::vector<Stage> stages() const;
+  StageContext context(const std::vector<Stage>& stages) const;
 
   SweepArguments arguments_;
   Plan plan_;

@@ -18,6 +18,7 @@ struct TableOptions {
 /// A row for each cell and layout that has scores, in the plan's order, with the cell's settings (plan.columns), its
 /// parameters and the paper's s(m). With several pre-training seeds a value is the mean over seeds of the downstream
 /// models, and the interval is over the pre-trainings; with one, over the downstream seeds.
+/// Fine-tuned encoders have tables of their own behind these.
 /// Throws UsageError if there are no scores yet.
 report::Report make_table(const Plan& plan, const TableOptions& options);
 

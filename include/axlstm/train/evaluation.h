@@ -15,19 +15,20 @@ namespace axlstm::train {
 
 /// The classes of every clip of a source. Throws Error naming the first clip without a label, or with one that is no
 /// class.
-std::vector<std::vector<std::int64_t>> classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
-                                                        objective::Targets targets);
+data::ClipClasses classes_of_clips(const data::ClipSource& clips, const data::ClassList& classes,
+                                   objective::Targets targets);
 
 /// Warns of classes that no clip of `source` has, naming some.
-void warn_of_missing_classes(const std::vector<std::vector<std::int64_t>>& classes_of_clips,
-                             const data::ClassList& classes, const std::string& source);
+void warn_of_missing_classes(const data::ClipClasses& classes_of_clips, const data::ClassList& classes,
+                             const std::string& source);
 
 class Evaluation {
  public:
   struct Result {
     double loss = 0;  ///< of the mean probabilities of each clip's crops
     metrics::ClipScores scores;
-    std::int64_t clips = 0;
+    torch::Tensor probabilities, targets;  ///< [clips, C] float32 on the CPU
+    std::int64_t clips() const { return targets.size(0); }
   };
 
   /// Of data.validation, data.test or a part of data.task. Throws as held_out_data(), open_clips() and
@@ -47,7 +48,7 @@ class Evaluation {
   config::RunConfig config_;
   std::shared_ptr<data::ClipSource> source_;
   std::string name_;
-  torch::Tensor targets_;  ///< [clips, C] float32
+  data::ClipClasses classes_;
 };
 
 /// What eval.metric names; more is better (the loss is negated).

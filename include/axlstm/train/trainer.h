@@ -75,8 +75,9 @@ class Trainer {
   std::optional<Ranks> ranks_;
   std::optional<StepGraph> graph_;  ///< of objectives that see nothing but spectrograms
   std::optional<Validation> validation_;
-  std::optional<Evaluation> evaluation_;  ///< of a classifier, in place of that
-  std::vector<double> weights_;           ///< that clips are drawn by; empty: all alike
+  std::optional<Evaluation> evaluation_;                   ///< of a classifier, in place of that
+  std::shared_ptr<const data::ClipClasses> classes_ = {};  ///< of all clips; null where none are wanted
+  std::vector<double> weights_;                            ///< that clips are drawn by; empty: all alike
   Probe probe_;
   double step_flops_;                 ///< of a whole batch
   std::optional<double> peak_flops_;  ///< of the devices of all ranks, where it is known
