@@ -52,7 +52,8 @@ class SweepTest : public AppTest {
       for (int n = 0; n < 6; ++n) {
         const std::string file = split + std::to_string(n) + ".wav";
         labels[file] = {n % 2 == 0 ? "high" : "low"};
-        write_audio(folder_.path() / "task/16000" / split / file, tone(shift + (n % 2 == 0 ? 3000 + 50 * n : 200 + 20 * n), 1.0));
+        write_audio(folder_.path() / "task/16000" / split / file,
+                    tone(shift + (n % 2 == 0 ? 3000 + 50 * n : 200 + 20 * n), 1.0));
       }
       folder_.write("task/" + split + ".json", labels.dump());
     }
