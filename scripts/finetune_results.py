@@ -113,6 +113,37 @@ def cell(values: list[float]) -> str:
     return f"{mean:.1f} ± {half:.1f}"
 
 
+def write_results(arguments: argparse.Namespace, encoders: list[str], missing: list[Job]) -> None:
+    metadata = {task: json.loads((task / "task_metadata.json").read_text(encoding="utf-8")) for task in arguments.tasks}
+    results = []
+    titles = [f"{metadata[task]['task_name']} ({SCORES[metadata[task]['evaluation'][0]]})" for task in arguments.tasks]
+    table = ["| model | " + " | ".join(titles) + " |", "| --- |" + " --- |" * len(arguments.tasks)]
+    for name in encoders:
+        for variant in VARIANTS:
+            cells = []
+            for task in arguments.tasks:
+                score = SCORES[metadata[task]["evaluation"][0]]
+                all_runs = [Job(name, variant, task, seed, rate) for rate in arguments.rates for seed in range(arguments.seeds)]
+                done = [job for job in all_runs if job not in missing]
+                places = {job: job.run_of(arguments.output) for job in done}
+                seen = {job: validation_of(places[job], score) for job in done}
+                of_rate = {rate: [seen[job] for job in done if job.rate == rate] for rate in arguments.rates}
+                chosen = max(arguments.rates, key=lambda rate, seen=of_rate: statistics.fmean(seen[rate]) if seen[rate] else -math.inf)
+                values = [score_of(places[job], score)[0] for job in done if job.rate == chosen]
+                lost = len(all_runs) - len(done)
+                cells.append((cell(values) if values else "–") + (f" ({lost} of {len(all_runs)} missing)" if lost else ""))
+                for job in done:
+                    value, content = score_of(places[job], score)
+                    results.append({"encoder": name, "variant": variant, "task": task.name, "seed": job.seed,
+                                    "base_lr": float(job.rate), "chosen": job.rate == chosen, "score": score, "value": value,
+                                    "validation": seen[job], "file": content})
+            table.append(f"| {name}, {variant} | " + " | ".join(cells) + " |")
+    record = {"recipe": RECIPE, "variants": VARIANTS, "rates": arguments.rates, "set": arguments.set, "results": results}
+    (arguments.output / "results.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (arguments.output / "results.md").write_text("\n".join(table) + "\n", encoding="utf-8")
+    print("\n".join(table))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=Path, required=True)
@@ -149,37 +180,6 @@ def main() -> int:
     for failure in [*failures, *([f"{len(missing)} of {len(jobs)} runs are missing"] if missing else [])]:
         print(failure, file=sys.stderr)
     return 1 if failures or missing else 0
-
-
-def write_results(arguments: argparse.Namespace, encoders: list[str], missing: list[Job]) -> None:
-    metadata = {task: json.loads((task / "task_metadata.json").read_text(encoding="utf-8")) for task in arguments.tasks}
-    results = []
-    titles = [f"{metadata[task]['task_name']} ({SCORES[metadata[task]['evaluation'][0]]})" for task in arguments.tasks]
-    table = ["| model | " + " | ".join(titles) + " |", "| --- |" + " --- |" * len(arguments.tasks)]
-    for name in encoders:
-        for variant in VARIANTS:
-            cells = []
-            for task in arguments.tasks:
-                score = SCORES[metadata[task]["evaluation"][0]]
-                all_runs = [Job(name, variant, task, seed, rate) for rate in arguments.rates for seed in range(arguments.seeds)]
-                done = [job for job in all_runs if job not in missing]
-                places = {job: job.run_of(arguments.output) for job in done}
-                seen = {job: validation_of(places[job], score) for job in done}
-                of_rate = {rate: [seen[job] for job in done if job.rate == rate] for rate in arguments.rates}
-                chosen = max(arguments.rates, key=lambda rate, seen=of_rate: statistics.fmean(seen[rate]) if seen[rate] else -math.inf)
-                values = [score_of(places[job], score)[0] for job in done if job.rate == chosen]
-                lost = len(all_runs) - len(done)
-                cells.append((cell(values) if values else "–") + (f" ({lost} of {len(all_runs)} missing)" if lost else ""))
-                for job in done:
-                    value, content = score_of(places[job], score)
-                    results.append({"encoder": name, "variant": variant, "task": task.name, "seed": job.seed,
-                                    "base_lr": float(job.rate), "chosen": job.rate == chosen, "score": score, "value": value,
-                                    "validation": seen[job], "file": content})
-            table.append(f"| {name}, {variant} | " + " | ".join(cells) + " |")
-    record = {"recipe": RECIPE, "variants": VARIANTS, "rates": arguments.rates, "set": arguments.set, "results": results}
-    (arguments.output / "results.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    (arguments.output / "results.md").write_text("\n".join(table) + "\n", encoding="utf-8")
-    print("\n".join(table))
 
 
 if __name__ == "__main__":
