@@ -3,6 +3,7 @@
 #include <ATen/record_function.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <limits>
 #include <unordered_map>
 
@@ -21,6 +22,16 @@ std::string module_of(const std::string& parameter) {
 bool is_damaged(const torch::Tensor& x) {
   if (!x.defined() || !x.is_floating_point() || x.numel() == 0) return false;
   return (x.isnan() | (x == std::numeric_limits<double>::infinity())).any().item<bool>();
+}
+
+/// Whether an operator only shows memory in another shape: it computes nothing, and the memory may not be written yet.
+/// aten::to is no such one, for it may change the type.
+bool is_view(const at::RecordFunction& call) {
+  const auto schema = call.operator_schema();
+  if (!schema || schema->name() == "aten::to") return false;
+  return std::any_of(schema->returns().begin(), schema->returns().end(), [](const c10::Argument& output) {
+    return output.alias_info() && !output.alias_info()->isWrite();
+  });
 }
 
 /// Watches this thread's operators while it lives. Modules of LibTorch have no hooks, but every operator can be
@@ -60,7 +71,7 @@ class Observer {
     // Of operators made of others only the whole counts: inside, memory may not be written yet.
     if (--active->depth_ > 0 || !active->place_.empty()) return;
     const std::string name = call.name();
-    if (name.find("empty") != std::string::npos) return;
+    if (name.find("empty") != std::string::npos || is_view(call)) return;
     const at::DisableRecordFunctionGuard no_recursion;
     for (const auto& output : call.outputs()) {
       if (output.isTensor() && is_damaged(output.toTensor())) active->place_ = active->module_ + " (" + name + ")";

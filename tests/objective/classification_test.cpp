@@ -135,7 +135,7 @@ TEST(ClassificationObjective, TimeMeanPoolingKeepsFrequenciesApart) {
   torch::manual_seed(1);
   Classification objective(recipe("head: {classes: [a, b, c], pooling: time_mean}\n"));
   const torch::NoGradGuard no_grad;
-  const auto batch = batch_of({"a", "b"});
+  const auto batch = batch_of({0, 1});
   const auto tokens = objective.encoder()->forward(batch.spectrogram).narrow(1, 1, 250);
   std::vector<torch::Tensor> of_frequencies;
   for (int frequency = 0; frequency < 5; ++frequency)

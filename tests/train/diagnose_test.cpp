@@ -18,6 +18,17 @@ TEST_F(Diagnosis, ANumberOfTheInputIsTracedToItsClip) {
   EXPECT_EQ(found.place, "the input");
 }
 
+/// Deterministic algorithms fill what is not written yet with NaN: a view of that is nobody's overflow.
+TEST_F(Diagnosis, MemoryThatIsNotWrittenYetIsPassedOver) {
+  const torch::NoGradGuard no_grad;
+  Setup setup(spec_);
+  setup.objective.module().named_parameters()["blocks.0.layer.proj_down.weight"].fill_(3e38F);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+  const auto found = find_non_finite(setup.step(), batch(), noise_);
+  at::globalContext().setDeterministicAlgorithms(false, /*warn_only=*/false);
+  EXPECT_NE(found.place.find("blocks.0.layer.proj_down (aten::"), std::string::npos) << found.place;
+}
+
 TEST_F(Diagnosis, NumbersThatOverflowAreTracedToTheirModule) {
   const torch::NoGradGuard no_grad;
   Setup setup(spec_);
