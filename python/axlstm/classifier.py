@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
 from axlstm._library import Classifier as _Classifier
@@ -12,7 +13,7 @@ from axlstm.encoder import decode
 
 
 class Classifier:
-    """Opened by load_classifier(). Its weights stay in C++; it computes what `classify` does."""
+    """Opened by load_classifier(). Its weights stay in C++; it computes what `classify` does. Waveforms as for Encoder."""
 
     def __init__(self, name: str | os.PathLike[str], *, device: str = "auto", precision: str = "auto") -> None:
         self._classifier = _Classifier(os.fspath(name), device, precision)
@@ -25,11 +26,11 @@ class Classifier:
 
     def probabilities(self, waveforms: Iterable[Tensor]) -> Tensor:
         """[N, C] float32 of mono clips [samples] at self.sample_rate, of any lengths from 1 sample on."""
-        return self._classifier.probabilities(list(waveforms))
+        return self._classifier.probabilities([torch.as_tensor(each) for each in waveforms])
 
     def classify(self, audio: Tensor | str | os.PathLike[str], top: int = 5) -> list[tuple[str, float]]:
         """The `top` most probable labels of a clip [samples] or a sound file, the most probable first."""
-        waveform = audio if isinstance(audio, Tensor) else decode(audio, self.sample_rate)[0]
+        waveform = decode(audio, self.sample_rate)[0] if isinstance(audio, (str, os.PathLike)) else audio
         values, indices = self.probabilities([waveform])[0].sort(descending=True, stable=True)
         return [(self.classes[index], value) for index, value in zip(indices[:top].tolist(), values[:top].tolist())]
 

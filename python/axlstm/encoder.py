@@ -25,7 +25,10 @@ class Embedding(NamedTuple):
 
 
 class Encoder(torch.nn.Module):
-    """A model opened by load(). Its weights stay in C++; it computes without gradients, as `extract` does."""
+    """A model opened by load(). Its weights stay in C++; it computes without gradients, as `extract` does.
+
+    Waveforms are float tensors, or NumPy arrays of the same type.
+    """
 
     def __init__(
         self,
@@ -54,11 +57,11 @@ class Encoder(torch.nn.Module):
 
     def encode_all(self, waveforms: Iterable[Tensor]) -> list[Embedding]:
         """Embeds clips of different lengths together. Which clips go together does not change their numbers."""
-        return [Embedding(*of_clip) for of_clip in self._encoder.embed(list(waveforms))]
+        return [Embedding(*of_clip) for of_clip in self._encoder.embed([torch.as_tensor(each) for each in waveforms])]
 
     def scenes(self, waveforms: Iterable[Tensor]) -> list[Tensor]:
         """The scene embeddings [W] that encode_all() gives, without the time steps."""
-        return self._encoder.scenes(list(waveforms))
+        return self._encoder.scenes([torch.as_tensor(each) for each in waveforms])
 
     def forward(self, audio: Tensor) -> Tensor:
         """Scene embeddings [B, W] of clips of one length [B, samples]."""
@@ -66,7 +69,7 @@ class Encoder(torch.nn.Module):
 
     def log_mel(self, waveform: Tensor) -> Tensor:
         """The log-mel spectrogram [frames, mels] that the encoder sees of a clip [samples], before it is normalised."""
-        return self._encoder.log_mel(waveform)
+        return self._encoder.log_mel(torch.as_tensor(waveform))
 
     def extra_repr(self) -> str:
         return f"{self.description}, {self.sample_rate} Hz, width {self.scene_embedding_size}"

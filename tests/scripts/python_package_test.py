@@ -130,6 +130,7 @@ class Package(unittest.TestCase):
         clip = self.encoder.encode(samples.float() / 32768)
         self.assertTrue(numpy.array_equal(numpy.load(written), clip.timestamps.numpy()))
         torch.testing.assert_close(clip.timestamps.mean(0), clip.scene)
+        self.assertTrue(torch.equal(self.encoder.encode((samples.float() / 32768).numpy()).scene, clip.scene))
         others = self.encoder.encode_all([torch.randn(500), samples.float() / 32768, torch.randn(70000)])
         self.assertTrue(torch.equal(others[1].timestamps, clip.timestamps))
 
