@@ -96,10 +96,12 @@ def finetune(arguments: argparse.Namespace, run: Path, encoder: Path, job: Job, 
     else:
         keys.append(f"classification.encoder={encoder}")
     place = places.get()
-    with (run / "log.txt").open("a", encoding="utf-8") as log:
-        done = subprocess.run([*command, *keys], stdout=log, stderr=log, check=False,
-                              env={**os.environ, **({"CUDA_VISIBLE_DEVICES": place} if place else {})})
-    places.put(place)
+    try:
+        with (run / "log.txt").open("a", encoding="utf-8") as log:
+            done = subprocess.run([*command, *keys], stdout=log, stderr=log, check=False,
+                                  env={**os.environ, **({"CUDA_VISIBLE_DEVICES": place} if place else {})})
+    finally:
+        places.put(place)
     if done.returncode != 0:
         raise RuntimeError(f"{run}: finetune ended with {done.returncode}; see {run / 'log.txt'}")
     print(f"{run} done", flush=True)

@@ -10,6 +10,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Starts a program and kills it once a checkpoint is there.
+void kill_when_there(const std::vector<std::string>& command, const fs::path& checkpoint) {
+  Process killed(command);
+  while (killed.running() && !fs::exists(checkpoint)) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  killed.signal(SIGKILL);
+  killed.wait();
+}
+
 class SweepTest : public AppTest {
  protected:
   void SetUp() override {
@@ -76,14 +84,7 @@ TEST_F(SweepTest, GoesOnAfterAKillToTheSameTable) {
     EXPECT_TRUE(fs::exists(folder_.path() / "whole/report" / file)) << file;
   }
 
-  {
-    Process killed(sweep("killed"));
-    while (killed.running() && !fs::exists(path("killed/cells/e-2.s0/checkpoints/step-00000005"))) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    }
-    killed.signal(SIGKILL);
-    killed.wait();
-  }
+  kill_when_there(sweep("killed"), path("killed/cells/e-2.s0/checkpoints/step-00000005"));
   const ProcessResult resumed = run(sweep("killed"));
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_EQ(read_file(path("killed/report/report.csv")), read_file(path("whole/report/report.csv")));
@@ -134,13 +135,7 @@ TEST_F(SweepTest, FineTunesAndGoesOnAfterAKill) {
   EXPECT_EQ(test["task_score"]["value"], test["accuracy"]["value"]);
   EXPECT_FALSE(fs::exists(path("whole/scores")));
 
-  {
-    Process killed(sweep("killed"));
-    while (killed.running() && !fs::exists(path("killed/finetuned/e-2.s0_0/task/checkpoints/step-00000003")))
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    killed.signal(SIGKILL);
-    killed.wait();
-  }
+  kill_when_there(sweep("killed"), path("killed/finetuned/e-2.s0_0/task/checkpoints/step-00000003"));
   const ProcessResult resumed = run(sweep("killed"));
   ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
   EXPECT_EQ(read_file(path("killed/report/report.csv")), read_file(path("whole/report/report.csv")));
