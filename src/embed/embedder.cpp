@@ -4,10 +4,11 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "axlstm/audio/clip_reader.h"
 #include "axlstm/core/cores.h"
 #include "axlstm/core/error.h"
-#include "axlstm/core/log.h"
 #include "axlstm/embed/chunks.h"
 #include "axlstm/embed/stream.h"
 
@@ -16,21 +17,7 @@ namespace {
 
 constexpr std::int64_t kChunksOnCpu = 64, kChunksOnGpu = 256;
 
-/// `x` [n, …] with zeros behind: [count, …].
-torch::Tensor filled_up(const torch::Tensor& x, std::int64_t count) {
-  std::vector<std::int64_t> pad(static_cast<std::size_t>(2 * x.dim()), 0);
-  pad.back() = count - x.size(0);
-  return torch::constant_pad_nd(x, pad);
-}
-
 }  // namespace
-
-torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOptions& encoder,
-                             EmbeddingLayout layout) {
-  const auto rows = encoder.grid_rows(), columns = encoder.grid_columns();
-  if (layout == EmbeddingLayout::kTimeFrequency) return tokens.unflatten(1, {rows, columns}).flatten(2);
-  return tokens.unflatten(1, {columns, rows}).transpose(1, 2).flatten(2);
-}
 
 Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_mel, const EmbeddingOptions& embedding,
                    runtime::Arithmetic arithmetic, std::string description, std::int64_t batch_chunks)
@@ -38,9 +25,10 @@ Embedder::Embedder(model::Encoder encoder, const features::LogMelOptions& log_me
       log_mel_(log_mel),
       embedding_(embedding),
       arithmetic_(arithmetic),
-      batch_chunks_(batch_chunks > 0             ? batch_chunks
-                    : arithmetic.device.is_cpu() ? kChunksOnCpu
-                                                 : kChunksOnGpu),
+      chunk_encoder_(encoder_, embedding.layout, arithmetic,
+                     batch_chunks > 0             ? batch_chunks
+                     : arithmetic.device.is_cpu() ? kChunksOnCpu
+                                                  : kChunksOnGpu),
       description_(std::move(description)) {
   encoder_->to(arithmetic_.device);
   encoder_->eval();
@@ -56,42 +44,11 @@ int Embedder::decoding_threads() const { return arithmetic_.device.is_cpu() ? 1 
 
 int Embedder::calls_at_once() const { return arithmetic_.device.is_cpu() ? 1 : 2; }
 
-/// On a GPU always as many at once, the last ones with zeros behind them: numbers do not depend on how many there are.
-torch::Tensor Embedder::encode(const torch::Tensor& chunks, const torch::Tensor& weights) {
-  const std::lock_guard lock(encoding_);
-  const auto& options = encoder_->options();
-  const bool gpu = !arithmetic_.device.is_cpu();
-  torch::Tensor all;
-  for (std::int64_t first = 0; first < chunks.size(0);) {
-    const auto count = std::min(batch_chunks_, chunks.size(0) - first);
-    const auto part_of = [&](const torch::Tensor& x) {
-      const auto part = x.narrow(0, first, count);
-      return gpu && count < batch_chunks_ ? filled_up(part, batch_chunks_) : part;
-    };
-    torch::Tensor part;
-    try {
-      const auto autocast = arithmetic_.autocast();
-      const auto tokens = encoder_->forward(part_of(chunks)).narrow(1, options.class_tokens(), options.patches());
-      const auto steps = arrange_tokens(tokens, options, embedding_.layout);
-      part = weights.defined() ? (steps.to(torch::kFloat32) * part_of(weights)).sum(1) : steps;
-    } catch (const c10::OutOfMemoryError&) {
-      if (batch_chunks_ == 1) throw;
-    }
-    if (!part.defined()) {  // outside the handler: the exception keeps tensors alive
-      batch_chunks_ /= 2;
-      log::warn(str("out of memory on ", arithmetic_.device.str(), ": ", batch_chunks_, " chunks at once from now on"));
-      continue;
-    }
-    if (!all.defined()) {
-      auto sizes = part.sizes().vec();
-      sizes.front() = chunks.size(0);
-      all = torch::empty(sizes, torch::dtype(torch::kFloat32).pinned_memory(gpu));
-    }
-    all.narrow(0, first, count).copy_(part.narrow(0, 0, count), /*non_blocking=*/gpu);
-    first += count;
-  }
-  if (gpu) c10::impl::VirtualGuardImpl(arithmetic_.device.type()).getStream(arithmetic_.device).synchronize();
-  return all;
+double Embedder::passes(double seconds) const {
+  if (arithmetic_.device.is_cpu()) return 0;
+  const auto samples = static_cast<std::int64_t>(std::llround(seconds * sample_rate()));
+  const auto frames = samples / log_mel_.options().hop + 1, L = encoder_->options().frames;
+  return static_cast<double>((frames + L - 1) / L) / static_cast<double>(chunk_encoder_.size());
 }
 
 void Embedder::check_carries() const {
@@ -156,7 +113,7 @@ std::vector<ClipEmbedding> Embedder::embed(const Chunks& chunks, const std::vect
     steps.push_back(chunks.counts[clip] * options.grid_rows() -
                     options.grid_rows() * chunks.padded_frames[clip] / options.frames);
   if (kind == EmbeddingKind::kScene) return scenes(chunks, steps);
-  const auto all = encode(chunks.input);
+  const auto all = chunk_encoder_.encode(chunks.input);
   std::vector<ClipEmbedding> embeddings(steps.size());
   std::int64_t first = 0;
   for (std::size_t clip = 0; clip < steps.size(); ++clip) {
@@ -181,7 +138,8 @@ std::vector<ClipEmbedding> Embedder::scenes(const Chunks& chunks, const std::vec
     end += chunks.counts[clip] * rows;
     std::fill(end - (chunks.counts[clip] * rows - steps[clip]), end, 0.0F);
   }
-  const auto sums = encode(chunks.input, counted.to(arithmetic_.device, /*non_blocking=*/true)).to(torch::kFloat64);
+  const auto weights = counted.to(arithmetic_.device, /*non_blocking=*/true);
+  const auto sums = chunk_encoder_.encode(chunks.input, weights).to(torch::kFloat64);
   std::vector<ClipEmbedding> embeddings(steps.size());
   std::int64_t first = 0;
   for (std::size_t clip = 0; clip < steps.size(); ++clip) {
@@ -202,7 +160,7 @@ LongClip Embedder::embed_long(const audio::Recording& recording, const TakeStep&
     take({values.const_data_ptr<float>(), static_cast<std::size_t>(values.numel())});
     ++steps;
   };
-  EmbeddingStream stream(*this, EmbeddingKind::kTimestamp, survey.statistics, give, batch_chunks_);
+  EmbeddingStream stream(*this, EmbeddingKind::kTimestamp, survey.statistics, give, chunk_encoder_.size());
   audio::ClipReader clip(recording, sample_rate());
   for (auto samples = clip.read(); !samples.empty(); samples = clip.read()) stream.push(samples);
   stream.finish();

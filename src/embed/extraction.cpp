@@ -57,6 +57,7 @@ class Pipeline {
  public:
   Pipeline(Clips& clips, const ClipEncoder& encoder, const ExtractionOptions& options, ExtractionReport& report)
       : clips_(clips),
+        encoder_(encoder),
         threads_(decoding_threads(encoder, options)),
         calls_at_once_(static_cast<std::size_t>(encoder.calls_at_once())),
         options_(options),
@@ -113,6 +114,9 @@ class Pipeline {
   void take(Decoded&& decoded) {
     if (decoded.read) {
       report_.partial += decoded.read->note.empty() ? 0 : 1;
+      const double passes = encoder_.passes(decoded.read->seconds);
+      if (passes_ + passes > 1) embed_batch();
+      passes_ += passes;
       seconds_ += decoded.read->seconds;
       batch_.push_back(std::move(decoded));
     } else if (decoded.failure.empty()) {
@@ -131,7 +135,7 @@ class Pipeline {
     auto work = [this, batch = std::exchange(batch_, {})] { return embed(batch); };
     embedding_.push(workers_.empty() ? std::async(std::launch::deferred, std::move(work))
                                      : workers_.at(batches_++ % workers_.size()).give(std::move(work)));
-    seconds_ = 0;
+    passes_ = seconds_ = 0;
     while (embedding_.size() >= calls_at_once_) finish_oldest();
   }
 
@@ -252,12 +256,13 @@ class Pipeline {
   }
 
   Clips& clips_;
+  const ClipEncoder& encoder_;
   std::size_t threads_, calls_at_once_;
   const ExtractionOptions& options_;
   ExtractionReport& report_;
   std::unique_ptr<FileOutput> output_;
   std::vector<Decoded> batch_;
-  double seconds_ = 0;
+  double seconds_ = 0, passes_ = 0;              ///< of the batch
   std::queue<std::future<Embedded>> embedding_;  ///< last, as those below: they use the rest
   std::future<Written> writing_;
   std::size_t batches_ = 0;

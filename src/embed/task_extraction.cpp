@@ -89,7 +89,8 @@ bool extract_task(ClipEncoder& encoder, const fs::path& task_dir, const Extracti
   const double clip_seconds = metadata.sample_duration_seconds.value_or(10.0);
   TaskEmbeddingsOptions layout;
   layout.sample_rate = rate;
-  layout.batch_files = std::max(1, static_cast<int>(options.batch_seconds / std::max(clip_seconds, 2.0)));
+  const double most = options.batch_seconds / std::max(clip_seconds, 2.0), passes = encoder.passes(clip_seconds);
+  layout.batch_files = std::max(1, static_cast<int>(passes > 0 ? std::min(most, 1 / passes) : most));
   layout.per_file = options.per_file;
   layout.source = encoder.description();
   layout.announce = [&](std::vector<fs::path> files) { clips.announce(std::move(files)); };

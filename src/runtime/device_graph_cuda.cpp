@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 #include <torch/torch.h>
 
+#include <mutex>
+
 #include "axlstm/runtime/device_graph.h"
 
 namespace axlstm::runtime {
@@ -19,6 +21,8 @@ struct DeviceGraph::Recorded {
 
 DeviceGraph::DeviceGraph(const torch::Device& device, const std::function<void()>& work)
     : recorded_(std::make_unique<Recorded>()) {
+  static std::mutex one_at_a_time;  // emptyCache() is for all GPUs
+  const std::lock_guard lock(one_at_a_time);
   const c10::cuda::CUDAGuard guard(index_of(device));
   torch::cuda::synchronize(index_of(device));
   c10::cuda::CUDACachingAllocator::emptyCache();  // the graph takes memory of its own

@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "axlstm/core/error.h"
-#include "axlstm/embed/embedder.h"
+#include "axlstm/embed/chunk_encoder.h"
 #include "axlstm/model/masked_model.h"
 #include "axlstm/nn/options.h"
 #include "axlstm/ops/mlstm.h"
@@ -208,12 +208,14 @@ void bench_encoder(const std::string& name, const Settings& settings) {
   const config::RunConfig config = recipe_of(name, settings);
   for (const std::int64_t batch : settings.chunks) {
     torch::manual_seed(1);
-    embed::Embedder embedder(model::Encoder(config.model), config.audio, config.embedding,
-                             {precision_of(settings), torch::kCUDA}, "", batch);
+    model::Encoder encoder(config.model);
+    encoder->to(torch::kCUDA);
+    encoder->eval();
+    embed::ChunkEncoder chunk_encoder(encoder, config.embedding.layout, {precision_of(settings), torch::kCUDA}, batch);
     const torch::InferenceMode inference;
     const auto chunks = torch::randn({batch, 1, config.model.frames, config.model.mels}, torch::kCUDA);
     const auto weights = torch::ones({batch, config.model.grid_rows(), 1}, torch::kCUDA);
-    const double ms = bench::time_ms([&] { embedder.encode(chunks, weights); }, settings.runs);
+    const double ms = bench::time_ms([&] { chunk_encoder.encode(chunks, weights); }, settings.runs);
     report(settings, {{"model", name},
                       {"device", "cuda"},
                       {"dtype", settings.dtype},

@@ -40,6 +40,32 @@ TEST_F(EmbedderOnGpu, ScenesAreTheMeansOfTimeSteps) {
   }
 }
 
+/// The third pass and those behind it are by a CUDA graph.
+TEST_F(EmbedderOnGpu, GraphsAndPassesWithoutGiveTheSameBits) {
+  for (const char* arch : {"axlstm", "ssam", "ssast", "mae"}) {
+    for (const auto precision : {runtime::Precision::kFp16, runtime::Precision::kFp32}) {
+      const auto make = [&] {
+        model::EncoderOptions options;
+        options.arch = arch;
+        options.size = model::Size::kCustom;
+        options.dim = 192;
+        options.depth = 2;
+        if (options.arch == "ssast" || options.arch == "mae") options.attention_heads = 3;
+        torch::manual_seed(1);
+        return std::make_unique<Embedder>(model::Encoder(model::resolve(options)), features::LogMelOptions{},
+                                          EmbeddingOptions{}, runtime::Arithmetic(precision, torch::kCUDA), "", 8);
+      };
+      const auto of_graph = make();
+      for (int n = 0; n < 4; ++n) of_graph->embed(waveforms_, EmbeddingKind::kScene);
+      const auto last = of_graph->embed(waveforms_, EmbeddingKind::kScene);
+      for (std::size_t n = 0; n < waveforms_.size(); n += 13) {
+        const auto first = make()->embed({waveforms_[n]}, EmbeddingKind::kScene);
+        EXPECT_TRUE(last[n].scene.equal(first[0].scene)) << arch << ' ' << n;
+      }
+    }
+  }
+}
+
 TEST_F(EmbedderOnGpu, NeitherCompanyNorCallsAtOnceChangeABit) {
   for (const auto kind : {EmbeddingKind::kScene, EmbeddingKind::kTimestamp}) {
     const auto tensor = [&](const ClipEmbedding& clip) {

@@ -149,15 +149,20 @@ TEST_F(LongFiles, BadOnesCostThemselvesOnlyAndLeaveNothingBehind) {
 }
 
 /// The scene of a clip is its length and its first sample, its time steps its samples. Refuses clips of 3 samples; what
-/// clips of 4 give is not finite. Shorter batches are done sooner.
+/// clips of 4 give is not finite. Shorter batches are done sooner. A pass takes so many samples, or any number.
 class Slow final : public ClipEncoder {
  public:
-  explicit Slow(int calls_at_once) : calls_at_once_(calls_at_once) {}
+  explicit Slow(int calls_at_once, std::int64_t samples_of_a_pass = 0)
+      : calls_at_once_(calls_at_once), samples_of_a_pass_(samples_of_a_pass) {}
 
   std::vector<ClipEmbedding> embed(const std::vector<torch::Tensor>& waveforms, EmbeddingKind kind) override {
     most_ = std::max(most_.load(), ++running_);
     std::this_thread::sleep_for(std::chrono::milliseconds(waveforms.size()));
     --running_;
+    std::int64_t samples = 0;
+    for (const auto& waveform : waveforms) samples += waveform.size(0);
+    if (samples > samples_of_a_pass_) ++overfull_;
+    ++calls_;
     std::vector<ClipEmbedding> embeddings;
     for (const auto& waveform : waveforms) {
       const auto T = waveform.size(0);
@@ -176,12 +181,18 @@ class Slow final : public ClipEncoder {
   int sample_rate() const override { return 16000; }
   int decoding_threads() const override { return 2; }
   int calls_at_once() const override { return calls_at_once_; }
+  double passes(double seconds) const override {
+    return samples_of_a_pass_ > 0 ? seconds * 16000 / static_cast<double>(samples_of_a_pass_) : 0;
+  }
 
-  int most() const { return most_; }  ///< calls at once that there were
+  int calls() const { return calls_; }
+  int overfull() const { return overfull_; }  ///< calls with more samples than a pass takes
+  int most() const { return most_; }          ///< calls at once that there were
 
  private:
   int calls_at_once_;
-  std::atomic<int> running_ = 0, most_ = 0;
+  std::int64_t samples_of_a_pass_;
+  std::atomic<int> running_ = 0, most_ = 0, calls_ = 0, overfull_ = 0;
 };
 
 TEST(Extraction, NeitherCallsAtOnceNorBatchesChangeAByte) {
@@ -216,6 +227,31 @@ TEST(Extraction, NeitherCallsAtOnceNorBatchesChangeAByte) {
       }
     }
   }
+}
+
+TEST(Extraction, ABatchIsAFullPass) {
+  const test::TemporaryFolder folder;
+  constexpr int kClips = 100, kSamples = 50;
+  for (int n = 0; n < kClips; ++n)
+    folder.write(str("audio/", 1000 + n, ".wav"), test::wav_bytes(std::vector<float>(kSamples, 0.5F)));
+  const auto calls = [&](std::int64_t samples_of_a_pass, double seconds) {
+    Slow encoder(2, samples_of_a_pass);
+    const fs::path output = folder.path() / str("out-", samples_of_a_pass, "-", seconds);
+    const auto report = extract_files(
+        encoder, {folder.path() / "audio"},
+        {.output_dir = output, .kind = EmbeddingKind::kScene, .format = OutputFormat::kCsv, .batch_seconds = seconds});
+    EXPECT_EQ(report.written, kClips);
+    if (samples_of_a_pass >= kSamples) {
+      EXPECT_EQ(encoder.overfull(), 0);
+    }
+    return encoder.calls();
+  };
+  EXPECT_EQ(calls(500, 512), 10);
+  EXPECT_EQ(calls(549, 512), 10);
+  EXPECT_EQ(calls(550, 512), 10);     // 11 clips each, the last one one
+  EXPECT_EQ(calls(500, 0.01), 25);    // 160 samples, and the clip that crosses them
+  EXPECT_EQ(calls(40, 512), kClips);  // longer than a pass
+  EXPECT_EQ(calls(0, 512), 1);
 }
 
 }  // namespace

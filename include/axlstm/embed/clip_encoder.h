@@ -73,6 +73,10 @@ class ClipEncoder {
   /// the CPU prepares clips while a GPU embeds those before them.
   virtual int calls_at_once() const { return 1; }
 
+  /// How much of a pass through the model a clip of so many seconds fills, where passes are always of one size: batches
+  /// that fill one are fastest. 0 where it does not matter.
+  virtual double passes(double /*seconds*/) const { return 0; }
+
   /// False for one whose scenes must be asked for: they are no means over the time steps.
   virtual bool scenes_are_means() const { return true; }
 

@@ -4,11 +4,11 @@
 #include <c10/core/Stream.h>
 #include <torch/types.h>
 
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "axlstm/embed/chunk_encoder.h"
 #include "axlstm/embed/chunks.h"
 #include "axlstm/embed/clip_encoder.h"
 #include "axlstm/embed/options.h"
@@ -17,9 +17,6 @@
 #include "axlstm/runtime/arithmetic.h"
 
 namespace axlstm::embed {
-
-/// Tokens [B, N, D], class token dropped → features [B, L / patch frames, W] in the given layout.
-torch::Tensor arrange_tokens(const torch::Tensor& tokens, const model::EncoderOptions& encoder, EmbeddingLayout layout);
 
 /// Splits the normalised log-mel of a whole clip into chunks of the encoder's length (the last one padded),
 /// encodes them without a mask and joins the time steps that audio stands behind.
@@ -39,11 +36,11 @@ class Embedder final : public ClipEncoder {
   int sample_rate() const override { return static_cast<int>(log_mel_.options().sample_rate); }
   int decoding_threads() const override;
   int calls_at_once() const override;
+  double passes(double seconds) const override;
   std::string description() const override { return description_; }
 
-  /// Normalised chunks [N, 1, L, F] → their time steps [N, L / patch frames, W], float32 on the CPU. With `weights`
-  /// [N, L / patch frames, 1] of them, on the embedder's device: their weighted sums over each chunk, [N, W].
-  torch::Tensor encode(const torch::Tensor& chunks, const torch::Tensor& weights = {});
+  /// ChunkEncoder::encode.
+  torch::Tensor encode(const torch::Tensor& chunks) { return chunk_encoder_.encode(chunks); }
 
   /// Throws UsageError naming the key if the encoder cannot carry a state from chunk to chunk.
   void check_carries() const;
@@ -68,10 +65,9 @@ class Embedder final : public ClipEncoder {
   features::LogMel log_mel_;
   EmbeddingOptions embedding_;
   runtime::Arithmetic arithmetic_;
-  std::int64_t batch_chunks_;  ///< that go through the encoder at once
+  ChunkEncoder chunk_encoder_;
   std::string description_;
   std::optional<c10::Stream> preparing_;  ///< of a GPU
-  std::mutex encoding_;                   ///< of the encoder and batch_chunks_
 };
 
 }  // namespace axlstm::embed
