@@ -52,7 +52,7 @@ __global__ void __launch_bounds__(kFoldThreads) fold_gates_kernel(FoldGatesParam
 template <typename T>
 __global__ void __launch_bounds__(kFoldThreads) pack_weights_kernel(PackWeightsParams p) {
   const int at = static_cast<int>(blockIdx.x * kFoldThreads + threadIdx.x);
-  const int DH = static_cast<int>(p.weights.I / p.NH), eighths = (DH + kTileWidth - 1) / kTileWidth * (kTileWidth / 8);
+  const int DH = static_cast<int>(p.weights.I / p.NH), eighths = static_cast<int>(p.eighths);
   const int lane = at % kWarp, head = at / kWarp / eighths, channel = at / kWarp % eighths * 8;
   if (head >= p.NH) return;
   const int out = lane / 4, in = lane % 4 * 2,

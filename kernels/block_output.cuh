@@ -1,5 +1,5 @@
 // What follows the cell: out = (GroupNorm(h) ⊙ (1 + w) + skip ⊙ c) ⊙ SiLU(z). `Lanes` lanes share one head of one
-// token, each with up to six vectors of eight channels.
+// token, each with up to three vectors of eight channels.
 #pragma once
 
 #include "block_plan.h"

@@ -59,6 +59,7 @@ struct FoldGatesParams {
 struct PackWeightsParams {
   GateWeights weights;
   std::int64_t NH = 0;
+  std::int64_t eighths = 0;                            ///< hopper_eighths()
   std::uint32_t *scores = nullptr, *values = nullptr;  ///< [packed_weights()]: W_kᵀ W_q and W_v; written
 };
 

@@ -21,8 +21,8 @@ inline constexpr int kNormWarps = kNormThreads / kWarp;
 /// Calls run(std::integral_constant<int, Pairs>) with the pairs of channels that a lane needs for a width up to 1,280.
 template <typename Run>
 auto by_pairs(std::int64_t D, const Run& run) {
-  if (D <= 256) return run(std::integral_constant<int, 4>{});
-  if (D <= 512) return run(std::integral_constant<int, 8>{});
+  if (D <= 192) return run(std::integral_constant<int, 3>{});
+  if (D <= 384) return run(std::integral_constant<int, 6>{});
   if (D <= 768) return run(std::integral_constant<int, 12>{});
   return run(std::integral_constant<int, 20>{});
 }
@@ -97,7 +97,7 @@ inline Launch plan_block_input_backward(const BlockInputBackwardParams& params) 
 // block_output, block_output_backward: some lanes share a head of a token.
 
 inline constexpr int kOutputThreads = 128;
-inline constexpr int kOutputVectors = 6;  // of eight channels, at most, of a lane
+inline constexpr int kOutputVectors = 3;  // of eight channels, at most, of a lane
 
 /// Calls run(std::integral_constant<int, Lanes>) with the lanes that share a head's channels.
 template <typename Run>
@@ -105,7 +105,8 @@ auto by_lanes(const BlockShape& shape, const Run& run) {
   const std::int64_t DH = shape.I / shape.NH;
   if (DH <= 4 * kOutputVectors * 8) return run(std::integral_constant<int, 4>{});
   if (DH <= 8 * kOutputVectors * 8) return run(std::integral_constant<int, 8>{});
-  return run(std::integral_constant<int, 16>{});
+  if (DH <= 16 * kOutputVectors * 8) return run(std::integral_constant<int, 16>{});
+  return run(std::integral_constant<int, 32>{});
 }
 
 /// `lanes` from by_lanes().

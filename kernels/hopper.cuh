@@ -99,46 +99,61 @@ __device__ inline int opaque(int x) {
 }
 
 /// Keeps the compiler from moving uses of accumulators across a wait.
-template <int kStrips>
-__device__ inline void hold(float (&sums)[kStrips][8][4]) {
+template <int kStrips, int kEighths>
+__device__ inline void hold(float (&sums)[kStrips][kEighths][4]) {
 #pragma unroll
   for (int strip = 0; strip < kStrips; ++strip) {
 #pragma unroll
-    for (int n = 0; n < 8; ++n) {
+    for (int n = 0; n < kEighths; ++n) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) asm volatile("" : "+f"(sums[strip][n][e])::"memory");
     }
   }
 }
 
-#define AXLSTM_WGMMA(TYPE)                                                                                          \
-  asm volatile(                                                                                                     \
-      "{\n"                                                                                                         \
-      ".reg .pred adds;\n"                                                                                          \
-      "setp.eq.b32 adds, 0, 0;\n"                                                                                   \
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE                                                   \
-      " {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, " \
-      "%23, %24, %25, %26, %27, %28, %29, %30, %31}, %32, %33, adds, 1, 1, %34, %35;\n"                             \
-      "}"                                                                                                           \
-      : "+f"(s[0][0]), "+f"(s[0][1]), "+f"(s[0][2]), "+f"(s[0][3]), "+f"(s[1][0]), "+f"(s[1][1]), "+f"(s[1][2]),    \
-        "+f"(s[1][3]), "+f"(s[2][0]), "+f"(s[2][1]), "+f"(s[2][2]), "+f"(s[2][3]), "+f"(s[3][0]), "+f"(s[3][1]),    \
-        "+f"(s[3][2]), "+f"(s[3][3]), "+f"(s[4][0]), "+f"(s[4][1]), "+f"(s[4][2]), "+f"(s[4][3]), "+f"(s[5][0]),    \
-        "+f"(s[5][1]), "+f"(s[5][2]), "+f"(s[5][3]), "+f"(s[6][0]), "+f"(s[6][1]), "+f"(s[6][2]), "+f"(s[6][3]),    \
-        "+f"(s[7][0]), "+f"(s[7][1]), "+f"(s[7][2]), "+f"(s[7][3])                                                  \
-      : "l"(a), "l"(b), "n"(kATransposed ? 1 : 0), "n"(kBTransposed ? 1 : 0)                                        \
+#define AXLSTM_WGMMA(SHAPE, TYPE, REGISTERS, A, B, A_TRANSPOSED, B_TRANSPOSED, ...)             \
+  asm volatile(                                                                                 \
+      "{\n"                                                                                     \
+      ".reg .pred adds;\n"                                                                      \
+      "setp.eq.b32 adds, 0, 0;\n"                                                               \
+      "wgmma.mma_async.sync.aligned." SHAPE ".f32." TYPE "." TYPE " {" REGISTERS "}, " A ", " B \
+      ", adds, 1, 1, " A_TRANSPOSED ", " B_TRANSPOSED                                           \
+      ";\n"                                                                                     \
+      "}"                                                                                       \
+      : __VA_ARGS__                                                                             \
+      : "l"(a), "l"(b), "n"(kATransposed ? 1 : 0), "n"(kBTransposed ? 1 : 0)                    \
       : "memory")
+#define AXLSTM_FOUR(n) "+f"(s[n][0]), "+f"(s[n][1]), "+f"(s[n][2]), "+f"(s[n][3])
+#define AXLSTM_SIX AXLSTM_FOUR(0), AXLSTM_FOUR(1), AXLSTM_FOUR(2), AXLSTM_FOUR(3), AXLSTM_FOUR(4), AXLSTM_FOUR(5)
+#define AXLSTM_24 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23"
+#define AXLSTM_WGMMA_48(TYPE) AXLSTM_WGMMA("m64n48k16", TYPE, AXLSTM_24, "%24", "%25", "%26", "%27", AXLSTM_SIX)
+#define AXLSTM_WGMMA_64(TYPE)                                                                                       \
+  AXLSTM_WGMMA("m64n64k16", TYPE, AXLSTM_24 ", %24, %25, %26, %27, %28, %29, %30, %31", "%32", "%33", "%34", "%35", \
+               AXLSTM_SIX, AXLSTM_FOUR(6), AXLSTM_FOUR(7))
 
-/// Starts s [64, 64] += a [64, 16] · b [16, 64], accumulated in float32. Warp w of the
-/// warpgroup has rows 16 w to 16 w + 15, columns 8 n to 8 n + 7 in s[n], lanes as in multiply_add(). a's rows and b's
-/// columns are rows of their tiles, or, transposed, columns.
-template <typename T, bool kATransposed, bool kBTransposed>
-__device__ inline void wgmma(float (&s)[8][4], std::uint64_t a, std::uint64_t b) {
-  if constexpr (std::is_same_v<T, __half>) {
-    AXLSTM_WGMMA("f16");
+/// Starts s [64, 8 · kEighths] += a [64, 16] · b [16, 8 · kEighths], accumulated in float32. Warp w of the warpgroup
+/// has rows 16 w to 16 w + 15, columns 8 n to 8 n + 7 in s[n], lanes as in multiply_add(). a's rows and b's columns are
+/// rows of their tiles, or, transposed, columns.
+template <typename T, bool kATransposed, bool kBTransposed, int kEighths>
+__device__ inline void wgmma(float (&s)[kEighths][4], std::uint64_t a, std::uint64_t b) {
+  static_assert(kEighths == 6 || kEighths == 8);
+  constexpr bool kHalf = std::is_same_v<T, __half>;
+  if constexpr (kEighths == 6 && kHalf) {
+    AXLSTM_WGMMA_48("f16");
+  } else if constexpr (kEighths == 6) {
+    AXLSTM_WGMMA_48("bf16");
+  } else if constexpr (kHalf) {
+    AXLSTM_WGMMA_64("f16");
   } else {
-    AXLSTM_WGMMA("bf16");
+    AXLSTM_WGMMA_64("bf16");
   }
 }
+#undef AXLSTM_WGMMA_64
+#undef AXLSTM_WGMMA_48
+#undef AXLSTM_24
+#undef AXLSTM_SIX
+#undef AXLSTM_FOUR
 #undef AXLSTM_WGMMA
 
 #else

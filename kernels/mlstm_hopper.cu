@@ -67,9 +67,7 @@ cudaError_t launch_hopper_forward(const ForwardParams& params, DataType type, cu
   const auto map = [&](TensorMap& to, const Tensor4& x) { return make_map(to, x, params.shape, type); };
   if (!map(all.q, params.q) || !map(all.k, params.k) || !map(all.v, params.v)) return cudaErrorInvalidValue;
   return by_type(type, [&](auto element) {
-    using T = decltype(element);
-    return enqueue_on_all<HopperForward>(
-        params.weights.q != nullptr ? hopper_forward_kernel<T, true> : hopper_forward_kernel<T, false>, all, stream);
+    return enqueue_on_all<HopperForward>(hopper_forward_for<decltype(element)>(params), all, stream);
   });
 }
 
@@ -80,9 +78,7 @@ cudaError_t launch_hopper_backward(const BackwardParams& params, DataType type, 
     return cudaErrorInvalidValue;
   }
   return by_type(type, [&](auto element) {
-    using T = decltype(element);
-    return enqueue_on_all<HopperBackward>(
-        params.weights.q != nullptr ? hopper_backward_kernel<T, true> : hopper_backward_kernel<T, false>, all, stream);
+    return enqueue_on_all<HopperBackward>(hopper_backward_for<decltype(element)>(params), all, stream);
   });
 }
 

@@ -19,20 +19,22 @@ struct TokenRow {
   float before = 0.0F, bound = 0.0F, sign = 0.0F;
 };
 
-template <typename T>
+/// kWidth: channels of a slice; its tiles have kTileWidth, and are read that far.
+template <typename T, int kWidth = kTileWidth>
 class HopperChunk : public HopperLayout {
  public:
   using Terms = HopperTerms;
   using Scores = float[kSlots][8][4];
-  using Sums = float[2][8][4];  // of the long and the short strip
-  using Rows = float[2][2];     // of a lane: [long, short strip][row g, row g + 8 of its warp's]
+  static constexpr int kEighths = kWidth / 8;
+  using Sums = float[2][kEighths][4];  // of the long and the short strip
+  using Rows = float[2][2];            // of a lane: [long, short strip][row g, row g + 8 of its warp's]
 
   static constexpr int kTileElements = kTileHeight * kTileWidth, kSliceElements = kTokens * kTileWidth;
   static_assert(kTokens == kConsumers);
 
   __device__ explicit HopperChunk(const MlstmShape& shape)
       : shape_(shape),
-        slices_(static_cast<int>((shape.DH + kTileWidth - 1) / kTileWidth)),
+        slices_(static_cast<int>((shape.DH + kWidth - 1) / kWidth)),
         // From one lane to all, so that the compiler sees that warps do not diverge.
         warpgroup_(__shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / kWarpgroup, 0)) {
     if (threadIdx.x == 0) {
@@ -62,7 +64,7 @@ class HopperChunk : public HopperLayout {
   __device__ float scale() const { return rsqrtf(static_cast<float>(shape_.DH)); }
   __device__ int slices() const { return slices_; }
   /// Of the head, from the slice's first on.
-  __device__ int channels(int slice) const { return static_cast<int>(shape_.DH) - slice * kTileWidth; }
+  __device__ int channels(int slice) const { return static_cast<int>(shape_.DH) - slice * kWidth; }
   /// Where token `token` of the chunk is in [B, NH, S].
   __device__ std::int64_t at(int token) const { return row_ + token; }
   __device__ bool inside(int token) const { return token < tokens_; }
@@ -228,7 +230,7 @@ class HopperChunk : public HopperLayout {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
 #pragma unroll
-        for (int eighth = 0; eighth < 8; ++eighth) {
+        for (int eighth = 0; eighth < kEighths; ++eighth) {
           const float2 x = unpack<T>(element(tile, place, eighth, half));
           dots[strip][half] += sums[strip][eighth][2 * half] * x.x + sums[strip][eighth][2 * half + 1] * x.y;
         }
@@ -240,14 +242,14 @@ class HopperChunk : public HopperLayout {
   template <bool kByColumns>
   __device__ void store(const Tensor4& out, int slice, const Sums& sums, const Rows& factor) const {
     T* head = static_cast<T*>(out.data) + batch_ * out.batch_stride + head_ * out.head_stride +
-              first_ * out.sequence_stride + slice * kTileWidth;
+              first_ * out.sequence_stride + slice * kWidth;
 #pragma unroll
     for (int strip = 0; strip < 2; ++strip) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int token = own_token<kByColumns>(strip, half);
-        store_row(head + token * out.sequence_stride, sums[strip], half, factor[strip][half],
-                  shape_.DH - slice * kTileWidth, inside(token));
+        store_row(head + token * out.sequence_stride, sums[strip], half, factor[strip][half], channels(slice),
+                  inside(token));
       }
     }
   }
@@ -286,7 +288,7 @@ class HopperChunk : public HopperLayout {
       hold(scores);
       wgmma_fence();
 #pragma unroll 1
-      for (int step = 0; step < kTileWidth / 16 && 16 * step < channels(slice); ++step) {
+      for (int step = 0; step < kWidth / 16 && 16 * step < channels(slice); ++step) {
 #pragma unroll
         for (int slot = 0; slot < kSlots; ++slot) {
           const auto a = tile_descriptor(left + tile_row(slot) * kTileElements);
@@ -304,10 +306,10 @@ class HopperChunk : public HopperLayout {
     hold(scores);
     release(kReceived);
   }
-  template <int kStrips>
-  __device__ static void set_zero(float (&sums)[kStrips][8][4]) {
+  template <int kStrips, int kColumns>
+  __device__ static void set_zero(float (&sums)[kStrips][kColumns][4]) {
 #pragma unroll
-    for (int n = 0; n < 32 * kStrips; ++n) sums[n / 32][n / 4 % 8][n % 4] = 0.0F;
+    for (int n = 0; n < 4 * kColumns * kStrips; ++n) sums[n / (4 * kColumns)][n / 4 % kColumns][n % 4] = 0.0F;
   }
   __device__ static int warp() { return static_cast<int>(threadIdx.x) / kWarp % 4; }
   __device__ void sync_warpgroup() const {
@@ -352,7 +354,7 @@ class HopperChunk : public HopperLayout {
     const int slot = static_cast<int>(used_ % kRing);
     barrier_wait(empty(slot), (used_ / kRing + 1) % 2);
     barrier_expect(full(slot), kSliceBytes);
-    copy_box(slice_at(slot), map, full(slot), slice * kTileWidth, head_, first_, batch_);
+    copy_box(slice_at(slot), map, full(slot), slice * kWidth, head_, first_, batch_);
     ++used_;
   }
 

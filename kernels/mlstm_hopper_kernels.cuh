@@ -16,22 +16,22 @@ struct HopperBackward {
   TensorMap q, k, v, dh;
 };
 
-template <typename T, bool kWeighted>
-using HopperChunkFor = std::conditional_t<kWeighted, WeightedChunk<T>, HopperChunk<T>>;
+template <typename T, bool kWeighted, int kWidth>
+using HopperChunkFor = std::conditional_t<kWeighted, WeightedChunk<T, kWidth>, HopperChunk<T, kWidth>>;
 
 /// In place of a stream of weights where there are none.
 struct NoWeights {
   template <typename Chunk>
   __device__ NoWeights(const Chunk&, const std::uint32_t*) {}
 };
-template <typename T, bool kWeighted>
-using WeightsFor = std::conditional_t<kWeighted, typename WeightedChunk<T>::Stream, NoWeights>;
+template <typename T, bool kWeighted, int kWidth>
+using WeightsFor = std::conditional_t<kWeighted, typename WeightedChunk<T, kWidth>::Stream, NoWeights>;
 
 /// kWeighted: with CellWeights, so that k's slices serve as q's too.
-template <typename T, bool kWeighted>
-__global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
+template <typename T, bool kWeighted, int kWidth>
+__global__ void __launch_bounds__(HopperLayout::kThreads, 1)
     hopper_forward_kernel(const __grid_constant__ HopperForward params) {
-  using Chunk = HopperChunkFor<T, kWeighted>;
+  using Chunk = HopperChunkFor<T, kWeighted, kWidth>;
   const ForwardParams& cell = params.cell;
   Chunk chunk(cell.shape);
   if (!chunk.consumes()) {
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
       }
     }
     Chunk::weights_done();
-    WeightsFor<T, kWeighted> weights(chunk, cell.weights.v);
+    WeightsFor<T, kWeighted, kWidth> weights(chunk, cell.weights.v);
     for (int slice = 0; slice < chunk.slices(); ++slice) {
       typename Chunk::Sums h;
       const T* v = chunk.receive();
@@ -100,11 +100,11 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
 }
 
 /// s δ of this thread's rows, from P = C / N in shared memory and dA = dh vᵀ; stores δ for the next kernels.
-template <typename T>
-__device__ void row_delta(typename HopperChunk<T>::Rows& signed_delta, const HopperChunk<T>& chunk,
-                          const BackwardParams& params, const typename HopperChunk<T>::Rows& P_sum,
-                          const typename HopperChunk<T>::Scores& dA) {
-  using Chunk = HopperChunk<T>;
+template <typename T, int kWidth>
+__device__ void row_delta(typename HopperChunk<T, kWidth>::Rows& signed_delta, const HopperChunk<T, kWidth>& chunk,
+                          const BackwardParams& params, const typename HopperChunk<T, kWidth>::Rows& P_sum,
+                          const typename HopperChunk<T, kWidth>::Scores& dA) {
+  using Chunk = HopperChunk<T, kWidth>;
   const int place = Chunk::lane_place();
   typename Chunk::Rows delta = {}, rounded_sum = {};
 #pragma unroll
@@ -134,10 +134,10 @@ __device__ void row_delta(typename HopperChunk<T>::Rows& signed_delta, const Hop
   }
 }
 
-template <typename T, bool kWeighted>
-__global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
+template <typename T, bool kWeighted, int kWidth>
+__global__ void __launch_bounds__(HopperLayout::kThreads, 1)
     hopper_backward_kernel(const __grid_constant__ HopperBackward params) {
-  using Chunk = HopperChunkFor<T, kWeighted>;
+  using Chunk = HopperChunkFor<T, kWeighted, kWidth>;
   const BackwardParams& cell = params.cell;
   Chunk chunk(cell.shape);
   if (!chunk.consumes()) {
@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
         chunk.make_scores(dA);
       }
       typename Chunk::Rows own;  // s δ
-      row_delta<T>(own, chunk, cell, P_sum, dA);
+      row_delta<T, kWidth>(own, chunk, cell, P_sum, dA);
       const int place = Chunk::lane_place();
       Chunk::sync();  // P has been multiplied by both warpgroups; dS takes its place
       chunk.visit(1.0F, [&](int slot, int eighth, int half, int strip, const float(&gate)[2]) {
@@ -208,7 +208,7 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     Chunk::weights_done();
     // Σ_j W_ij = q_i·dq_i and Σ_i W_ij = k_j·dk_j, whose roundings belong together: df adds up their differences.
     typename Chunk::Rows row_sum = {}, column_sum = {};
-    WeightsFor<T, kWeighted> weights(chunk, cell.weights.q);
+    WeightsFor<T, kWeighted, kWidth> weights(chunk, cell.weights.q);
     for (int slice = 0; slice < chunk.slices(); ++slice) {
       typename Chunk::Sums dq, dk;
       const T* k = chunk.receive();
@@ -236,6 +236,20 @@ __global__ void __launch_bounds__(HopperChunk<T>::kThreads, 1)
     chunk.template store_dots<false>(row_sum, scale, cell.row_sum);
     chunk.template store_dots<true>(column_sum, scale, cell.column_sum);
   }
+}
+
+/// The kernel for these parameters.
+template <typename T>
+auto hopper_forward_for(const ForwardParams& params) {
+  if (params.weights.q == nullptr) return hopper_forward_kernel<T, false, kTileWidth>;
+  return hopper_width(params.shape.DH) == 48 ? hopper_forward_kernel<T, true, 48>
+                                             : hopper_forward_kernel<T, true, kTileWidth>;
+}
+template <typename T>
+auto hopper_backward_for(const BackwardParams& params) {
+  if (params.weights.q == nullptr) return hopper_backward_kernel<T, false, kTileWidth>;
+  return hopper_width(params.shape.DH) == 48 ? hopper_backward_kernel<T, true, 48>
+                                             : hopper_backward_kernel<T, true, kTileWidth>;
 }
 
 }  // namespace axlstm::kernels

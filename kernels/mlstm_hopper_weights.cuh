@@ -8,14 +8,14 @@
 
 namespace axlstm::kernels {
 
-template <typename T>
-class WeightedChunk : public HopperChunk<T> {
+template <typename T, int kWidth>
+class WeightedChunk : public HopperChunk<T, kWidth> {
  public:
-  using Base = HopperChunk<T>;
+  using Base = HopperChunk<T, kWidth>;
   using typename Base::Rows;
   using typename Base::Scores;
   using typename Base::Sums;
-  static constexpr int kEighths = kTileWidth / 8;
+  static constexpr int kEighths = Base::kEighths;
   using Weights = std::uint32_t[kEighths];  // of a slice: b of products with eight channels each
 
   using Base::Base;
@@ -101,8 +101,9 @@ class WeightedChunk : public HopperChunk<T> {
         : scale(scale_of_scores) {
       stream.next(weights);
       transpose(transposed, weights);
-      const int warps = Base::kConsumers / kWarp, warp = static_cast<int>(blockIdx.x) * warps + threadIdx.x / kWarp;
-      const std::int64_t row = warp * chunk.shape_.DH + slice * kTileWidth + Base::lane() / 4;
+      const auto heads = static_cast<unsigned>(chunk.shape_.NH);
+      const unsigned part = blockIdx.x / heads * (Base::kConsumers / kWarp) + threadIdx.x / kWarp;
+      const std::int64_t row = (part * heads + chunk.head_) * chunk.shape_.DH + slice * kWidth + Base::lane() / 4;
       dweights = reinterpret_cast<float2*>(parts + row * 4) + Base::lane() % 2;
     }
   };
@@ -184,7 +185,7 @@ class WeightedChunk : public HopperChunk<T> {
 
   /// This warpgroup's rows of the slice `from` times weights, in `to`, which may be the same.
   __device__ void project(T* to, const T* from, const Weights& weights, int channels) const {
-    constexpr int kAtOnce = 4;
+    constexpr int kAtOnce = kEighths / 2;
     const int place = Base::lane_place();
 #pragma unroll
     for (int first = 0; first < kEighths; first += kAtOnce) {

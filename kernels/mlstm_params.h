@@ -50,9 +50,17 @@ struct CellWeights {
   const std::uint32_t* v = nullptr;
 };
 
-/// Elements of such weights. [NH, 64 channels, 8 channels, 32 lanes]: a lane's b in products by multiply_add() with
-/// eight channels each, zeros behind a head's last; and 64 channels more, which may be read but do not count.
-constexpr std::int64_t packed_weights(std::int64_t NH, std::int64_t DH) { return (NH * ((DH + 63) / 64) + 1) * 8 * 32; }
+/// Channels of a slice of the Hopper kernels that have such weights: 48 where that leaves none of them empty and 64
+/// would, as of the head dims 96, 144 and 288.
+constexpr std::int64_t hopper_width(std::int64_t DH) { return DH % 48 == 0 && DH % 64 != 0 ? 48 : 64; }
+constexpr std::int64_t hopper_eighths(std::int64_t DH) {
+  const std::int64_t width = hopper_width(DH);
+  return (DH + width - 1) / width * width / 8;
+}
+
+/// Elements of such weights. [NH, hopper_eighths(), 32 lanes]: a lane's b in products by multiply_add() with eight
+/// channels each, zeros behind a head's last; and 64 channels more, which may be read but do not count.
+constexpr std::int64_t packed_weights(std::int64_t NH, std::int64_t DH) { return (NH * hopper_eighths(DH) + 8) * 32; }
 
 struct ForwardParams {
   MlstmShape shape;
@@ -86,7 +94,7 @@ struct BackwardParams {
   float* column_sum = nullptr;          ///< [sum_parts, B, NH, S], Σ_i ∂L/∂log D_ij
   const float* link_totals = nullptr;   ///< [B, NH, links] Σ of it over pairs before and behind each link; or null
   Tensor4 dq, dk, dv;                   ///< written. With weights: dq of q = k, dk nothing, dv of v's product
-  /// With weights, zeros [weight_parts(), NH, kWeightWarps, DH / 4, 4, 4]; the sum over parts and warps of what is
+  /// With weights, zeros [weight_parts(), kWeightWarps, NH, DH / 4, 4, 4]; the sum over parts and warps of what is
   /// added there is the gradient of q's.
   float* dq_weight_parts = nullptr;
   float* di = nullptr;  ///< [B, S, NH]; written

@@ -3,11 +3,14 @@
 #include <torch/torch.h>
 
 #include "axlstm/core/error.h"
+#include "axlstm/nn/linear.h"
 
 namespace axlstm::nn {
 
-PatchEmbedImpl::PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std::int64_t patch_mels)
-    : proj_(torch::nn::Conv2dOptions(1, dim, {patch_frames, patch_mels}).stride({patch_frames, patch_mels})) {
+PatchEmbedImpl::PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std::int64_t patch_mels,
+                               ops::Backend backend)
+    : backend_(backend),
+      proj_(torch::nn::Conv2dOptions(1, dim, {patch_frames, patch_mels}).stride({patch_frames, patch_mels})) {
   register_module("proj", proj_);
   torch::nn::init::xavier_uniform_(proj_->weight);  // fan_in P, fan_out P·D
   torch::nn::init::zeros_(proj_->bias);
@@ -20,7 +23,7 @@ torch::Tensor PatchEmbedImpl::forward(const torch::Tensor& spectrogram) {
 
 torch::Tensor PatchEmbedImpl::embed(const torch::Tensor& pixels) {
   // The convolution as the matrix product that it is where stride and kernel are the same: several times faster.
-  return torch::linear(pixels, proj_->weight.flatten(1), proj_->bias);
+  return linear(pixels, proj_->weight.flatten(1), proj_->bias, backend_);
 }
 
 torch::Tensor patchify(const torch::Tensor& spectrogram, std::int64_t patch_frames, std::int64_t patch_mels) {

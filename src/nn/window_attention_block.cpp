@@ -4,6 +4,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/nn/init.h"
+#include "axlstm/nn/linear.h"
 #include "axlstm/nn/residual_norm.h"
 
 namespace axlstm::nn {
@@ -45,8 +46,8 @@ WindowAttentionImpl::WindowAttentionImpl(const WindowAttentionOptions& options)
 }
 
 torch::Tensor WindowAttentionImpl::forward(const torch::Tensor& x) {
-  const auto mixed = ops::window_attention(torch::linear(x, qkv_->weight, qkv_->bias), heads_, backend_);
-  return torch::linear(mixed, proj_->weight, proj_->bias);
+  const auto mixed = ops::window_attention(linear(x, *qkv_, backend_), heads_, backend_);
+  return linear(mixed, *proj_, backend_);
 }
 
 WindowAttentionBlockImpl::WindowAttentionBlockImpl(const WindowAttentionOptions& options)
@@ -54,7 +55,7 @@ WindowAttentionBlockImpl::WindowAttentionBlockImpl(const WindowAttentionOptions&
       norm1_(layer_norm(options.dim)),
       attn_(options),
       norm2_(layer_norm(options.dim)),
-      mlp_(options.dim, options.mlp_ratio * options.dim, options.activation) {
+      mlp_(options.dim, options.mlp_ratio * options.dim, options.activation, options.backend) {
   register_module("norm1", norm1_);
   register_module("attn", attn_);
   register_module("norm2", norm2_);

@@ -70,8 +70,13 @@ class AddNormFunction : public torch::autograd::Function<AddNormFunction> {
     params.dweight_parts = sums[0].data_ptr<float>();
     params.dbias_parts = sums[1].data_ptr<float>();
     check_launch(kernels::add_norm_backward(params, data_type(dtype), call.stream()));
-    const auto totals = sums.sum(1);
-    return {dx, ddelta, totals[0], totals[1], torch::Tensor(), torch::Tensor(), torch::Tensor()};
+    return {dx,
+            ddelta,
+            sum_of_parts(sums[0], call.stream()),
+            sum_of_parts(sums[1], call.stream()),
+            torch::Tensor(),
+            torch::Tensor(),
+            torch::Tensor()};
   }
 };
 

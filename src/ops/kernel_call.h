@@ -9,6 +9,7 @@
 
 #include "axlstm/core/error.h"
 #include "axlstm/ops/mlstm_block.h"
+#include "linear_launch.h"
 #include "mlstm_launch.h"
 
 namespace axlstm::ops {
@@ -32,6 +33,21 @@ class KernelContext {
 /// Throws Error if a launch failed.
 inline void check_launch(cudaError_t status) {
   AXLSTM_CHECK(status == cudaSuccess, "a CUDA kernel could not be started: ", cudaGetErrorString(status));
+}
+
+/// The same, contiguous and where the kernels can read 16 bytes at once, which a view may not begin on.
+inline torch::Tensor aligned(const torch::Tensor& x) {
+  const auto y = x.contiguous();
+  return reinterpret_cast<std::uintptr_t>(y.const_data_ptr()) % 16 == 0 ? y : y.clone();
+}
+
+/// Sums of `parts` [parts, ...] float32 over their first dimension, in a fixed order.
+inline torch::Tensor sum_of_parts(const torch::Tensor& parts, cudaStream_t stream) {
+  const auto sum = torch::empty(parts.sizes().slice(1), parts.options());
+  if (sum.numel() == 0) return sum;
+  check_launch(kernels::sum_over_parts(
+      {parts.size(0), sum.numel(), parts.const_data_ptr<float>(), sum.data_ptr<float>()}, stream));
+  return sum;
 }
 
 inline kernels::DataType data_type(torch::ScalarType type) {

@@ -146,7 +146,7 @@ class MixerFunction : public torch::autograd::Function<MixerFunction> {
     const auto parts = torch::empty({mixer.B * stretches, kTaps + 1, mixer.I}, dc.options().dtype(torch::kFloat32));
     params.parts = parts.data_ptr<float>();
     check_launch(kernels::convolution_backward(params, data_type(dc.scalar_type()), call.stream()));
-    const auto sums = parts.sum(0);
+    const auto sums = sum_of_parts(parts, call.stream());
     result[kConv] = sums.narrow(0, 0, kTaps);
     result[kConvBias] = sums[kTaps];
   }

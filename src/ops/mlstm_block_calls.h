@@ -105,8 +105,9 @@ struct BlockCalls {
     params.a_weight = folded.gates[1].data_ptr<float>();
     if (takes_weights(flags.isa, skip.device(), flags.dtype, S)) {
       folded.cell = torch::empty({2, kernels::packed_weights(NH, I / NH)}, skip.options().dtype(torch::kInt32));
-      check_launch(kernels::pack_weights({params.weights, NH, packed(folded.cell[0]), packed(folded.cell[1])}, type,
-                                         call.stream()));
+      check_launch(kernels::pack_weights(
+          {params.weights, NH, kernels::hopper_eighths(I / NH), packed(folded.cell[0]), packed(folded.cell[1])}, type,
+          call.stream()));
     }
     check_launch(kernels::fold_gates(params, call.stream()));
     return folded;

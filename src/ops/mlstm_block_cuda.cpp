@@ -151,7 +151,7 @@ class BlockBackward {
     params.part_count = parts;
     check_launch(kernels::block_input_backward(params, block_.type, call_.stream()));
 
-    const auto sum = sums.sum(0);
+    const auto sum = sum_of_parts(sums, call_.stream());
     const auto rows = [&](std::int64_t first, std::int64_t count) { return sum.narrow(0, first, count); };
     const auto like = [&](Argument argument, std::int64_t first, std::int64_t count) {
       result_[argument] = rows(first, count).view_as(saved_.arguments[argument]);
@@ -205,7 +205,7 @@ class BlockBackward {
     params.dweight_parts = sums.data_ptr<float>();
     params.parts = parts;
     check_launch(kernels::add_norm_backward(params, block_.type, call_.stream()));
-    result_[kNorm] = sums.sum(0);
+    result_[kNorm] = sum_of_parts(sums, call_.stream());
   }
 
   const Saved& saved_;
@@ -300,21 +300,16 @@ std::string cuda_block_obstacle(const torch::Device& device, torch::ScalarType d
 
 ResidualStream cuda_mlstm_block(const ResidualStream& stream, const BlockWeights& weights,
                                 const BlockOptions& options) {
-  // The kernels read 16 bytes at once, which a view may not begin on.
-  const auto dense = [](const torch::Tensor& x) {
-    const auto y = x.contiguous();
-    return reinterpret_cast<std::uintptr_t>(y.const_data_ptr()) % 16 == 0 ? y : y.clone();
-  };
-  const tensor_list tensors{dense(weights.norm),        weights.proj_up,
-                            dense(weights.conv_weight), dense(weights.conv_bias),
-                            dense(weights.q_proj),      dense(weights.k_proj),
-                            dense(weights.v_proj),      dense(weights.igate_weight),
-                            dense(weights.igate_bias),  dense(weights.fgate_weight),
-                            dense(weights.fgate_bias),  dense(weights.outnorm),
-                            dense(weights.skip),        weights.proj_down};
+  const tensor_list tensors{aligned(weights.norm),        weights.proj_up,
+                            aligned(weights.conv_weight), aligned(weights.conv_bias),
+                            aligned(weights.q_proj),      aligned(weights.k_proj),
+                            aligned(weights.v_proj),      aligned(weights.igate_weight),
+                            aligned(weights.igate_bias),  aligned(weights.fgate_weight),
+                            aligned(weights.fgate_bias),  aligned(weights.outnorm),
+                            aligned(weights.skip),        weights.proj_down};
   std::optional<torch::Tensor> delta;
-  if (stream.delta.defined()) delta = dense(stream.delta.to(options.dtype));
-  const auto results = BlockFunction::apply(dense(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors),
+  if (stream.delta.defined()) delta = aligned(stream.delta.to(options.dtype));
+  const auto results = BlockFunction::apply(aligned(stream.x.to(torch::kFloat32)), delta, at::TensorList(tensors),
                                             stream.reversed, options.reverse, options.input_gate == InputGate::kSigmoid,
                                             options.isa, options.recompute, options.dtype, options.eps);
   return {results[0], results[1], options.reverse};

@@ -167,12 +167,12 @@ torch::Tensor cell_backward(const CellInputs& inputs, const CellState& state, co
     torch::Tensor parts;
     if (params.weights.q != nullptr) {
       const auto& shape = params.shape;
-      parts = torch::zeros({kernels::weight_parts(shape), shape.NH, kernels::kWeightWarps, shape.DH * 4}, device);
+      parts = torch::zeros({kernels::weight_parts(shape) * kernels::kWeightWarps, shape.NH * shape.DH, 4}, device);
       params.dq_weight_parts = parts.data_ptr<float>();
     }
     check_launch(kernels::mlstm_backward(params, type, stream));
     check_launch(kernels::mlstm_backward_gates(params, stream));
-    return parts.defined() ? parts.sum(at::IntArrayRef{0, 2}).view({-1, 4}) : parts;
+    return parts.defined() ? sum_of_parts(parts, stream) : parts;
   }
 
   const ChunkLinks links(inputs, state, params.shape, stream);

@@ -1,6 +1,7 @@
 // Stands for the *_cuda.cpp files in a build without CUDA kernels.
 #include "axlstm/core/error.h"
 #include "axlstm/ops/add_norm.h"
+#include "axlstm/ops/linear.h"
 #include "axlstm/ops/mlstm_block.h"
 #include "mlstm_backends.h"
 #include "scan_backends.h"
@@ -39,6 +40,12 @@ std::string add_norm_obstacle(const torch::Device&, torch::ScalarType, std::int6
 
 NormedSum fused_add_norm(const ResidualStream&, const torch::Tensor&, const torch::Tensor&, double, torch::ScalarType) {
   throw Error(str("add_norm: ", kObstacle));
+}
+
+std::string linear_obstacle(const torch::Device&, torch::ScalarType, std::int64_t) { return kObstacle; }
+
+torch::Tensor fused_linear(const torch::Tensor&, const torch::Tensor&, const torch::Tensor&, Gelu, torch::ScalarType) {
+  throw Error(str("linear: ", kObstacle));
 }
 
 std::string cuda_scan_obstacle(torch::ScalarType) { return kObstacle; }

@@ -69,8 +69,8 @@ void run_scan_backward(const ScanTensors& tensors, const torch::Tensor& states, 
   params.vector_parts = vectors.data_ptr<float>();
   check_launch(kernels::scan_backward(params, data_type(tensors.u.scalar_type()), call.stream()));
   gradients.dBC = dBC.sum(0);
-  gradients.dA = dA.sum(0);
-  const auto sums = vectors.sum(0);
+  gradients.dA = sum_of_parts(dA, call.stream());
+  const auto sums = sum_of_parts(vectors, call.stream());
   gradients.dD = sums[0];
   gradients.dbias = sums[1];
 }

@@ -64,7 +64,7 @@ class WindowFunction : public torch::autograd::Function<WindowFunction> {
     params.dqkv = dqkv.data_ptr();
     params.table_parts = table_parts.data_ptr<float>();
     check_launch(kernels::window_backward(params, data_type(qkv.scalar_type()), call.stream()));
-    return {dqkv, table_parts.sum(0), torch::Tensor()};
+    return {dqkv, sum_of_parts(table_parts, call.stream()), torch::Tensor()};
   }
 };
 

@@ -12,6 +12,9 @@
 #include "block_norm.cuh"
 #include "block_output.cuh"
 #include "block_plan.h"
+#include "linear_gelu.cuh"
+#include "linear_launch.h"
+#include "linear_plan.h"
 #include "mlstm_chunk_kernels.cuh"
 #include "mlstm_hopper_kernels.cuh"
 #include "mlstm_launch.h"
@@ -91,16 +94,14 @@ template <typename T>
 cudaError_t hopper_forward(const ForwardParams& params) {
   const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
   const HopperForward all{params, map(params.q), map(params.k), map(params.v)};
-  return launch(params.weights.q != nullptr ? hopper_forward_kernel<T, true> : hopper_forward_kernel<T, false>,
-                plan_hopper(params.shape, kMultiprocessors), all);
+  return launch(hopper_forward_for<T>(params), plan_hopper(params.shape, kMultiprocessors), all);
 }
 
 template <typename T>
 cudaError_t hopper_backward(const BackwardParams& params) {
   const auto map = [&](const Tensor4& x) { return TensorMap{x, params.shape}; };
   const HopperBackward all{params, map(params.q), map(params.k), map(params.v), map(params.dh)};
-  return launch(params.weights.q != nullptr ? hopper_backward_kernel<T, true> : hopper_backward_kernel<T, false>,
-                plan_hopper(params.shape, kMultiprocessors), all);
+  return launch(hopper_backward_for<T>(params), plan_hopper(params.shape, kMultiprocessors), all);
 }
 
 }  // namespace
@@ -178,6 +179,29 @@ cudaError_t add_norm_backward(const AddNormBackwardParams& params, DataType type
       return launch(add_norm_backward_kernel<decltype(pairs)::value, T>, plan_add_norm_backward(params, pairs), params);
     });
   });
+}
+
+int bias_parts(std::int64_t tokens, std::int64_t N) { return count_bias_parts(tokens, N, 4); }
+
+cudaError_t gelu(const GeluParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    using T = decltype(element);
+    return launch(params.gelu == Gelu::kErf ? gelu_kernel<T, Gelu::kErf> : gelu_kernel<T, Gelu::kTanh>,
+                  plan_gelu(params), params);
+  });
+}
+
+cudaError_t bias_gradient(const BiasGradientParams& params, DataType type, cudaStream_t) {
+  return by_type(type, [&](auto element) {
+    using T = decltype(element);
+    return by_gelu(params.gelu, [&](auto gelu) {
+      return launch(bias_gradient_kernel<T, decltype(gelu)::value>, plan_bias_gradient(params), params);
+    });
+  });
+}
+
+cudaError_t sum_over_parts(const SumPartsParams& params, cudaStream_t) {
+  return launch(sum_over_parts_kernel, plan_sum_over_parts(params), params);
 }
 
 cudaError_t pack_weights(const PackWeightsParams& params, DataType type, cudaStream_t) {

@@ -140,8 +140,8 @@ void give_registers() {}
 template <int Count>
 void take_registers() {}
 inline int opaque(int x) { return x; }
-template <int kStrips>
-void hold(float (&)[kStrips][8][4]) {}
+template <int kStrips, int kEighths>
+void hold(float (&)[kStrips][kEighths][4]) {}
 
 /// Element (own, k) of the operand that a descriptor points to: rows are its own index, or, transposed, k.
 template <typename T, bool kTransposed>
@@ -161,8 +161,8 @@ void watch_operand(std::uint64_t descriptor) {
   emulator::watch_read(shared_base() + begin, (kTransposed ? 16 : 64) * kTileRowBytes);
 }
 
-template <typename T, bool kATransposed, bool kBTransposed>
-void wgmma(float (&s)[8][4], std::uint64_t a, std::uint64_t b) {
+template <typename T, bool kATransposed, bool kBTransposed, int kEighths>
+void wgmma(float (&s)[kEighths][4], std::uint64_t a, std::uint64_t b) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp % 4;
   // They are read some time between this call and the wait.
   const auto watch = [a, b] {
@@ -177,7 +177,7 @@ void wgmma(float (&s)[8][4], std::uint64_t a, std::uint64_t b) {
       const int m = warp * 16 + lane / 4 + 8 * half;
       float left[16];
       for (int k = 0; k < 16; ++k) left[k] = operand<T, kATransposed>(a, m, k);
-      for (int n = 0; n < 16; ++n) {
+      for (int n = 0; n < 2 * kEighths; ++n) {
         const int column = n / 2 * 8 + 2 * (lane % 4) + n % 2;
         float sum = 0.0F;
         for (int k = 0; k < 16; ++k) sum += left[k] * operand<T, kBTransposed>(b, column, k);

@@ -26,6 +26,7 @@ class AttentionImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x);  // [B, S, D] → [B, S, D]
 
  private:
+  ops::Backend backend_;
   std::int64_t heads_;
   torch::nn::Linear qkv_layer_, proj_layer_;
 };
@@ -33,10 +34,11 @@ TORCH_MODULE(Attention);
 
 class MlpImpl : public torch::nn::Module {
  public:
-  MlpImpl(std::int64_t dim, std::int64_t hidden_dim, Activation activation);
+  MlpImpl(std::int64_t dim, std::int64_t hidden_dim, Activation activation, ops::Backend backend);
   torch::Tensor forward(const torch::Tensor& x);  // [..., D] → [..., D]
 
  private:
+  ops::Backend backend_;
   Activation activation_;
   torch::nn::Linear layer1_, layer2_;
 };

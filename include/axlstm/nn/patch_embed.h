@@ -5,17 +5,21 @@
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/pimpl.h>
 
+#include "axlstm/ops/options.h"
+
 namespace axlstm::nn {
 
 /// Linear map of each patch to D channels; its parameters are those of a strided convolution, Xavier-uniform on the
 /// 4-D weight.
 class PatchEmbedImpl : public torch::nn::Module {
  public:
-  PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std::int64_t patch_mels);
+  PatchEmbedImpl(std::int64_t dim, std::int64_t patch_frames, std::int64_t patch_mels,
+                 ops::Backend backend = ops::Backend::kAuto);
   torch::Tensor forward(const torch::Tensor& spectrogram);  // [B, 1, L, F] → [B, N, D]
   torch::Tensor embed(const torch::Tensor& pixels);         // of patches [..., P] → [..., D]
 
  private:
+  ops::Backend backend_;
   torch::nn::Conv2d proj_;
 };
 TORCH_MODULE(PatchEmbed);
