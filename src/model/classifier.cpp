@@ -57,7 +57,7 @@ torch::Tensor ClassifierImpl::embedding(const torch::Tensor& spectrogram, const 
   AXLSTM_CHECK(spectrogram.dim() == 4 && spectrogram.size(2) == crop, "classifier: the spectrogram must be [batch, 1, ",
                crop, ", ", encoder.mels, "], got ", spectrogram.sizes());
   const auto parts = spectrogram.reshape({spectrogram.size(0) * windows, 1, encoder.frames, spectrogram.size(3)});
-  const auto tokens = normed(hidden(patches(parts), factors));
+  const auto tokens = normed(by_time(hidden(patches(parts), factors)));
   const auto class_token = [&] { return tokens.select(1, 0); };
   const auto of_patches = tokens.narrow(1, encoder.class_tokens(), encoder.patches());
   const auto mean = [&] { return of_patches.mean(1); };

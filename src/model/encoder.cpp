@@ -13,7 +13,7 @@ namespace axlstm::model {
 
 EncoderImpl::EncoderImpl(const EncoderOptions& options, bool with_mask_token)
     : options_(options),
-      patch_embed_(options.dim, options.patch_frames, options.patch_mels),
+      patch_embed_(options.dim, options.patch_frames, options.patch_mels, options.backend),
       encoder_norm_(torch::nn::LayerNormOptions({options.dim}).eps(1e-6)) {
   // Both tokens are drawn in any case, so that the weights behind them do not depend on whether they are there.
   const auto draw = [&] { return torch::empty({1, 1, options.dim}).normal_(0.0, 0.02); };
@@ -34,7 +34,9 @@ EncoderImpl::EncoderImpl(const EncoderOptions& options, bool with_mask_token)
   register_module("encoder_norm", encoder_norm_);
 }
 
-torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram) { return normed(hidden(patches(spectrogram))); }
+torch::Tensor EncoderImpl::forward(const torch::Tensor& spectrogram) {
+  return normed(by_time(hidden(patches(spectrogram))));
+}
 
 torch::Tensor EncoderImpl::patches(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
   AXLSTM_CHECK(spectrogram.dim() == 4 && spectrogram.size(1) == 1 && spectrogram.size(2) == options_.frames &&
@@ -43,10 +45,10 @@ torch::Tensor EncoderImpl::patches(const torch::Tensor& spectrogram, const torch
                spectrogram.sizes());
   const auto patches =
       patch_embed_->forward(spectrogram) + pos_embed_.narrow(1, options_.class_tokens(), options_.patches());
-  if (!mask.defined()) return patches;
+  if (!mask.defined()) return in_order(patches);
   AXLSTM_CHECK(mask.sizes() == patches.sizes().slice(0, 2), "encoder: the mask must be ", patches.sizes().slice(0, 2),
                ", got ", mask.sizes());
-  return torch::where(mask.unsqueeze(-1), mask_token_.to(patches.dtype()), patches);
+  return in_order(torch::where(mask.unsqueeze(-1), mask_token_.to(patches.dtype()), patches));
 }
 
 torch::Tensor EncoderImpl::visible_patches(const torch::Tensor& spectrogram, const torch::Tensor& rows) {
@@ -80,7 +82,7 @@ torch::Tensor EncoderImpl::forward_carried(const torch::Tensor& spectrogram, Enc
   for (std::size_t index = 0; index < blocks_.size(); ++index)
     stream = blocks_[index]->forward_carried(stream, state[index]);
   const auto tokens = normed(stream.sum());
-  return tokens.narrow(1, tokens.size(1) - options_.patches(), options_.patches());
+  return by_time(tokens.narrow(1, tokens.size(1) - options_.patches(), options_.patches()));
 }
 
 torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches, const torch::Tensor& factors) {
@@ -95,6 +97,20 @@ torch::Tensor EncoderImpl::hidden(const torch::Tensor& patches, const torch::Ten
 }
 
 torch::Tensor EncoderImpl::normed(const torch::Tensor& hidden) { return encoder_norm_->forward(hidden); }
+
+torch::Tensor EncoderImpl::in_order(const torch::Tensor& x) const {
+  if (options_.patch_order == PatchOrder::kTime) return x;
+  return x.unflatten(1, {options_.grid_rows(), options_.grid_columns()}).transpose(1, 2).flatten(1, 2);
+}
+
+torch::Tensor EncoderImpl::by_time(const torch::Tensor& tokens) const {
+  if (options_.patch_order == PatchOrder::kTime) return tokens;
+  const std::int64_t before = tokens.size(1) - options_.patches();
+  const auto patches = tokens.narrow(1, before, options_.patches());
+  const auto sorted =
+      patches.unflatten(1, {options_.grid_columns(), options_.grid_rows()}).transpose(1, 2).flatten(1, 2);
+  return before == 0 ? sorted : torch::cat({tokens.narrow(1, 0, before), sorted}, 1);
+}
 
 const std::vector<std::string>& head_prefixes() {
   static const std::vector<std::string> prefixes{"pred.", "mask_token", "decoder_", "head."};

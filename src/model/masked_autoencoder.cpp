@@ -6,6 +6,7 @@
 #include "axlstm/model/masked_model.h"
 #include "axlstm/model/masking.h"
 #include "axlstm/nn/init.h"
+#include "axlstm/nn/linear.h"
 #include "axlstm/nn/pos_embed.h"
 #include "axlstm/nn/residual_norm.h"
 #include "axlstm/nn/window_attention_block.h"
@@ -54,22 +55,25 @@ MaskedAutoencoderImpl::MaskedAutoencoderImpl(const EncoderOptions& options, cons
 torch::Tensor MaskedAutoencoderImpl::decode(const torch::Tensor& spectrogram, const torch::Tensor& mask,
                                             std::int64_t masked) {
   const std::int64_t B = mask.size(0), N = options().patches(), C = options().class_tokens(), kept = N - masked;
-  const auto visible = masked_rows(mask.logical_not(), kept);
+  auto visible = masked_rows(in_order(mask).logical_not(), kept);  // in the blocks' order, as are their numbers
+  if (options().patch_order != PatchOrder::kTime) {
+    const auto number_by_time = in_order(torch::arange(N, visible.options()).unsqueeze(0))[0];
+    visible += number_by_time.index_select(0, visible.remainder(N)) - visible.remainder(N);
+  }
   const auto seen = visible_patches(spectrogram, visible);
-  const auto& embed = decoder_embed_;  // whose forward() would add the bias of three dimensions in a pass of its own
-  const auto y = torch::linear(normed(hidden(seen)), embed->weight, embed->bias);  // [B, C + kept, W]
+  const auto y = nn::linear(normed(hidden(seen)), *decoder_embed_, options().backend);  // [B, C + kept, W]
   // A slice of all would still have a gradient of its own, of the whole size.
   const auto without_class = [&](const torch::Tensor& x) { return C > 0 ? x.narrow(1, C, x.size(1) - C) : x; };
-  auto tokens = fill_in(without_class(y).flatten(0, 1), mask_token_.flatten(),
-                        without_class(decoder_pos_embed_).flatten(0, 1), visible, B);
+  auto tokens = in_order(fill_in(without_class(y).flatten(0, 1), mask_token_.flatten(),
+                                 without_class(decoder_pos_embed_).flatten(0, 1), visible, B));
   if (C > 0) tokens = torch::cat({y.narrow(1, 0, C) + decoder_pos_embed_.narrow(1, 0, C), tokens}, 1);
   ops::ResidualStream stream{tokens, {}};
   for (const auto& block : decoder_blocks_) stream = block->forward(stream);
-  return without_class(nn::residual_norm(stream, decoder_norm_, options().backend).normed);
+  return by_time(without_class(nn::residual_norm(stream, decoder_norm_, options().backend).normed));
 }
 
 torch::Tensor MaskedAutoencoderImpl::pixels(const torch::Tensor& decoded) {
-  return torch::linear(decoded, decoder_pred_->weight, decoder_pred_->bias);
+  return nn::linear(decoded, *decoder_pred_, options().backend);
 }
 
 torch::Tensor MaskedAutoencoderImpl::reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask) {

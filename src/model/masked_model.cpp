@@ -4,6 +4,7 @@
 
 #include "axlstm/model/architecture.h"
 #include "axlstm/model/masking.h"
+#include "axlstm/nn/linear.h"
 #include "select_rows.h"
 
 namespace axlstm::model {
@@ -20,9 +21,17 @@ MaskedModelImpl::MaskedModelImpl(const EncoderOptions& options)
   }
 }
 
+torch::Tensor MaskedModelImpl::predict(const torch::Tensor& tokens) {
+  const auto layer = [&](std::size_t index) -> const torch::nn::LinearImpl& {
+    return *pred_->ptr<torch::nn::LinearImpl>(index);
+  };
+  const auto hidden = nn::linear(tokens, layer(0), options().backend, ops::Gelu::kErf);
+  return nn::linear(hidden, layer(2), options().backend);
+}
+
 torch::Tensor MaskedModelImpl::reconstruct(const torch::Tensor& spectrogram, const torch::Tensor& mask) {
-  return pred_->forward(
-      normed(hidden(patches(spectrogram, mask))).narrow(1, options().class_tokens(), options().patches()));
+  return predict(
+      normed(by_time(hidden(patches(spectrogram, mask)))).narrow(1, options().class_tokens(), options().patches()));
 }
 
 torch::Tensor MaskedModelImpl::loss(const torch::Tensor& spectrogram, const torch::Tensor& noise,
@@ -33,9 +42,10 @@ torch::Tensor MaskedModelImpl::loss(const torch::Tensor& spectrogram, const torc
     return reconstruction_loss(reconstruct(spectrogram, mask), target, mask, loss.region);
   }
   const auto rows = masked_rows(mask, masked_patches(options(), mask_options));
-  const auto tokens =
-      hidden(patches(spectrogram, mask)).narrow(1, options().class_tokens(), options().patches()).flatten(0, 1);
-  const auto prediction = pred_->forward(normed(select_rows(tokens, rows)));
+  const auto tokens = by_time(hidden(patches(spectrogram, mask)))
+                          .narrow(1, options().class_tokens(), options().patches())
+                          .flatten(0, 1);
+  const auto prediction = predict(normed(select_rows(tokens, rows)));
   // Of masked patches alone, "all" is the mean over those.
   return reconstruction_loss(prediction, target.flatten(0, 1).index_select(0, rows), {}, LossRegion::kAll);
 }

@@ -151,6 +151,9 @@ void visit(EncoderOptions& model, Visitor& v) {
   v.integer("frames", model.frames, kPositive, "length of a crop in frames: 200 is two seconds");
   v.integer("patch_frames", model.patch_frames, kPositive, "frames of a patch");
   v.integer("patch_mels", model.patch_mels, kPositive, "mel bins of a patch");
+  v.choice("patch_order", model.patch_order,
+           "in which blocks see the patches: frame by frame, or frequency by frequency; without windows, attention "
+           "alone sees no difference. All published models: time");
   v.end_section();
   v.begin_section("kernel", "What computes the model; results agree to rounding. docs/kernel.md, docs/performance.md.");
   v.choice(

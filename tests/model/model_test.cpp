@@ -172,10 +172,39 @@ TEST(Encoder, OnlyOddBlocksOfAFlippedModelRunBackwards) {
   EXPECT_FALSE(changes_first_token(options));
 }
 
+TEST(Encoder, ByFrequencyATokenSeesThoseOfItsFrequencyBeforeAndOfLowerOnes) {
+  torch::manual_seed(0);
+  auto options = custom("axlstm", 16, 2);
+  options.patch_order = PatchOrder::kFrequency;
+  Encoder encoder(options);
+  const auto spectrogram = torch::randn({1, 1, 200, 80});
+  auto changed = spectrogram.clone();
+  const std::int64_t row = 20, column = 2;
+  changed.slice(2, row * 4, row * 4 + 4).slice(3, column * 16, column * 16 + 16).normal_();
+  const auto difference = (encoder->forward(spectrogram) - encoder->forward(changed)).abs().amax(-1)[0].slice(0, 1);
+  const auto sees = difference.view({options.grid_rows(), options.grid_columns()}).gt(0);
+  auto expected = torch::zeros({options.grid_rows(), options.grid_columns()}, torch::kBool);
+  expected.slice(1, column + 1).fill_(true);
+  expected.select(1, column).slice(0, row).fill_(true);
+  EXPECT_TRUE(sees.equal(expected));
+}
+
+TEST(Encoder, AttentionAloneDoesNotSeeTheOrder) {
+  auto options = custom("ssast", 32, 2);
+  const auto spectrogram = torch::randn({2, 1, 200, 80});
+  const auto encode = [&](PatchOrder order) {
+    options.patch_order = order;
+    torch::manual_seed(1);
+    return Encoder(options)->forward(spectrogram);
+  };
+  EXPECT_LE(test::relative_error(encode(PatchOrder::kFrequency), encode(PatchOrder::kTime)), 1e-5);
+}
+
 TEST(Encoder, WhatIsBehindTheMaskDoesNotReachTheOutput) {
   torch::manual_seed(0);
   for (const char* arch : {"axlstm", "ssast"}) {
-    const auto options = custom(arch, 32, 2);
+    auto options = custom(arch, 32, 2);
+    options.patch_order = arch == std::string("axlstm") ? PatchOrder::kFrequency : PatchOrder::kTime;
     MaskedModel model(options);
     const auto spectrogram = torch::randn({2, 1, 200, 80});
     const auto mask = mask_from_noise(torch::rand({2, 250}), options, {});
@@ -192,7 +221,8 @@ TEST(MaskedModel, TheLossIsThatOfTheWholeReconstruction) {
     for (const MaskMode mode : {MaskMode::kUnstructured, MaskMode::kTimestep}) {
       for (const LossRegion region : {LossRegion::kMasked, LossRegion::kAll}) {
         torch::manual_seed(3);
-        const auto options = custom(arch, 32, 2);
+        auto options = custom(arch, 32, 2);
+        options.patch_order = mode == MaskMode::kTimestep ? PatchOrder::kFrequency : PatchOrder::kTime;
         const MaskOptions mask_options{0.3, mode};
         const LossOptions loss_options{region, /*normalize_targets=*/true};
         MaskedModel model(options);

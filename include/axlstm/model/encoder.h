@@ -42,8 +42,8 @@ class EncoderImpl : public torch::nn::Module {
  protected:
   EncoderImpl(const EncoderOptions& options, bool with_mask_token);
 
-  /// The patches [B, N, D] with their positions; those where `mask` [B, N] is true are replaced, position included, by
-  /// the mask token. No mask: all are seen.
+  /// The patches [B, N, D] with their positions, in the blocks' order; those where `mask` [B, N] is true are replaced,
+  /// position included, by the mask token. No mask: all are seen.
   torch::Tensor patches(const torch::Tensor& spectrogram, const torch::Tensor& mask = {});
 
   /// The patches [B, K, D] with their positions of rows [B·K] of [B, N] alone, K of each clip, none twice.
@@ -54,6 +54,11 @@ class EncoderImpl : public torch::nn::Module {
   /// `factors` [residual_branches(), B]: what each addition of a block is multiplied by (drop path); undefined: 1.
   torch::Tensor hidden(const torch::Tensor& patches, const torch::Tensor& factors = {});
   torch::Tensor normed(const torch::Tensor& hidden);
+
+  /// All patches' rows of x [B, N, ...] from their order in time to that of the blocks (options().patch_order).
+  torch::Tensor in_order(const torch::Tensor& x) const;
+  /// And back, in tokens [B, N or C + N, ...], of which a class token stays in front.
+  torch::Tensor by_time(const torch::Tensor& tokens) const;
 
  private:
   /// The class token in front of patches [B, K, D], if there is one.

@@ -23,6 +23,8 @@ class MaskedModelImpl : public EncoderImpl {
                      const LossOptions& loss);
 
  private:
+  torch::Tensor predict(const torch::Tensor& tokens);  // pixels, of normed tokens
+
   torch::nn::Sequential pred_;
 };
 TORCH_MODULE(MaskedModel);

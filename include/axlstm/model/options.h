@@ -21,6 +21,11 @@ constexpr auto enum_names(MaskMode) { return std::array{"unstructured", "timeste
 enum class LossRegion { kMasked, kAll };
 constexpr auto enum_names(LossRegion) { return std::array{"masked", "all"}; }
 
+/// The order in which blocks see the patches: frame by frame, each from the lowest frequency up; or frequency by
+/// frequency, each from the first frame on.
+enum class PatchOrder { kTime, kFrequency };
+constexpr auto enum_names(PatchOrder) { return std::array{"time", "frequency"}; }
+
 struct EncoderOptions {
   std::string arch = "axlstm";  ///< name of an architecture (architecture.h)
   Size size = Size::kTiny;
@@ -38,6 +43,7 @@ struct EncoderOptions {
   std::int64_t mels = 80;     ///< F
   std::int64_t patch_frames = 4;
   std::int64_t patch_mels = 16;
+  PatchOrder patch_order = PatchOrder::kTime;
   ops::Backend backend = ops::Backend::kAuto;
   ops::Isa isa = ops::Isa::kAuto;
   bool recompute = false;
