@@ -95,7 +95,7 @@ torch::Tensor PackedDataset::spectrogram(const CropBatch& batch, const torch::De
       const auto part = [&](const torch::Tensor& x) {
         return x.narrow(0, row, std::min(kRowsAtOnce, x.size(0) - row));
       };
-      parts.push_back(log_mel_.of_padded(part(data).to(torch::kFloat32) * part(scale)));
+      parts.push_back(log_mel_.without_padding(part(data).to(torch::kFloat32) * part(scale)));
     }
     features = torch::cat(parts);
   } else {

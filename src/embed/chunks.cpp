@@ -121,8 +121,8 @@ class Joined {
   torch::Tensor log_mel() const {
     std::vector<torch::Tensor> parts;
     for (std::int64_t piece = 0; piece < pieces_; ++piece) {
-      parts.push_back(log_mel_.of_padded(signal_.narrow(0, piece * kFramesAtOnce * options_.hop,
-                                                        (kFramesAtOnce - 1) * options_.hop + options_.n_fft)));
+      parts.push_back(log_mel_.without_padding(signal_.narrow(0, piece * kFramesAtOnce * options_.hop,
+                                                              (kFramesAtOnce - 1) * options_.hop + options_.n_fft)));
     }
     return parts.size() == 1 ? parts.front() : torch::cat(parts);
   }

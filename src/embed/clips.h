@@ -80,12 +80,12 @@ class RecordedClips : public Clips {
   double long_seconds_;
 };
 
-/// Files and everything that is audio under folders, in the order of their names. What does not exist is told in
+/// Files and everything that is audio under folders, in the order of their names. What does not exist is listed in
 /// `failures`; two inputs that would write one output are a UsageError.
 std::unique_ptr<Clips> file_clips(ClipEncoder& encoder, const std::vector<std::filesystem::path>& inputs,
                                   const ExtractionOptions& options, std::vector<std::string>& failures);
 
-/// The clips of a folder that `pack` wrote, in its order, named by their ids. Shards that cannot be used are told in
+/// The clips of a folder that `pack` wrote, in its order, named by their ids. Shards that cannot be used are listed in
 /// `failures`. Throws UsageError if they were packed with another front end than the encoder's, or if the ids cannot
 /// name the outputs.
 std::unique_ptr<Clips> packed_clips(ClipEncoder& encoder, const std::filesystem::path& folder,

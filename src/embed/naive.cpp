@@ -63,10 +63,10 @@ torch::Tensor NaiveEmbedder::log_mel(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.defined() && waveform.dim() == 1 && waveform.numel() > 0 && waveform.device().is_cpu() &&
                    waveform.scalar_type() == torch::kFloat32,
                "HEAR-naive needs a waveform [T] of float32 on the CPU with at least one sample");
-  return of_padded(torch::constant_pad_nd(waveform, {kFrameSamples / 2, kFrameSamples / 2}));
+  return without_padding(torch::constant_pad_nd(waveform, {kFrameSamples / 2, kFrameSamples / 2}));
 }
 
-torch::Tensor NaiveEmbedder::of_padded(const torch::Tensor& waveform) const {
+torch::Tensor NaiveEmbedder::without_padding(const torch::Tensor& waveform) const {
   constexpr std::int64_t kFramesAtOnce = 512;  // bounds the memory for minutes of audio
   const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> parts;
@@ -97,7 +97,7 @@ LongClip NaiveEmbedder::timestamps(const audio::Recording& recording, const Clip
   const auto take_frames = [&] {
     const auto there = static_cast<std::int64_t>(kept.size());
     if (there < kFrameSamples) return;
-    const auto rows = of_padded(torch::from_blob(kept.data(), {there}, torch::kFloat32)).matmul(projection_);
+    const auto rows = without_padding(torch::from_blob(kept.data(), {there}, torch::kFloat32)).matmul(projection_);
     for (std::int64_t row = 0; row < rows.size(0); ++row)
       take({rows.const_data_ptr<float>() + row * kDimension, static_cast<std::size_t>(kDimension)});
     kept.erase(kept.begin(), kept.begin() + rows.size(0) * kHopSamples);

@@ -72,7 +72,7 @@ torch::Tensor LogMel::operator()(const torch::Tensor& waveform) const {
   const auto frames = (waveform.size(-1) + 2 * pad - n_fft) / hop + 1;
   const auto piece = [&](std::int64_t first) {
     const auto last = std::min(first + kFramesAtOnce, frames) - 1;
-    return of_padded(reflected(waveform, first * hop - pad, last * hop - pad + n_fft));
+    return without_padding(reflected(waveform, first * hop - pad, last * hop - pad + n_fft));
   };
   auto log_mel = piece(0);
   if (frames <= kFramesAtOnce) return log_mel;
@@ -86,7 +86,7 @@ torch::Tensor LogMel::operator()(const torch::Tensor& waveform) const {
   return all;
 }
 
-torch::Tensor LogMel::of_padded(const torch::Tensor& waveform) const {
+torch::Tensor LogMel::without_padding(const torch::Tensor& waveform) const {
   AXLSTM_CHECK(waveform.dim() >= 1 && waveform.size(-1) >= options_.n_fft, "log-mel: the padded waveform must be at ",
                "least audio.n_fft ", options_.n_fft, " long, got ", waveform.sizes());
   const auto batch = waveform.reshape({-1, waveform.size(-1)});

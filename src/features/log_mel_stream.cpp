@@ -40,7 +40,7 @@ torch::Tensor LogMelStream::complete_frames() {
   if (there < n_fft) return torch::empty({0, log_mel_.options().mels}, device_);
   const std::int64_t frames = (there - n_fft) / hop + 1;
   const auto waveform = torch::from_blob(kept_.data() + next_, {(frames - 1) * hop + n_fft}, torch::kFloat32);
-  auto log_mel = log_mel_.of_padded(waveform.to(device_));
+  auto log_mel = log_mel_.without_padding(waveform.to(device_));
   next_ += frames * hop;
   // The end of the waveform will be reflected: as many samples stay.
   const std::int64_t used = std::clamp<std::int64_t>(static_cast<std::int64_t>(kept_.size()) - pad_ - 1, 0, next_);
@@ -91,7 +91,7 @@ torch::Tensor read_log_mel(const audio::Recording& recording, const ClipSurvey& 
   auto* target = padded.data_ptr<float>();
   for (std::int64_t n = 0; n < size; ++n)
     target[n] = samples[static_cast<std::size_t>(reflect(begin + n, survey.samples) - from)];
-  return log_mel.of_padded(padded);
+  return log_mel.without_padding(padded);
 }
 
 }  // namespace axlstm::features

@@ -153,7 +153,7 @@ void visit(EncoderOptions& model, Visitor& v) {
   v.integer("patch_mels", model.patch_mels, kPositive, "mel bins of a patch");
   v.choice("patch_order", model.patch_order,
            "in which blocks see the patches: frame by frame, or frequency by frequency; without windows, attention "
-           "alone sees no difference. All published models: time");
+           "alone sees no difference. AxLSTM, SSAM and MW-MAE as released: time");
   v.end_section();
   v.begin_section("kernel", "What computes the model; results agree to rounding. docs/kernel.md, docs/performance.md.");
   v.choice(

@@ -32,7 +32,7 @@ class NaiveEmbedder {
 
  private:
   torch::Tensor log_mel(const torch::Tensor& waveform) const;  // [L, 256]
-  torch::Tensor of_padded(
+  torch::Tensor without_padding(
       const torch::Tensor& waveform) const;  // its frames [L, 256] begin every hop from its start on
 
   torch::Tensor window_;       // [4096]

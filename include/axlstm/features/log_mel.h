@@ -31,7 +31,7 @@ class LogMel {
 
   /// The same of a waveform that has its n_fft/2 samples of context on both sides already:
   /// [..., T] with T ≥ n_fft → [..., 1 + (T − n_fft)/hop, mels].
-  torch::Tensor of_padded(const torch::Tensor& waveform) const;
+  torch::Tensor without_padding(const torch::Tensor& waveform) const;
 
   /// Keeps window and filterbank on `device`, so that they need not be moved there for every input.
   void to(const torch::Device& device);

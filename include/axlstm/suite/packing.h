@@ -1,4 +1,4 @@
-// Packing and checking shards, told on the terminal.
+// Packing and checking shards, reported on the terminal.
 #pragma once
 
 #include <atomic>
