@@ -60,6 +60,10 @@ TEST(Resample, TheLengthIsTheRatioForClipsOfAnyLength) {
       EXPECT_TRUE(std::all_of(out.samples.begin(), out.samples.end(), [](float x) { return std::isfinite(x); }));
     }
   }
+  for (const int from : {22050, 44100, 48000}) {
+    const std::vector<float> ten_seconds(static_cast<std::size_t>(10 * from), 0.25F);
+    EXPECT_EQ(resample({ten_seconds, from}, 16000).samples.size(), 160'000U) << from;
+  }
 }
 
 }  // namespace
