@@ -42,8 +42,8 @@ int main(int argc, char** argv) {
     }
     cli::log_banner("hear-eval", arguments.device);
     arguments.evaluate.inputs.assign(arguments.inputs.begin(), arguments.inputs.end());
-    arguments.evaluate.runner.devices = runtime::choose_devices(arguments.device);
-    arguments.evaluate.runner.stop = &cli::stop_on_signal();
+    arguments.evaluate.evaluations.devices = runtime::choose_devices(arguments.device);
+    arguments.evaluate.evaluations.stop = &cli::stop_on_signal();
     return suite::evaluate(arguments.evaluate);
   });
 }

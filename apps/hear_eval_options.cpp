@@ -17,14 +17,14 @@ const CLI::App& add_evaluation_options(CLI::App& app, EvaluationArguments& main)
   options.add_option("-o,--output", arguments.output,
                      "Write to <output>/<model>_<seed>/<task>; without it beside the embeddings, one seed only");
   options
-      .add_option("--grid", arguments.runner.grid,
+      .add_option("--grid", arguments.evaluations.grid,
                   "Hyper-parameters: released (the paper's two points), default, fast or faster (HEAR's)")
       ->capture_default_str();
   options
-      .add_option("--grid-points", arguments.runner.max_grid_points,
+      .add_option("--grid-points", arguments.evaluations.max_grid_points,
                   "Number of points of the shuffled grid that are tried")
       ->check(CLI::Range(1, 1'000'000))
-      ->option_text(str("N [", arguments.runner.max_grid_points, "]"));
+      ->option_text(str("N [", arguments.evaluations.max_grid_points, "]"));
   options.add_option("--seed", arguments.first_seed, "First seed (initialisation, dropout and order of the grid)")
       ->capture_default_str();
   options.add_option("--seeds", arguments.seeds, "Number of seeds; the paper has 10")
@@ -34,7 +34,8 @@ const CLI::App& add_evaluation_options(CLI::App& app, EvaluationArguments& main)
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [one per core; 4 for each GPU]");
   options
-      .add_option("--threads", arguments.runner.threads, "CPU threads of each job; 1 gives the official kit's digits")
+      .add_option("--threads", arguments.evaluations.threads,
+                  "CPU threads of each job; 1 gives the official kit's digits")
       ->check(CLI::Range(1, 1'000'000))
       ->option_text("N [1]");
   options.add_option("--device", main.device, "Where to compute; cuda: on all GPUs that are visible")

@@ -48,7 +48,8 @@ double Embedder::passes(double seconds) const {
   if (arithmetic_.device.is_cpu()) return 0;
   const auto samples = static_cast<std::int64_t>(std::llround(seconds * sample_rate()));
   const auto frames = samples / log_mel_.options().hop + 1, L = encoder_->options().frames;
-  return static_cast<double>((frames + L - 1) / L) / static_cast<double>(chunk_encoder_.size());
+  const std::int64_t chunks = (frames + L - 1) / L;
+  return static_cast<double>(chunks) / static_cast<double>(chunk_encoder_.size());
 }
 
 void Embedder::check_carries() const {

@@ -151,7 +151,7 @@ ExitCode evaluate(const EvaluateArguments& arguments) {
     }
   }
 
-  downstream::RunnerOptions options = arguments.runner;
+  downstream::EvaluationsOptions options = arguments.evaluations;
   constexpr int kJobsOnGpu = 4;  // of one GPU
   options.jobs = arguments.jobs > 0                 ? arguments.jobs
                  : options.devices.front().is_cpu() ? std::max(1, allowed_cores() / options.threads)

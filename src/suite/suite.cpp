@@ -87,11 +87,11 @@ ExitCode Suite::evaluate(const std::atomic<bool>& stop) const {
   arguments.first_seed = static_cast<std::uint64_t>(config_.first_seed);
   arguments.seeds = static_cast<int>(config_.seeds);
   arguments.jobs = static_cast<int>(config_.jobs);
-  arguments.runner.grid = config_.grid;
-  arguments.runner.max_grid_points = static_cast<int>(config_.grid_points);
-  arguments.runner.threads = static_cast<int>(config_.threads);
-  arguments.runner.stop = &stop;
-  arguments.runner.devices = runtime::choose_devices(config_.device);
+  arguments.evaluations.grid = config_.grid;
+  arguments.evaluations.max_grid_points = static_cast<int>(config_.grid_points);
+  arguments.evaluations.threads = static_cast<int>(config_.threads);
+  arguments.evaluations.stop = &stop;
+  arguments.evaluations.devices = runtime::choose_devices(config_.device);
   runtime::set_float32_arithmetic(runtime::Precision::kFp32);  // hear.precision is that of embeddings alone
   const ExitCode evaluated = suite::evaluate(arguments);
   if (evaluated == kFailed || evaluated == kInterrupted) return evaluated;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "axlstm/core/exit_code.h"
-#include "axlstm/downstream/runner.h"
+#include "axlstm/downstream/evaluations.h"
 
 namespace axlstm::suite {
 
@@ -18,7 +18,7 @@ struct EvaluateArguments {
   std::uint64_t first_seed = 0;
   int seeds = 1;
   int jobs = 0;  ///< 0: cores / threads, or 4 for each GPU
-  downstream::RunnerOptions runner;
+  downstream::EvaluationsOptions evaluations;
 };
 
 /// Evaluates every task that can be; the others are reported and passed over. Prints a table of mean scores.

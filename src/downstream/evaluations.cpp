@@ -1,4 +1,4 @@
-#include "axlstm/downstream/runner.h"
+#include "axlstm/downstream/evaluations.h"
 
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -54,9 +54,9 @@ class SharedTask {
   std::string fingerprint_;
 };
 
-class Runner {
+class Evaluations {
  public:
-  Runner(const std::vector<Evaluation>& evaluations, const RunnerOptions& options)
+  Evaluations(const std::vector<Evaluation>& evaluations, const EvaluationsOptions& options)
       : evaluations_(evaluations), options_(options), statuses_(evaluations.size()) {
     for (const Evaluation& evaluation : evaluations) tasks_[evaluation.embeddings_dir].add_user();
   }
@@ -147,7 +147,7 @@ class Runner {
   }
 
   const std::vector<Evaluation>& evaluations_;
-  const RunnerOptions& options_;
+  const EvaluationsOptions& options_;
   std::map<fs::path, SharedTask> tasks_;
   std::mutex mutex_;  // of statuses_ and the progress callback
   std::vector<EvaluationStatus> statuses_;
@@ -156,7 +156,7 @@ class Runner {
 }  // namespace
 
 std::vector<EvaluationStatus> run_evaluations(const std::vector<Evaluation>& evaluations,
-                                              const RunnerOptions& options) {
+                                              const EvaluationsOptions& options) {
   hear::grid_points(options.grid, {});
   std::set<fs::path> outputs;
   for (const Evaluation& evaluation : evaluations) {
@@ -165,7 +165,7 @@ std::vector<EvaluationStatus> run_evaluations(const std::vector<Evaluation>& eva
                        ": two evaluations would write their scores here; give the models' folders different names");
     }
   }
-  return Runner(evaluations, options).run();
+  return Evaluations(evaluations, options).run();
 }
 
 }  // namespace axlstm::downstream

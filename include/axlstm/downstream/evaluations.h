@@ -35,7 +35,7 @@ struct EvaluationStatus {
   std::string error;                      ///< when failed
 };
 
-struct RunnerOptions {
+struct EvaluationsOptions {
   std::string grid = hear::kGrids.front();
   int max_grid_points = hear::kGridPoints;
   int jobs = 1;                                     ///< evaluations at once
@@ -49,6 +49,7 @@ struct RunnerOptions {
 /// Runs the evaluations in about their order, so that few tasks are in memory at once, and returns how each ended;
 /// one that fails does not end the others. An evaluation whose scores lie in output_dir already is not run again.
 /// Throws UsageError, before anything is computed, for an unknown grid and for two evaluations with one output_dir.
-std::vector<EvaluationStatus> run_evaluations(const std::vector<Evaluation>& evaluations, const RunnerOptions& options);
+std::vector<EvaluationStatus> run_evaluations(const std::vector<Evaluation>& evaluations,
+                                              const EvaluationsOptions& options);
 
 }  // namespace axlstm::downstream

@@ -1,4 +1,4 @@
-#include "axlstm/downstream/runner.h"
+#include "axlstm/downstream/evaluations.h"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -16,9 +16,9 @@ namespace fs = std::filesystem;
 
 const fs::path kGolden = fs::path(AXLSTM_TEST_DATA) / "golden" / "hear";
 
-class RunnerTest : public testing::Test {
+class EvaluationsTest : public testing::Test {
  protected:
-  RunnerTest() {
+  EvaluationsTest() {
     options_.grid = "faster";
     options_.max_grid_points = 2;
   }
@@ -33,10 +33,10 @@ class RunnerTest : public testing::Test {
   }
 
   test::TemporaryFolder folder_;
-  RunnerOptions options_;
+  EvaluationsOptions options_;
 };
 
-TEST_F(RunnerTest, GivesEachSeedTheScoresItHasAlone) {
+TEST_F(EvaluationsTest, GivesEachSeedTheScoresItHasAlone) {
   options_.jobs = 4;
   const auto evaluations = both_tasks();
   const auto together = run_evaluations(evaluations, options_);
@@ -52,7 +52,7 @@ TEST_F(RunnerTest, GivesEachSeedTheScoresItHasAlone) {
   EXPECT_EQ(together[2].models_done, 4);  // two grid points on the first fold, the better one on two more
 }
 
-TEST_F(RunnerTest, DoesNotRepeatWhatIsFinished) {
+TEST_F(EvaluationsTest, DoesNotRepeatWhatIsFinished) {
   const auto evaluations = both_tasks();
   run_evaluations({evaluations[0]}, options_);
   const std::string scores = read_file(evaluations[0].output_dir / "test.predicted-scores.json");
@@ -65,7 +65,7 @@ TEST_F(RunnerTest, DoesNotRepeatWhatIsFinished) {
   EXPECT_FALSE(run_evaluations({evaluations[0]}, options_)[0].resumed);
 }
 
-TEST_F(RunnerTest, DoesNotTakeOtherScoresForItsOwn) {
+TEST_F(EvaluationsTest, DoesNotTakeOtherScoresForItsOwn) {
   const Evaluation first = evaluation("toymc-v1-full", 0);
   run_evaluations({first}, options_);
   options_.max_grid_points = 1;
@@ -78,7 +78,7 @@ TEST_F(RunnerTest, DoesNotTakeOtherScoresForItsOwn) {
   EXPECT_NE(other_task[0].error.find("task toymc-v1-full instead of toyfold-v1-full"), std::string::npos);
 }
 
-TEST_F(RunnerTest, GoesOnAfterAFailure) {
+TEST_F(EvaluationsTest, GoesOnAfterAFailure) {
   Evaluation missing = evaluation("toymc-v1-full", 0);
   missing.embeddings_dir = folder_.path() / "nothing";
   const auto statuses = run_evaluations({missing, evaluation("toymc-v1-full", 1)}, options_);
@@ -87,7 +87,7 @@ TEST_F(RunnerTest, GoesOnAfterAFailure) {
   EXPECT_EQ(statuses[1].state, EvaluationState::kDone);
 }
 
-TEST_F(RunnerTest, StopsBetweenEpochs) {
+TEST_F(EvaluationsTest, StopsBetweenEpochs) {
   std::atomic<bool> stop = false;
   options_.stop = &stop;
   options_.progress = [&](const std::vector<EvaluationStatus>& statuses) { stop = statuses[0].models_done == 1; };
@@ -96,7 +96,7 @@ TEST_F(RunnerTest, StopsBetweenEpochs) {
   EXPECT_FALSE(fs::exists(evaluation("toymc-v1-full", 0).output_dir / "prediction-done.json"));
 }
 
-TEST_F(RunnerTest, RefusesWhatCannotBeMeant) {
+TEST_F(EvaluationsTest, RefusesWhatCannotBeMeant) {
   const Evaluation one = evaluation("toymc-v1-full", 0);
   test::expect_usage_error(
       [&] {
