@@ -84,20 +84,21 @@ __global__ void __launch_bounds__(kLinearThreads) bias_gradient_kernel(BiasGradi
   p.parts[blockIdx.x * p.N + column + warp] = total;
 }
 
-inline __global__ void __launch_bounds__(kSumThreads) sum_over_parts_kernel(SumPartsParams p) {
+inline __global__ void __launch_bounds__(kSumWarps* kWarp) sum_over_parts_kernel(SumPartsParams p) {
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  const int warps = p.parts < kSumWarps ? static_cast<int>(p.parts) : kSumWarps;
   const std::int64_t column = static_cast<std::int64_t>(blockIdx.x) * kWarp + lane;
   float sum = 0.0F;
   if (column < p.N) {
 #pragma unroll 8
-    for (std::int64_t part = warp; part < p.parts; part += kSumWarps) sum += p.from[part * p.N + column];
+    for (std::int64_t part = warp; part < p.parts; part += warps) sum += p.from[part * p.N + column];
   }
   auto* shared = dynamic_shared<float>();  // [warps][lanes]
   shared[threadIdx.x] = sum;
   __syncthreads();
   if (warp > 0 || column >= p.N) return;
   float total = 0.0F;
-  for (int from = 0; from < kSumWarps; ++from) total += shared[from * kWarp + lane];
+  for (int from = 0; from < warps; ++from) total += shared[from * kWarp + lane];
   p.to[column] = total;
 }
 

@@ -12,7 +12,7 @@ namespace axlstm::kernels {
 inline constexpr int kLinearThreads = 256, kLinearWarps = kLinearThreads / kWarp;
 inline constexpr int kLinearColumns = kWarp * kLinearVector;  // of a CTA
 inline constexpr int kLinearCtas = 528;  // four a multiprocessor of an H100; fixed, as block_plan.h's kCtas is
-inline constexpr int kSumThreads = 1024, kSumWarps = kSumThreads / kWarp;
+inline constexpr int kSumWarps = 8;      // at most: one for each part
 
 /// Calls run(std::integral_constant<Gelu, …>).
 template <typename Run>
@@ -39,8 +39,10 @@ inline Launch plan_bias_gradient(const BiasGradientParams& params) {
           kLinearThreads * kLinearVector * static_cast<int>(sizeof(float))};
 }
 
+/// A lane a column, its CTA's warps the parts in turn.
 inline Launch plan_sum_over_parts(const SumPartsParams& params) {
-  return {{ceil_div(params.N, kWarp)}, kSumThreads, kSumThreads * static_cast<int>(sizeof(float))};
+  const unsigned threads = static_cast<unsigned>(std::min<std::int64_t>(params.parts, kSumWarps)) * kWarp;
+  return {{ceil_div(params.N, kWarp)}, threads, static_cast<int>(threads * sizeof(float))};
 }
 
 }  // namespace axlstm::kernels
