@@ -12,7 +12,7 @@ namespace axlstm::kernels {
 inline constexpr int kLinearThreads = 256, kLinearWarps = kLinearThreads / kWarp;
 inline constexpr int kLinearColumns = kWarp * kLinearVector;  // of a CTA
 inline constexpr int kLinearCtas = 528;  // four a multiprocessor of an H100; fixed, as block_plan.h's kCtas is
-inline constexpr int kSumWarps = 8;      // at most: one for each part
+inline constexpr int kSumWarps = 32;     // at most: one for each part
 
 /// Calls run(std::integral_constant<Gelu, …>).
 template <typename Run>
