@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and test.sh: installs what is missing on Debian 12 or Ubuntu 24.04 and names it.
+# Sourced by quickstart.sh and test.sh: installs what is missing on Debian 12 or 13 or Ubuntu 24.04 and names it.
 # Sets REPO, TORCH_ROOT, ARROW_ROOT and PYTHON. Safe to repeat; a second time it only checks.
 #
 #   AXLSTM_CACHE   where LibTorch, the Python environment and ccache live, shared by all clones (default ~/.cache/axlstm)
