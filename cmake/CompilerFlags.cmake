@@ -4,8 +4,8 @@ add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fPIC>)
 # Warnings and sanitizers for this project's own targets: axlstm_compile_options(<target>).
 function(axlstm_compile_options target)
   set(warnings -Wall -Wextra -Wpedantic)
-  # GCC 14's false alarm about std::vector<bool>::reserve, inlined from LibTorch's autograd::Function::apply.
-  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 14)
+  # False alarms of GCC about std::vector<bool>::reserve, inlined from LibTorch's autograd::Function::apply.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
     list(APPEND warnings -Wno-array-bounds -Wno-stringop-overflow)
   endif()
   if(AXLSTM_WERROR)
